@@ -1,0 +1,135 @@
+"""YAML files and settings, validated whole, with the line of every fault.
+
+A file is parsed once by PyYAML into nodes (which know their lines) and validated once by pydantic (which
+knows the path of every fault); this module joins the two.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.errors import CanarioError
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+PREFIX = "CANARIO_"
+
+
+class ConfigError(CanarioError):
+    """A file or a setting that cannot be used. The text has one line for each fault."""
+
+
+class StrictModel(BaseModel):
+    """Base of everything read from a file: unknown keys are faults, values do not change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key written twice, which YAML otherwise resolves silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, yaml.Node] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                )
+            seen[key] = key_node
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Read `path` as one YAML document and validate it as `model`.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or does not fit; every fault is named as
+            `path:line: key.path: what is wrong`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        data = {} if root is None else loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: is no valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is no valid YAML: {error}") from error
+    finally:
+        loader.dispose()
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            f"{path}:{line_of(root, fault['loc'])}: {dotted(fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_url=False)
+        ]
+        raise ConfigError("\n".join(faults)) from error
+
+
+def line_of(root: yaml.Node | None, location: Location) -> int:
+    """The 1-based line of the deepest node on `location`; where a key is missing, its parent's line."""
+    node, line = root, 1
+    for step in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(step)), None)
+            if pair is None:
+                continue  # pydantic puts names of union members into the path; they are not in the file
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line
+
+
+def dotted(location: Location) -> str:
+    """`("guardrails", 0, "limit")` as `guardrails[0].limit`; the whole document as `document`."""
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".") or "document"
+
+
+def load_settings(
+    model: type[Model], environment: Mapping[str, str] = os.environ, prefix: str = PREFIX
+) -> Model:
+    """Validate the variables `{prefix}{FIELD}` of `environment` as `model`, all faults at once.
+
+    Any of them may be given as `{prefix}{FIELD}_FILE`, the path of a file that holds the value, so that
+    a secret need not stand in the environment. An empty variable counts as absent.
+
+    Raises:
+        ConfigError: with one line for each variable that does not fit; values are never told.
+    """
+    values: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    for name in model.model_fields:
+        variable = f"{prefix}{name}".upper()
+        if value := environment.get(variable):
+            values[name] = value
+        elif file := environment.get(f"{variable}_FILE"):
+            try:
+                values[name] = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                faults[variable] = f"{variable}_FILE: {file} cannot be read: {error}"
+    try:
+        settings = model.model_validate(values)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            variable = f"{prefix}{fault['loc'][0]}".upper() if fault["loc"] else "settings"
+            needed = " (set it, or its _FILE)" if fault["type"] == "missing" else ""
+            faults.setdefault(variable, f"{variable}: {fault['msg']}{needed}")
+        raise ConfigError("\n".join(faults.values())) from None  # the cause would show values
+    if faults:
+        raise ConfigError("\n".join(faults.values()))
+    return settings
