@@ -9,7 +9,7 @@ from pythonjsonlogger.json import JsonFormatter
 def configure_logging(component: str, level: int = logging.INFO) -> None:
     """Send every record of this process to standard error as JSON lines that name `component`.
 
-    Fields: `time` (ISO 8601, local offset), `level`, `component`, `logger`, `message`, and what `extra` gives.
+    Fields: `time` (ISO 8601), `level`, `component`, `logger`, `message`, and what `extra` gives.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

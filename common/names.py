@@ -19,8 +19,11 @@ class Metric(StrEnum):
     PREDICTIONS = (
         "predictions_total"  # {model, class}: answers that reached a user, by the model that gave them
     )
-    LATENCY = "latency_seconds"  # histogram {model}: every call of a model, also one that failed
-    ERRORS = "prediction_errors_total"  # {model, reason}: calls of a model that gave no usable answer
+    CALLS = (
+        "model_calls_total"  # {model}: requests for which the model was asked, or was too busy to be asked
+    )
+    LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
+    ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
     MODEL_INFO = "model_info"  # {model, name, version, sha256}: always 1
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
