@@ -1,23 +1,31 @@
 """Logs: one JSON object a line on standard error, the same fields everywhere, by python-json-logger."""
 
-import logging
-import sys
-
-from pythonjsonlogger.json import JsonFormatter
+import logging.config
+from typing import Any
 
 
-def configure_logging(component: str, level: int = logging.INFO) -> None:
-    """Send every record of this process to standard error as JSON lines that name `component`.
+def logging_config(component: str) -> dict[str, Any]:
+    """A `logging.config` dictionary that sends every record to standard error as a JSON line.
 
     Fields: `time` (ISO 8601), `level`, `component`, `logger`, `message`, and what `extra` gives.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter(
-            "%(asctime)s %(levelname)s %(name)s %(message)s",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            static_fields={"component": component},
-            datefmt="%Y-%m-%dT%H:%M:%S%z",
-        )
-    )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                "static_fields": {"component": component},
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+    }
+
+
+def configure_logging(component: str) -> None:
+    """Log as `logging_config(component)` says, from now on."""
+    logging.config.dictConfig(logging_config(component))

@@ -40,8 +40,8 @@ class Metadata(StrictModel):
     features: Annotated[list[str], Field(min_length=1)]
     classes: Annotated[list[ClassLabel], Field(min_length=2)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    training: dict[str, Any] = {}
-    parity: dict[str, float] = {}
+    training: dict[str, Any] = Field({}, description="How it was trained, for people.")
+    parity: dict[str, float] = Field({}, description="What the parity gate measured.")
 
     @field_validator("features")
     @classmethod
@@ -107,7 +107,8 @@ def require_same_interface(champion: Artifact, challenger: Artifact) -> None:
     if ours.features != theirs.features:
         raise ArtifactError(
             f"{challenger.folder}: the challenger takes {len(theirs.features)} features, the champion in "
-            f"{champion.folder} takes {len(ours.features)}{_first_difference(ours.features, theirs.features)}; "
+            f"{champion.folder} takes {len(ours.features)}"
+            f"{_first_difference(ours.features, theirs.features)}; "
             "both must take the same features in the same order"
         )
     if ours.classes != theirs.classes:

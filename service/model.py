@@ -55,7 +55,7 @@ class OnnxModel:
         Raises:
             InvalidAnswerError: the probabilities have another shape, or are not finite numbers in [0, 1].
         """
-        probabilities = self._session.run([self._output], {self._input: row})[0]
+        probabilities = np.asarray(self._session.run([self._output], {self._input: row})[0])
         if probabilities.shape != (1, len(self.metadata.classes)):
             raise InvalidAnswerError(
                 f"{self.metadata.name} answered with shape {probabilities.shape} "

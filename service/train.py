@@ -96,8 +96,9 @@ def main(out: Path) -> None:
             sys.exit(2)
         about = artifact.metadata
         click.echo(
-            f"{role:<10} {about.name} {about.version}: accuracy {about.training['test_accuracy']:.3f}, differs from "
-            f"scikit-learn by {about.parity['greatest_difference']:.1e} at most -> {artifact.folder}"
+            f"{role:<10} {about.name} {about.version}: accuracy {about.training['test_accuracy']:.3f}, "
+            f"differs from scikit-learn by {about.parity['greatest_difference']:.1e} at most "
+            f"-> {artifact.folder}"
         )
 
 

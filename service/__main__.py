@@ -1,0 +1,57 @@
+"""`python -m service`: check everything, then serve."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from common.config import load_settings
+from common.errors import CanarioError
+from service.settings import Settings
+
+CONFIG = Path(__file__).with_name("gunicorn_conf.py")
+
+
+def _settings_table() -> str:
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else f"default: {field.default}"
+        lines.append(f"  CANARIO_{name.upper()}\n      {field.description} ({default})")
+    return "\n".join(lines)
+
+
+class _Command(click.Command):
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(
+            "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
+        )
+        formatter.write(_settings_table() + "\n")
+
+
+@click.command(cls=_Command)
+@click.option("--check", is_flag=True, help="Only check settings and models, and say what would be served.")
+def main(check: bool) -> None:
+    """Serve predictions under gunicorn.
+
+    Settings and models are checked first, all of them; a fault is one sentence and exit code 2.
+    """
+    from service.container import load_models  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
+
+    try:
+        settings = load_settings(Settings)
+        models = load_models(settings)
+    except CanarioError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    for role, model in (("champion", models.champion), ("challenger", models.challenger)):
+        about = f"{model.metadata.name} {model.metadata.version}" if model else "none"
+        click.echo(f"{role}: {about}", err=True)
+    if check:
+        return
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(CONFIG)])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

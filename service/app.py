@@ -1,0 +1,67 @@
+"""The Flask app: settings in, a ready service out."""
+
+import os
+import re
+import uuid
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+
+from common.config import load_settings
+from service.container import Parts, assemble
+from service.problems import register_problems
+from service.routes import health, predict
+from service.routes.spec import new_spec, serve
+from service.settings import Settings
+
+EXTENSION = "canario"
+REQUEST_ID = "X-Request-Id"
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """A service on `settings`, or on the environment. Call it in a worker, after the fork.
+
+    Its parts are in `app.extensions["canario"]`; whoever stops the app calls their `close()`.
+
+    Raises:
+        ConfigError: a setting does not fit.
+        ArtifactError: a model must not be served.
+    """
+    settings = settings or load_settings(Settings)
+    registry = CollectorRegistry()
+    parts = assemble(settings, registry)
+    app = Flask("canario", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined] # clients read answers in the documented order
+    app.extensions[EXTENSION] = parts
+    # The exporter serves /metrics, summed over all workers where PROMETHEUS_MULTIPROC_DIR is set.
+    PrometheusMetrics(  # type: ignore[no-untyped-call]
+        app, registry=registry, group_by="url_rule", excluded_paths=["^/metrics$", "^/healthz$", "^/readyz$"]
+    )
+    app.before_request(_identify)
+    app.after_request(_tell_identity)
+    register_problems(app)
+    spec = new_spec()
+    for routes in (predict, health):
+        app.register_blueprint(routes.blueprint(parts, spec))
+    serve(spec, app)
+    return app
+
+
+def close(app: Flask) -> None:
+    """Stop the background work of `app`."""
+    parts: Parts = app.extensions[EXTENSION]
+    parts.close()
+
+
+def _identify() -> None:
+    given = request.headers.get(REQUEST_ID, "")
+    g.request_id = given if _WELL_FORMED_ID(given) else uuid.uuid4().hex
+
+
+def _tell_identity(response: Response) -> Response:
+    response.headers[REQUEST_ID] = g.get("request_id", "")
+    response.headers["Canario-Worker"] = str(os.getpid())  # tells workers apart when one lags behind
+    return response

@@ -1,0 +1,154 @@
+"""Which model should answer this user? Asks Unleash's SDK: the only module that imports its client.
+
+The client is made in each worker, after the fork (one made before it never sees a change again), and reaches
+Unleash from a thread of its own, so that a server which hangs holds up neither the start nor a request.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import requests
+from UnleashClient.clients import UnleashClient
+from UnleashClient.constants import FEATURES_URL
+from UnleashClient.utils import InstanceAllowType
+
+from common.names import Model
+from service.flag_cache import FlagCache
+from service.sdk_log import quieten_sdk
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_SECONDS = 2
+USAGE_INTERVAL_SECONDS = 30  # how often Unleash is told who got what, for its own metrics page
+
+
+class Reason(StrEnum):
+    """Why the flag wants this model."""
+
+    FLAG_ON = "flag_on"
+    FLAG_OFF = "flag_off"
+    FLAG_MISSING = "flag_missing"  # Unleash has no such flag, or it is archived
+    FLAG_WITHOUT_STRATEGY = "flag_without_strategy"  # on, but for everybody: nobody chose a share
+    UNLEASH_UNKNOWN = "unleash_unknown"  # never heard from Unleash, and nothing on disk
+
+
+class Assignment(NamedTuple):
+    """The model that the flag wants, and why."""
+
+    model: Model
+    reason: Reason
+
+
+class Assigner:
+    """Assigns users to models by the flag.
+
+    Args:
+        settings: where Unleash is.
+        on_fetched: called with the Unix time of each answer from Unleash, changed or not.
+        on_known: called with whether Unleash knows the flag, whenever its state changes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_fetched: Callable[[float], None] = lambda _: None,
+        on_known: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._flag = settings.canary_flag
+        self._on_fetched, self._on_known = on_fetched, on_known
+        # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
+        self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
+        self._last_status = 0
+        quieten_sdk()
+        token = settings.unleash_sdk_token.get_secret_value()
+        self._client = UnleashClient(
+            url=f"{settings.unleash_url.rstrip('/')}/api",
+            app_name="canario",
+            instance_id=f"{socket.gethostname()}-{os.getpid()}",  # each worker is an instance of its own
+            refresh_interval=settings.refresh_seconds,
+            metrics_interval=USAGE_INTERVAL_SECONDS,
+            request_timeout=REQUEST_TIMEOUT_SECONDS,
+            request_retries=0,  # the next poll is the retry
+            custom_headers={"Authorization": token},
+            custom_options={"hooks": {"response": self._heard}},
+            cache=FlagCache(settings.state_dir, settings.unleash_url, token, self._inspect),
+            multiple_instance_mode=InstanceAllowType.SILENTLY_ALLOW,
+        )
+
+    def start(self) -> None:
+        """Begin to follow Unleash. Returns at once."""
+        threading.Thread(target=self._follow, name="unleash-start", daemon=True).start()
+
+    def assign(self, user_id: str, context: Mapping[str, Any]) -> Assignment:
+        """The model for `user_id`. Never raises, never waits; what is not known means the champion."""
+        if self._obstacle is not None:
+            return Assignment(Model.CHAMPION, self._obstacle)
+        if self._client.is_enabled(self._flag, {**context, "userId": user_id}):
+            return Assignment(Model.CHALLENGER, Reason.FLAG_ON)
+        return Assignment(Model.CHAMPION, Reason.FLAG_OFF)
+
+    @property
+    def knows_flags(self) -> bool:
+        """Whether there is any state of flags, from Unleash or from disk."""
+        return self._obstacle is not Reason.UNLEASH_UNKNOWN
+
+    def close(self) -> None:
+        """Stop following Unleash and send it the last usage counts."""
+        if self._client.is_initialized:
+            self._client.destroy()
+
+    def _follow(self) -> None:
+        try:
+            self._client.initialize_client()
+        except requests.RequestException as error:  # a malformed URL; anything else the SDK retries by itself
+            log.error("Unleash cannot be followed: %s", error)
+
+    def _heard(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        if not (response.request.path_url or "").partition("?")[0].endswith(FEATURES_URL):
+            return
+        if response.status_code in (200, 304):
+            self._on_fetched(time.time())
+        elif response.status_code in (401, 403) and self._last_status != response.status_code:
+            log.error(
+                "Unleash refuses the service's token (HTTP %d): check CANARIO_UNLEASH_SDK_TOKEN",
+                response.status_code,
+            )
+        self._last_status = response.status_code
+
+    def _inspect(self, state: str) -> None:
+        """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
+        features = {feature["name"]: feature for feature in json.loads(state)["features"]}
+        flag = features.get(self._flag)
+        before, self._obstacle = self._obstacle, _obstacle(flag)
+        self._on_known(flag is not None)
+        if self._obstacle is not None and self._obstacle is not before:
+            log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})
+        elif before is not None and self._obstacle is None:
+            log.info("the flag %s decides who gets the challenger", self._flag, extra={"flag": self._flag})
+
+
+def _obstacle(flag: dict[str, Any] | None) -> Reason | None:
+    """Why `flag`, as Unleash sends it to SDKs, cannot decide; None if it can."""
+    if flag is None:
+        return Reason.FLAG_MISSING
+    # Without a strategy Unleash means "on for everybody", which is what remains when someone deletes the
+    # gradual rollout: 100% of the users, by accident.
+    if flag.get("enabled") and not flag.get("strategies"):
+        return Reason.FLAG_WITHOUT_STRATEGY
+    return None
+
+
+_EXPLANATIONS = {
+    Reason.FLAG_MISSING: "Unleash does not know the flag %s (missing or archived): everybody gets the "
+    "champion; make it with `python -m flags apply`",
+    Reason.FLAG_WITHOUT_STRATEGY: "the flag %s is on but has no strategy left: everybody gets the champion; "
+    "add a gradual rollout in Unleash or run `python -m flags apply`",
+}

@@ -1,0 +1,86 @@
+"""The last known flags on disk, so that a start without Unleash serves what was last decided.
+
+One file for each Unleash, project and environment: a service that moves to another never sees the flags of
+the first (the SDK's own cache is keyed by the app's name only, and writes flags and etag apart).
+The file is replaced atomically, and so the workers of one service share it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from UnleashClient.cache import BaseCache
+from UnleashClient.constants import FEATURES_URL
+
+log = logging.getLogger(__name__)
+
+
+class FlagCache(BaseCache):
+    """Cache of the Unleash SDK. `on_flags` is called with every new state, also the one from disk.
+
+    Nothing here raises on a full or read-only disk: flags in memory matter more than those on disk.
+    """
+
+    def __init__(self, folder: Path, url: str, token: str, on_flags: Callable[[str], None]) -> None:
+        scope = token.partition(".")[0]  # `project:environment`; the secret comes after the dot
+        key = hashlib.sha256(f"{url}|{scope}".encode()).hexdigest()[:16]
+        self.path = folder / f"flags-{key}.json"
+        self._on_flags = on_flags
+        self._values: dict[str, Any] = {}
+        if state := self._read():
+            self._values[FEATURES_URL] = state
+            self.bootstrapped = True  # the SDK then evaluates this state before it has reached Unleash
+            self._on_flags(state)
+
+    def set(self, key: str, value: Any) -> None:
+        self.mset({key: value})
+
+    def mset(self, data: dict[str, Any]) -> None:
+        new = data.get(FEATURES_URL)
+        changed = new is not None and new != self._values.get(FEATURES_URL)
+        self._values.update(data)
+        if changed:
+            self._on_flags(str(new))
+            self._write(str(new))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._values.get(key, default)
+
+    def exists(self, key: str) -> bool:
+        return key in self._values
+
+    def destroy(self) -> None:
+        """Keep the file: the next start wants it."""
+
+    def _read(self) -> str | None:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+            json.loads(text)["features"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning(
+                "the last known flags cannot be read, going on without",
+                extra={"file": str(self.path), "why": str(error)},
+            )
+            return None
+        return text
+
+    def _write(self, text: str) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                Path(temporary).replace(self.path)
+            except OSError:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            log.warning("the flags cannot be kept on disk", extra={"file": str(self.path), "why": str(error)})

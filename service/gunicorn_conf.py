@@ -1,0 +1,61 @@
+"""Gunicorn's configuration, from the service's settings.
+
+gunicorn -c service/gunicorn_conf.py      or, with a check first: python -m service
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from common.config import load_settings
+from common.logs import logging_config
+from service.settings import Settings
+
+settings = load_settings(Settings)
+
+wsgi_app = "service.wsgi:app"
+bind = settings.bind
+workers = settings.workers
+# Threads, because a canary's user may wait for the challenger up to its deadline, and a worker of the sync
+# class would make the champion's users wait with them (docs/decisions/0006-workers.md).
+worker_class = "gthread"
+threads = settings.threads
+preload_app = False  # a flag client made before the fork never sees a change again
+keepalive = 5
+graceful_timeout = 10
+timeout = 30
+control_socket_disable = True
+logconfig_dict = {
+    **logging_config("service"),
+    # Gunicorn gives its loggers handlers of their own unless told otherwise.
+    "loggers": {name: {"handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")},
+}
+# Workers beat on a file; on a disk that stalls they would be killed for it.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+# prometheus_client looks at this when it is first imported, which is after the fork.
+_metrics = Path(
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(settings.state_dir.absolute() / "metrics"))
+)
+
+
+def on_starting(_server: Any) -> None:
+    """Begin with no counts of a former run: Prometheus takes it for what it is, a reset."""
+    shutil.rmtree(_metrics, ignore_errors=True)
+    _metrics.mkdir(parents=True)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Runs in the worker when its last request is answered."""
+    from service.app import close  # noqa: PLC0415 - not in the master, see preload_app
+
+    if getattr(worker, "wsgi", None) is not None:
+        close(worker.wsgi)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Runs in the master: gauges of a dead worker must not count as live."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

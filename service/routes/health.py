@@ -1,0 +1,59 @@
+"""GET /healthz and /readyz."""
+
+from flask import Blueprint
+from pydantic import BaseModel, Field
+from spectree import SpecTree
+
+from common.names import Model
+from service.container import Parts
+from service.routes.spec import responses
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str = "alive"
+
+
+class ServedModel(BaseModel):
+    """A model that is loaded."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Readiness(BaseModel):
+    """The service answers predictions."""
+
+    status: str = "ready"
+    models: dict[Model, ServedModel]
+    flags_known: bool = Field(
+        description="False as long as neither Unleash nor the disk told the flags; the champion answers."
+    )
+
+
+def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
+    """Liveness and readiness."""
+    routes = Blueprint("health", __name__)
+    loaded = {Model.CHAMPION: parts.models.champion}
+    if parts.models.challenger:
+        loaded[Model.CHALLENGER] = parts.models.challenger
+    served = {
+        role: ServedModel(name=each.metadata.name, version=each.metadata.version, sha256=each.metadata.sha256)
+        for role, each in loaded.items()
+    }
+
+    @routes.get("/healthz")
+    @spec.validate(resp=responses(Health), tags=["health"], skip_validation=True)
+    def healthz() -> Health:
+        """Is the process alive?"""
+        return Health()
+
+    @routes.get("/readyz")
+    @spec.validate(resp=responses(Readiness), tags=["health"], skip_validation=True)
+    def readyz() -> Readiness:
+        """Can it answer predictions? Yes once the champion is loaded; Unleash is not needed for that."""
+        return Readiness(models=served, flags_known=parts.assigner.knows_flags)
+
+    return routes

@@ -1,0 +1,69 @@
+"""From a parsed request to an answer: ask the flag, then the model that it wants, then the champion."""
+
+import time
+from typing import NamedTuple
+
+from common.names import Model
+from service.artifact import Metadata
+from service.assignment import Assigner
+from service.guest import Failure, Guest
+from service.model import Answer, OnnxModel, Row
+from service.schema import Parsed
+from service.telemetry import Telemetry
+
+
+class Served(NamedTuple):
+    """An answer, who gave it, who should have given it, and why."""
+
+    answer: Answer
+    model: Model
+    assigned: Model
+    reason: str
+    metadata: Metadata
+
+
+class Predictor:
+    """Answers requests. Without a challenger everybody gets the champion, whatever the flag says."""
+
+    def __init__(
+        self,
+        champion: OnnxModel,
+        challenger: OnnxModel | None,
+        guest: Guest | None,
+        assigner: Assigner,
+        telemetry: Telemetry,
+    ) -> None:
+        self._champion, self._challenger = champion, challenger
+        self._guest, self._assigner, self._telemetry = guest, assigner, telemetry
+
+    def predict(self, request: Parsed) -> Served:
+        """The answer to `request`.
+
+        Raises:
+            Exception: whatever the champion raises; there is nobody to fall back on.
+        """
+        assignment = self._assigner.assign(request.user_id, request.context)
+        self._telemetry.assigned(assignment.model, assignment.reason)
+        model, reason, answer = Model.CHAMPION, str(assignment.reason), None
+        if assignment.model is Model.CHALLENGER:
+            said = self._guest.ask(request.row) if self._guest else Failure("no_challenger")
+            if isinstance(said, Answer):
+                model, answer = Model.CHALLENGER, said
+            else:
+                reason = f"fallback_{said.reason}"
+        if answer is None:
+            answer = self._ask_champion(request.row)
+        self._telemetry.answered(model, answer.class_name)
+        served_by = self._challenger if model is Model.CHALLENGER and self._challenger else self._champion
+        return Served(answer, model, assignment.model, reason, served_by.metadata)
+
+    def _ask_champion(self, row: Row) -> Answer:
+        self._telemetry.called(Model.CHAMPION)
+        start = time.perf_counter()
+        try:
+            return self._champion.answer(row)
+        except Exception:
+            self._telemetry.failed(Model.CHAMPION, "exception")
+            raise
+        finally:
+            self._telemetry.finished(Model.CHAMPION, time.perf_counter() - start)

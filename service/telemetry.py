@@ -1,0 +1,121 @@
+"""What the service tells Prometheus. Names and labels come from `common.names`.
+
+Collectors are built on a registry that is passed in, so that each test has its own.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from common.names import Metric, Model, latency_buckets
+from service.artifact import Metadata
+
+GUEST_FAILURES = ("timeout", "busy", "exception", "invalid")
+
+
+class Telemetry:
+    """Counters, histograms and gauges of one service.
+
+    Series that can be foreseen exist from the start, at 0: a rate over a counter that is born with its first
+    error would miss that error.
+    """
+
+    def __init__(self, registry: CollectorRegistry, models: dict[Model, Metadata], flag: str) -> None:
+        self._predictions = Counter(
+            Metric.PREDICTIONS.removesuffix("_total"),
+            "Answers that reached a user, by the model that gave them.",
+            ["model", "class"],
+            registry=registry,
+        )
+        self._calls = Counter(
+            Metric.CALLS.removesuffix("_total"),
+            "Requests for which the model was asked, or was too busy to be asked.",
+            ["model"],
+            registry=registry,
+        )
+        self._latency = Histogram(
+            Metric.LATENCY,
+            "Duration of each call that the model finished, also of one that failed or came too late.",
+            ["model"],
+            buckets=latency_buckets(),
+            registry=registry,
+        )
+        self._errors = Counter(
+            Metric.ERRORS.removesuffix("_total"),
+            "Calls that brought no usable answer in time.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._assignments = Counter(
+            Metric.ASSIGNMENTS.removesuffix("_total"),
+            "Requests by the model that the flag wanted, and why.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        info = Gauge(
+            Metric.MODEL_INFO,
+            "The models that are served.",
+            ["model", "name", "version", "sha256"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._fetched = Gauge(
+            Metric.FLAG_FETCHED,
+            "When the worker that waited longest last heard from Unleash (Unix time; 0: never).",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._known = Gauge(
+            Metric.FLAG_KNOWN,
+            "1 where every worker knows the flag, 0 where it is missing, archived or not yet heard of.",
+            ["flag"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        ).labels(flag)
+        self.in_flight = Gauge(
+            Metric.IN_FLIGHT,
+            "Calls of the challenger that have not come back yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._fetched.set(0)
+        self._known.set(0)
+        for role, metadata in models.items():
+            info.labels(role, metadata.name, metadata.version, metadata.sha256).set(1)
+            self._create_series(role, [each.name for each in metadata.classes])
+
+    def assigned(self, model: Model, reason: str) -> None:
+        """The flag wanted `model` for a request."""
+        self._assignments.labels(model, reason).inc()
+
+    def called(self, model: Model) -> None:
+        """`model` was asked, or would have been had it had room."""
+        self._calls.labels(model).inc()
+
+    def finished(self, model: Model, seconds: float) -> None:
+        """A call of `model` came back after `seconds`, with whatever outcome."""
+        self._latency.labels(model).observe(seconds)
+
+    def failed(self, model: Model, reason: str) -> None:
+        """A call of `model` brought no usable answer in time."""
+        self._errors.labels(model, reason).inc()
+
+    def answered(self, model: Model, class_name: str) -> None:
+        """A user got the answer of `model`."""
+        self._predictions.labels(model, class_name).inc()
+
+    def flags_fetched(self, unix_time: float) -> None:
+        """Unleash answered this worker at `unix_time`."""
+        self._fetched.set(unix_time)
+
+    def flag_known(self, known: bool) -> None:
+        """Whether Unleash knows the flag."""
+        self._known.set(known)
+
+    def _create_series(self, role: Model, classes: Iterable[str]) -> None:
+        self._calls.labels(role)
+        self._latency.labels(role)
+        for reason in GUEST_FAILURES:
+            self._errors.labels(role, reason)
+        for name in classes:
+            self._predictions.labels(role, name)

@@ -1,0 +1,15 @@
+"""What gunicorn serves: the app of one worker, made after the fork."""
+
+import logging
+import sys
+
+from common.errors import CanarioError
+from service.app import create_app
+
+APP_LOAD_ERROR = 4  # the exit code at which gunicorn's master gives up instead of forking again
+
+try:
+    app = create_app()
+except CanarioError as error:
+    logging.getLogger(__name__).critical("the service cannot start: %s", error)
+    sys.exit(APP_LOAD_ERROR)
