@@ -37,6 +37,7 @@ def new_spec() -> SpecTree:
         description="Predictions from a champion model, or a challenger for those whom the flag chooses.",
         version="1",
         path="docs",
+        naming_strategy=lambda model: model.__name__,
         mode="strict",
         annotations=False,
         security_schemes=[

@@ -1,0 +1,91 @@
+"""The example models, trained once; an Unleash that does not answer; flags as the SDK finds them on disk."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from common.names import Model
+from service.app import close, create_app
+from service.flag_cache import FlagCache
+from service.settings import Settings
+from service.train import train
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
+TOKEN = "default:production.not-a-secret"
+ROW = [0.5] * 30
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Model, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {role: train(role, folder / role).folder for role in Model}
+
+
+@pytest.fixture
+def settings(models: dict[Model, Path], tmp_path: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "champion": models[Model.CHAMPION],
+            "challenger": models[Model.CHALLENGER],
+            "unleash_url": NOBODY,
+            "unleash_sdk_token": TOKEN,
+            "state_dir": tmp_path / "state",
+            "drill_file": tmp_path / "drill.json",
+        }
+    )
+
+
+def rollout(percent: int, constraints: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A strategy as Unleash sends it to SDKs."""
+    return {
+        "name": "flexibleRollout",
+        "constraints": constraints or [],
+        "parameters": {"groupId": "canary", "rollout": str(percent), "stickiness": "userId"},
+        "variants": [],
+    }
+
+
+def flag(*strategies: dict[str, Any], name: str = "canary", enabled: bool = True) -> dict[str, Any]:
+    """A flag as Unleash sends it to SDKs."""
+    return {
+        "name": name,
+        "type": "release",
+        "project": "default",
+        "enabled": enabled,
+        "stale": False,
+        "impressionData": False,
+        "dependencies": [],
+        "strategies": list(strategies),
+        "variants": [],
+    }
+
+
+def keep_on_disk(settings: Settings, *flags: dict[str, Any]) -> Path:
+    """Leave `flags` where a former run would have left the last known ones."""
+    cache = FlagCache(settings.state_dir, settings.unleash_url, TOKEN, lambda _: None)
+    cache.path.parent.mkdir(parents=True, exist_ok=True)
+    cache.path.write_text(json.dumps({"version": 2, "features": list(flags)}), encoding="utf-8")
+    return cache.path
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
+    """Starts the app with these flags known, and settings changed by keyword; stops it after the test."""
+    started: list[Flask] = []
+
+    def _start(*flags: dict[str, Any], **changes: Any) -> FlaskClient:
+        changed = Settings.model_validate(dict(settings) | changes)
+        if flags:
+            keep_on_disk(changed, *flags)
+        app = create_app(changed)
+        started.append(app)
+        return app.test_client()
+
+    yield _start
+    for app in started:
+        close(app)

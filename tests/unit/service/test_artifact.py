@@ -1,0 +1,147 @@
+"""A model folder that does not fit is refused with a sentence."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from common.names import Model
+from service.artifact import Artifact, ArtifactError, load_artifact, require_same_interface
+from service.export import check_parity, export
+from service.model import OnnxModel
+from service.train import TREES, example_models, train
+
+
+@pytest.fixture
+def folder(models: dict[Model, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(models[Model.CHAMPION], tmp_path / "champion"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    file = folder / "model.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    change(metadata)
+    file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+    return folder
+
+
+def test_the_example_models_are_what_they_are_said_to_be(models: dict[Model, Path]) -> None:
+    champion, challenger = (load_artifact(models[role]).metadata for role in Model)
+    assert len(champion.features) == len(challenger.features) == 30
+    assert [each.name for each in champion.classes] == ["malignant", "benign"]
+    assert champion.training["seed"] == 42
+    assert (champion.training["rows"], champion.training["test_rows"]) == (398, 171)
+    assert champion.training["test_accuracy"] > 0.95
+    assert challenger.training["test_accuracy"] > 0.92
+    assert challenger.parity["greatest_difference"] < 1e-5
+    assert example_models()[Model.CHALLENGER][1][-1].n_estimators == TREES == 200
+
+
+def test_training_twice_gives_the_same_bytes(models: dict[Model, Path], tmp_path: Path) -> None:
+    again = train(Model.CHALLENGER, tmp_path / "again")
+    assert again.metadata.sha256 == load_artifact(models[Model.CHALLENGER]).metadata.sha256
+
+
+def test_a_changed_model_is_refused(folder: Path) -> None:
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: its sha256 is [0-9a-f]{64}, but model\.json says"):
+        load_artifact(folder)
+
+
+@pytest.mark.parametrize("missing", ["model.json", "model.onnx"])
+def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(ArtifactError, match=rf"{missing}: cannot be read"):
+        load_artifact(folder)
+
+
+def test_a_missing_folder_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"python -m service\.train"):
+        load_artifact(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda each: each.pop("sha256"), r"sha256: Field required"),
+        (lambda each: each.update(format=2), r"model\.json:2: format: "),
+        (lambda each: each.update(name="a b"), r"model\.json:3: name: "),
+        (lambda each: each["features"].append("mean radius"), r"named twice: mean radius"),
+        (lambda each: each["classes"].pop(), r"classes: List should have at least 2 items"),
+        (lambda each: each["classes"][1].update(name="malignant"), r"two classes have the same name"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused_with_its_line(
+    folder: Path, change: Callable[[dict[str, Any]], Any], sentence: str
+) -> None:
+    with pytest.raises(ArtifactError, match=sentence):
+        load_artifact(edit(folder, change))
+
+
+def test_another_number_of_features_than_the_model_takes_is_refused(folder: Path) -> None:
+    edit(folder, lambda each: each["features"].pop())
+    with pytest.raises(ArtifactError, match="the model takes 30 features, but its metadata names 29"):
+        OnnxModel(load_artifact(folder))
+
+
+def test_another_number_of_classes_than_the_model_has_is_refused(folder: Path) -> None:
+    edit(folder, lambda each: each["classes"].append({"label": 2, "name": "unclear"}))
+    with pytest.raises(ArtifactError, match=r"answered with shape \(1, 2\) instead of \(1, 3\)"):
+        OnnxModel(load_artifact(folder))
+
+
+def test_what_is_no_model_is_refused(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"no model")
+    edit(
+        folder,
+        lambda each: each.update(sha256="a5f5d9ca50f6d37a8a0f0ad0c35c8ce5dfde6fa60f4e8a6b2c9da34b0d0d4d1b"),
+    )
+    with pytest.raises(ArtifactError, match="its sha256 is"):
+        load_artifact(folder)
+    artifact = load_artifact_unverified(folder)
+    with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the model"):
+        OnnxModel(artifact)
+
+
+def load_artifact_unverified(folder: Path) -> Artifact:
+    found = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    return load_artifact(edit(folder, lambda each: each.update(sha256=found)))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda each: each["features"].reverse(),
+            r"feature 0 is 'worst fractal dimension' instead of 'mean radius'",
+        ),
+        (lambda each: each["features"].pop(), "the challenger takes 29 features, the champion in"),
+        (lambda each: each["classes"].reverse(), "the challenger's classes are 1=benign, 0=malignant"),
+    ],
+)
+def test_a_challenger_that_cannot_stand_in_is_refused(
+    models: dict[Model, Path], folder: Path, change: Callable[[dict[str, Any]], Any], sentence: str
+) -> None:
+    with pytest.raises(ArtifactError, match=sentence):
+        require_same_interface(load_artifact(models[Model.CHAMPION]), load_artifact(edit(folder, change)))
+
+
+def test_a_model_that_answers_otherwise_than_scikit_learn_is_not_exported(tmp_path: Path) -> None:
+    iris = load_iris()
+    names = {"features": iris.feature_names, "class_names": list(iris.target_names)}
+    fitted = make_pipeline(LogisticRegression(max_iter=1000)).fit(iris.data, iris.target)
+    about = {"name": "iris", "version": "1", "rows": iris.data, "training": {}}
+    artifact = export(fitted, tmp_path / "iris", **names, **about)
+    assert artifact.metadata.parity["rows"] == 150
+    other = make_pipeline(LogisticRegression(max_iter=1000, C=0.01)).fit(iris.data, iris.target)
+    with pytest.raises(ArtifactError, match=r"iris: scikit-learn says .* the model is not exported"):
+        check_parity(other, OnnxModel(artifact), np.asarray(iris.data))

@@ -1,0 +1,211 @@
+"""POST /predict: who answers and why, and what a client reads when the request does not fit."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sklearn.datasets import load_breast_cancer
+
+from common.names import Metric
+from tests.unit.service.conftest import ROW, flag, rollout
+
+Start = Callable[..., FlaskClient]
+
+
+def sample(client: FlaskClient, name: str, **labels: str) -> float:
+    """The value of one series in /metrics."""
+    wanted = {f'{key}="{value}"' for key, value in labels.items()}
+    for line in client.get("/metrics").text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name and wanted <= set(
+            series.partition("{")[2].rstrip("}").split(",")
+        ):
+            return float(value)
+    raise AssertionError(f"no series {name}{labels}")
+
+
+def test_without_unleash_and_without_memory_the_champion_answers(start: Start) -> None:
+    answer = start().post("/predict", json={"user_id": "u", "features": ROW}).get_json()
+    assert (answer["model"], answer["assigned"], answer["reason"]) == (
+        "champion",
+        "champion",
+        "unleash_unknown",
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "model", "reason"),
+    [
+        (flag(rollout(100)), "challenger", "flag_on"),
+        (flag(rollout(0)), "champion", "flag_off"),
+        (flag(rollout(100), enabled=False), "champion", "flag_off"),
+        (flag(rollout(100), name="another"), "champion", "flag_missing"),
+        (flag(), "champion", "flag_without_strategy"),
+    ],
+)
+def test_the_last_known_flag_decides(start: Start, known: dict[str, Any], model: str, reason: str) -> None:
+    answer = start(known).post("/predict", json={"user_id": "u", "features": ROW}).get_json()
+    assert (answer["model"], answer["assigned"], answer["reason"]) == (model, model, reason)
+
+
+@pytest.mark.parametrize(("country", "model"), [("NO", "challenger"), ("SE", "champion")])
+def test_context_reaches_constraints(start: Start, country: str, model: str) -> None:
+    norway = {"contextName": "country", "operator": "IN", "values": ["NO"], "inverted": False}
+    client = start(flag(rollout(100, [norway])))
+    answer = client.post("/predict", json={"user_id": "u", "features": ROW, "context": {"country": country}})
+    assert answer.get_json()["model"] == model
+
+
+def test_booleans_are_compared_as_unleash_writes_them(start: Start) -> None:
+    beta = {"contextName": "beta", "operator": "IN", "values": ["true"], "inverted": False}
+    client = start(flag(rollout(100, [beta])))
+    answer = client.post("/predict", json={"user_id": "u", "features": ROW, "context": {"beta": True}})
+    assert answer.get_json()["model"] == "challenger"
+
+
+def test_without_a_challenger_the_flag_changes_nothing(start: Start) -> None:
+    answer = start(flag(rollout(100)), challenger=None).post(
+        "/predict", json={"user_id": "u", "features": ROW}
+    )
+    assert answer.get_json()["model"] == "champion"
+    assert answer.get_json()["reason"] == "fallback_no_challenger"
+
+
+def test_features_by_name_and_in_order_are_the_same_row(start: Start) -> None:
+    data = load_breast_cancer()
+    client, row = start(flag(rollout(0))), [float(value) for value in data.data[0]]
+    named = dict(reversed(list(zip((str(name) for name in data.feature_names), row, strict=True))))
+    in_order, by_name = (
+        client.post("/predict", json={"user_id": "u", "features": features}).get_json()
+        for features in (row, named)
+    )
+    for answer in (in_order, by_name):
+        del answer["request_id"]
+    assert in_order == by_name
+    assert in_order["class_name"] == "malignant"
+    assert in_order["probability"] > 0.99
+
+
+def test_a_well_formed_request_id_is_kept_and_another_replaced(start: Start) -> None:
+    client = start()
+    for given, kept in (("abc-1.2_Z", True), ("a b", False), ("x" * 129, False)):
+        response = client.post(
+            "/predict", json={"user_id": "u", "features": ROW}, headers={"X-Request-Id": given}
+        )
+        assert (response.headers["X-Request-Id"] == given) is kept
+        assert response.get_json()["request_id"] == response.headers["X-Request-Id"]
+
+
+def test_counts_what_was_assigned_called_and_answered(start: Start) -> None:
+    client = start(flag(rollout(100)))
+    for _ in range(3):
+        client.post("/predict", json={"user_id": "u", "features": ROW})
+    assert sample(client, Metric.ASSIGNMENTS, model="challenger", reason="flag_on") == 3
+    assert sample(client, Metric.CALLS, model="challenger") == 3
+    assert sample(client, Metric.CALLS, model="champion") == 0
+    assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 3
+    assert (
+        sum(
+            sample(client, Metric.PREDICTIONS, model="challenger", **{"class": each})
+            for each in ("benign", "malignant")
+        )
+        == 3
+    )
+    assert sample(client, Metric.FLAG_KNOWN, flag="canary") == 1
+
+
+def test_every_series_exists_before_the_first_request(start: Start) -> None:
+    client = start()
+    assert sample(client, Metric.ERRORS, model="challenger", reason="timeout") == 0
+    assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 0
+    assert sample(client, Metric.MODEL_INFO, model="champion") == 1
+    assert sample(client, Metric.FLAG_FETCHED) == 0
+
+
+BAD = [
+    (b"{", 400, None),
+    (b"", 400, None),
+    (b"\xff\xfe", 400, None),
+    (b"[" * 100_00, 400, None),
+    (b"[]", 422, "body"),
+    (b"{}", 422, "user_id"),
+    ({"features": ROW}, 422, "user_id"),
+    ({"user_id": "", "features": ROW}, 422, "user_id"),
+    ({"user_id": "  ", "features": ROW}, 422, "user_id"),
+    ({"user_id": "x" * 257, "features": ROW}, 422, "user_id"),
+    ({"user_id": 7, "features": ROW}, 422, "user_id"),
+    ({"user_id": None, "features": ROW}, 422, "user_id"),
+    ({"user_id": "u"}, 422, "features"),
+    ({"user_id": "u", "features": None}, 422, "features"),
+    ({"user_id": "u", "features": "1,2"}, 422, "features"),
+    ({"user_id": "u", "features": []}, 422, "features"),
+    ({"user_id": "u", "features": ROW[1:]}, 422, "features"),
+    ({"user_id": "u", "features": [*ROW, 1.0]}, 422, "features"),
+    ({"user_id": "u", "features": [*ROW[1:], "1"]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], True]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], None]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], [1]]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], float("nan")]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], float("-inf")]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], 1e39]}, 422, "features[29]"),
+    ({"user_id": "u", "features": [*ROW[1:], 10**400]}, 422, "features[29]"),
+    ({"user_id": "u", "features": {"mean radius": 1.0}}, 422, "features.mean texture"),
+    ({"user_id": "u", "features": {"wings": 2.0}}, 422, "features.mean radius"),
+    ({"user_id": "u", "features": ROW, "more": 1}, 422, "more"),
+    ({"user_id": "u", "features": ROW, "context": []}, 422, "context"),
+    ({"user_id": "u", "features": ROW, "context": {"a": {}}}, 422, "context.a"),
+    ({"user_id": "u", "features": ROW, "context": {"a": "x" * 257}}, 422, "context.a"),
+    ({"user_id": "u", "features": ROW, "context": {"userId": "v"}}, 422, "context.userId"),
+    ({"user_id": "u", "features": ROW, "context": {"properties": "v"}}, 422, "context.properties"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "field"), BAD)
+def test_what_does_not_fit_is_a_problem_that_names_the_field(
+    start: Start, body: bytes | dict[str, Any], status: int, field: str | None
+) -> None:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response = start().post("/predict", data=data, content_type="application/json")
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+    problem = response.get_json()
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    if field:
+        assert problem["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        (
+            {
+                "path": "/predict",
+                "method": "POST",
+                "data": b"x" * 1_000_000,
+                "content_type": "application/json",
+            },
+            413,
+        ),
+        ({"path": "/predict", "method": "POST", "data": b"a=1", "content_type": "text/plain"}, 415),
+        ({"path": "/predict", "method": "POST", "data": b"{}"}, 415),
+        ({"path": "/predict", "method": "GET"}, 405),
+        ({"path": "/nowhere", "method": "GET"}, 404),
+    ],
+)
+def test_http_errors_are_problems_too(start: Start, call: dict[str, Any], status: int) -> None:
+    response = start().open(**call)
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+
+
+def test_a_bug_says_nothing_of_itself(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start()
+    parts = client.application.extensions["canario"]
+    monkeypatch.setattr(parts.predictor, "predict", lambda _: 1 / 0)
+    response = client.post("/predict", json={"user_id": "u", "features": ROW})
+    assert response.status_code == 500
+    assert response.content_type == "application/problem+json"
+    assert "division" not in response.text
