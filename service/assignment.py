@@ -4,7 +4,6 @@ The client is made in each worker, after the fork (one made before it never sees
 Unleash from a thread of its own, so that a server which hangs holds up neither the start nor a request.
 """
 
-import json
 import logging
 import os
 import socket
@@ -20,13 +19,14 @@ from UnleashClient.constants import FEATURES_URL
 from UnleashClient.utils import InstanceAllowType
 
 from common.names import Model
-from service.flag_cache import FlagCache
+from service.flag_cache import FlagCache, Flags
 from service.sdk_log import quieten_sdk
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 2
+RETRY_SECONDS = 5
 USAGE_INTERVAL_SECONDS = 30  # how often Unleash is told who got what, for its own metrics page
 
 
@@ -67,6 +67,7 @@ class Assigner:
         # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
         self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
         self._last_status = 0
+        self._closed = threading.Event()
         quieten_sdk()
         token = settings.unleash_sdk_token.get_secret_value()
         self._client = UnleashClient(
@@ -102,14 +103,17 @@ class Assigner:
 
     def close(self) -> None:
         """Stop following Unleash and send it the last usage counts."""
+        self._closed.set()
         if self._client.is_initialized:
             self._client.destroy()
 
     def _follow(self) -> None:
-        try:
-            self._client.initialize_client()
-        except requests.RequestException as error:  # a malformed URL; anything else the SDK retries by itself
-            log.error("Unleash cannot be followed: %s", error)
+        while not self._closed.is_set() and not self._client.is_initialized:
+            try:
+                self._client.initialize_client()
+            except Exception as error:  # the SDK stops following for good on what it did not expect
+                log.error("Unleash cannot be followed, trying again: %s", error)
+                self._closed.wait(RETRY_SECONDS)
 
     def _heard(self, response: requests.Response, *_: Any, **__: Any) -> None:
         if not (response.request.path_url or "").partition("?")[0].endswith(FEATURES_URL):
@@ -123,10 +127,9 @@ class Assigner:
             )
         self._last_status = response.status_code
 
-    def _inspect(self, state: str) -> None:
+    def _inspect(self, flags: Flags) -> None:
         """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
-        features = {feature["name"]: feature for feature in json.loads(state)["features"]}
-        flag = features.get(self._flag)
+        flag = flags.get(self._flag)
         before, self._obstacle = self._obstacle, _obstacle(flag)
         self._on_known(flag is not None)
         if self._obstacle is not None and self._obstacle is not before:

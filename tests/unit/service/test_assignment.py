@@ -1,0 +1,219 @@
+"""What the flag decides, what is remembered, and what an Unleash that misbehaves costs."""
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from UnleashClient.constants import FEATURES_URL
+
+from common.names import Model
+from service.assignment import Assigner, Reason
+from service.flag_cache import FlagCache
+from service.sdk_log import OneLine
+from service.settings import Settings
+from tests.unit.service.conftest import NOBODY, TOKEN, flag, keep_on_disk, rollout
+
+
+class Unleash:
+    """An HTTP server that answers as scripted: for faults that a real Unleash cannot be asked for."""
+
+    def __init__(self) -> None:
+        self.status, self.body = 200, b""
+        self.asked: list[str] = []
+        double = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                double.asked.append(self.path)
+                self.send_response(double.status)
+                self.send_header("Content-Length", str(len(double.body)))
+                self.end_headers()
+                self.wfile.write(double.body)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def knows(self, *flags: dict[str, Any]) -> None:
+        self.status, self.body = 200, json.dumps({"version": 2, "features": list(flags)}).encode()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def unleash() -> Iterator[Unleash]:
+    server = Unleash()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet() -> None:
+    """The SDK has one logger a process; what an earlier test made it say must not count as a repeat."""
+    logging.getLogger("UnleashClient").filters.clear()
+
+
+def at(settings: Settings, url: str) -> Settings:
+    return settings.model_copy(update={"unleash_url": url})
+
+
+def until(condition: Any, seconds: float = 8) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash: Unleash) -> None:
+    heard: list[float] = []
+    known: list[bool] = []
+    unleash.knows(flag(rollout(100)))
+    assigner = Assigner(at(settings, unleash.url), heard.append, known.append)
+    assert assigner.assign("u", {}) == (Model.CHAMPION, Reason.UNLEASH_UNKNOWN)
+    assert not assigner.knows_flags
+    assigner.start()
+    until(lambda: assigner.assign("u", {}) == (Model.CHALLENGER, Reason.FLAG_ON))
+    unleash.knows(flag(rollout(0)))
+    until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_OFF))
+    unleash.knows()
+    until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_MISSING))
+    until(lambda: len(heard) >= 3)
+    assert heard[-1] == pytest.approx(time.time(), abs=5)
+    assert known == [True, True, False]
+    assigner.close()
+    later = Assigner(at(settings, unleash.url))
+    assert later.assign("u", {}).reason == Reason.FLAG_MISSING
+
+
+def test_memory_of_one_unleash_is_not_served_for_another(settings: Settings, tmp_path: Path) -> None:
+    keep_on_disk(settings, flag(rollout(100)))
+    assert Assigner(settings).assign("u", {}).model == Model.CHALLENGER
+    assert Assigner(at(settings, "http://127.0.0.1:10")).assign("u", {}).reason == Reason.UNLEASH_UNKNOWN
+    development = settings.model_copy(
+        update={"unleash_sdk_token": type(settings.unleash_sdk_token)("default:development.x")}
+    )
+    assert Assigner(development).assign("u", {}).reason == Reason.UNLEASH_UNKNOWN
+
+
+def test_a_refused_token_is_said_once_and_the_last_known_flags_stay(
+    settings: Settings, unleash: Unleash, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = at(settings, unleash.url)
+    keep_on_disk(here, flag(rollout(100)))
+    unleash.status = 401
+    assigner = Assigner(here)
+    assigner.start()
+    until(lambda: len(unleash.asked) >= 3)
+    assigner.close()
+    refusals = [record for record in caplog.records if "CANARIO_UNLEASH_SDK_TOKEN" in record.getMessage()]
+    assert len(refusals) == 1
+    assert "not-a-secret" not in caplog.text
+    assert assigner.assign("u", {}).model == Model.CHALLENGER
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no json", b"{}", b'{"version": 2}', b'{"version": 2, "features": 7}']
+)
+def test_an_answer_without_flags_changes_nothing(settings: Settings, unleash: Unleash, body: bytes) -> None:
+    here = at(settings, unleash.url)
+    keep_on_disk(here, flag(rollout(100)))
+    unleash.body = body
+    assigner = Assigner(here)
+    assigner.start()
+    until(lambda: len(unleash.asked) >= 2)
+    assert assigner.assign("u", {}) == (Model.CHALLENGER, Reason.FLAG_ON)
+    assigner.close()
+    assert Assigner(here).assign("u", {}) == (Model.CHALLENGER, Reason.FLAG_ON)
+
+
+def test_a_server_that_never_answers_holds_up_neither_start_nor_request(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        here = at(settings, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        keep_on_disk(here, flag(rollout(100)))
+        begun = time.perf_counter()
+        assigner = Assigner(here)
+        assigner.start()
+        assert assigner.assign("u", {}).model == Model.CHALLENGER
+        assert time.perf_counter() - begun < 1
+        assigner.close()
+
+
+def test_one_line_a_fault(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    assigner = Assigner(at(settings, NOBODY))
+    assigner.start()
+    time.sleep(2.5)
+    assigner.close()
+    failures = [record for record in caplog.records if "fetch failed" in record.getMessage()]
+    assert len(failures) == 1
+    assert failures[0].exc_info is None
+
+
+def test_a_repeat_is_told_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("service.sdk_log.time.monotonic", lambda: clock[0])
+    one_line = OneLine()
+
+    def told(text: str) -> bool:
+        return one_line.filter(logging.LogRecord("x", logging.ERROR, "", 0, text, (), None))
+
+    assert [told("a"), told("a"), told("b")] == [True, False, True]
+    clock[0] = 61.0
+    assert told("a")
+
+
+STATE = json.dumps({"version": 2, "features": [flag(rollout(5))]})
+
+
+class TestFlagCache:
+    def cache(self, folder: Path) -> tuple[FlagCache, list[str]]:
+        seen: list[str] = []
+        return FlagCache(folder, "http://x", TOKEN, lambda flags: seen.append(",".join(flags))), seen
+
+    def test_a_state_survives(self, tmp_path: Path) -> None:
+        cache, _ = self.cache(tmp_path / "deep" / "folder")
+        cache.set(FEATURES_URL, STATE)
+        cache.destroy()
+        again, seen = self.cache(tmp_path / "deep" / "folder")
+        assert again.bootstrapped
+        assert again.get(FEATURES_URL) == STATE
+        assert seen == ["canary"]
+        assert [file.name for file in cache.path.parent.iterdir()] == [cache.path.name]
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"features": [7]}', "\xff"])
+    def test_a_damaged_file_is_as_none(self, tmp_path: Path, text: str) -> None:
+        cache, _ = self.cache(tmp_path)
+        cache.path.write_text(text, encoding="latin-1")
+        again, seen = self.cache(tmp_path)
+        assert not again.bootstrapped
+        assert seen == []
+
+    def test_a_disk_that_cannot_be_written_costs_the_memory_only(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "file").write_text("in the way", encoding="utf-8")
+        cache, seen = self.cache(tmp_path / "file")
+        cache.set(FEATURES_URL, STATE)
+        assert cache.get(FEATURES_URL) == STATE
+        assert seen == ["canary"]
+        assert "cannot be kept on disk" in caplog.text
+
+    def test_the_path_tells_no_secret(self, tmp_path: Path) -> None:
+        assert "not-a-secret" not in str(self.cache(tmp_path)[0].path)
