@@ -114,6 +114,8 @@ class Assigner:
             except Exception as error:  # the SDK stops following for good on what it did not expect
                 log.error("Unleash cannot be followed, trying again: %s", error)
                 self._closed.wait(RETRY_SECONDS)
+        if self._closed.is_set():  # closed while it was being initialized
+            self._client.destroy()
 
     def _heard(self, response: requests.Response, *_: Any, **__: Any) -> None:
         if not (response.request.path_url or "").partition("?")[0].endswith(FEATURES_URL):

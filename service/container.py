@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from common.names import Model
+from flags.admin import UnleashAdmin
 from service.artifact import load_artifact, require_same_interface
 from service.assignment import Assigner
 from service.drill import Drill
@@ -32,6 +33,7 @@ class Parts:
     assigner: Assigner
     predictor: Predictor
     guest: Guest | None
+    admin: UnleashAdmin | None
 
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
@@ -69,7 +71,7 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
     assigner.start()
     predictor = Predictor(models.champion, models.challenger, guest, assigner, telemetry)
-    return Parts(settings, models, assigner, predictor, guest)
+    return Parts(settings, models, assigner, predictor, guest, _admin(settings))
 
 
 def _invite(challenger: OnnxModel, settings: Settings, telemetry: Telemetry) -> Guest:
@@ -79,4 +81,15 @@ def _invite(challenger: OnnxModel, settings: Settings, telemetry: Telemetry) -> 
         telemetry,
         deadline_seconds=settings.guest_deadline_seconds,
         concurrency=settings.guest_concurrency,
+    )
+
+
+def _admin(settings: Settings) -> UnleashAdmin | None:
+    if settings.unleash_admin_token is None:
+        return None
+    return UnleashAdmin(
+        settings.unleash_url,
+        settings.unleash_admin_token,
+        project=settings.unleash_project,
+        environment=settings.unleash_environment,
     )

@@ -4,13 +4,13 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from flask import Request
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from common.config import dotted
 from common.names import Model
 from service.artifact import Metadata
+from service.body import invalid, read_body
 from service.model import Row
-from service.problems import Fault, RequestError
+from service.problems import Fault
 
 GREATEST = float(np.finfo(np.float32).max)  # models take 32-bit floats; more would become infinite
 RESERVED = frozenset({"userId", "environment", "appName", "currentTime", "properties"})
@@ -82,23 +82,12 @@ def parse(request: Request, metadata: Metadata) -> Parsed:
     """Read the body of `request` for a model described by `metadata`.
 
     Raises:
-        RequestError: 415 for another content type, 400 for no JSON, 422 with the fields that do not fit.
-        RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
+        RequestError: see `service.body.read_body`; 422 also for features that the model does not take.
     """
-    if request.mimetype != "application/json":
-        raise RequestError(
-            415,
-            "Unsupported Media Type",
-            f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'!r}.",
-        )
-    try:
-        body = PredictRequest.model_validate_json(request.get_data(cache=False))
-    except ValidationError as error:
-        raise _refusal(error) from None
+    body = read_body(request, PredictRequest)
     if reserved := sorted(RESERVED & body.context.keys()):
-        raise invalid(
-            [Fault(field=f"context.{key}", detail="This name is reserved for Unleash.") for key in reserved]
-        )
+        detail = "This name is reserved for Unleash."
+        raise invalid([Fault(field=f"context.{key}", detail=detail) for key in reserved])
     return Parsed(body.user_id, to_row(body.features, metadata.features), _as_text(body.context))
 
 
@@ -116,14 +105,8 @@ def to_row(features: list[float] | dict[str, float], names: list[str]) -> Row:
     """
     if isinstance(features, list):
         if len(features) != len(names):
-            raise invalid(
-                [
-                    Fault(
-                        field="features",
-                        detail=f"The model takes {len(names)} features, the request has {len(features)}.",
-                    )
-                ]
-            )
+            detail = f"The model takes {len(names)} features, the request has {len(features)}."
+            raise invalid([Fault(field="features", detail=detail)])
         return np.array([features], dtype=np.float32)
     missing = [
         Fault(field=f"features.{name}", detail="This feature is missing.")
@@ -138,29 +121,3 @@ def to_row(features: list[float] | dict[str, float], names: list[str]) -> Row:
     if missing or unknown:
         raise invalid(missing + unknown)
     return np.array([[features[name] for name in names]], dtype=np.float32)
-
-
-def invalid(faults: list[Fault]) -> RequestError:
-    """The 422 that names each of `faults`, the first 20 of them in full."""
-    shown = faults[:20]
-    more = f" and {len(faults) - len(shown)} more" if len(faults) > len(shown) else ""
-    fields = ", ".join(fault.field for fault in shown[:3]) + (", ..." if len(faults) > 3 else "")
-    return RequestError(
-        422, "Unprocessable Content", f"{len(faults)} field(s) do not fit: {fields}{more}", shown
-    )
-
-
-def _refusal(error: ValidationError) -> RequestError:
-    faults = error.errors(include_url=False, include_input=False)
-    if faults[0]["type"] == "json_invalid":
-        return RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
-    return invalid([Fault(field=_field(fault["loc"]), detail=fault["msg"]) for fault in faults])
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """Pydantic's path without the steps that name alternatives of a union instead of fields."""
-    if len(location) > 1 and location[0] == "features":
-        location = (location[0], *location[2:])
-    if len(location) > 2 and location[0] == "context":
-        location = location[:2]
-    return "body" if not location else dotted(location)

@@ -1,0 +1,53 @@
+"""Reads JSON bodies: whatever does not fit is a problem document that names the fields."""
+
+from typing import TypeVar
+
+from flask import Request
+from pydantic import BaseModel, ValidationError
+
+from common.config import Location, dotted
+from service.problems import Fault, RequestError
+
+SHOWN_FAULTS = 20
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def read_body(request: Request, model: type[Body]) -> Body:
+    """The body of `request` as `model`.
+
+    Raises:
+        RequestError: 415 for another content type, 400 for no JSON, 422 with the fields that do not fit.
+        RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
+    """
+    if request.mimetype != "application/json":
+        raise RequestError(
+            415,
+            "Unsupported Media Type",
+            f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'}.",
+        )
+    try:
+        return model.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        raise RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
+    raise invalid([Fault(field=_field(fault["loc"]), detail=fault["msg"]) for fault in faults])
+
+
+def invalid(faults: list[Fault]) -> RequestError:
+    """The 422 that names `faults`, the first SHOWN_FAULTS of them in full."""
+    named = ", ".join(fault.field for fault in faults[:3])
+    if len(faults) > 3:
+        named += f" and {len(faults) - 3} more"
+    verb = "1 field does" if len(faults) == 1 else f"{len(faults)} fields do"
+    return RequestError(422, "Unprocessable Content", f"{verb} not fit: {named}.", faults[:SHOWN_FAULTS])
+
+
+def _field(location: Location) -> str:
+    """Pydantic's path without the steps that name alternatives of a union instead of fields."""
+    if len(location) > 1 and location[0] == "features":
+        location = (location[0], *location[2:])
+    if len(location) > 2 and location[0] == "context":
+        location = location[:2]
+    return dotted(location) if location else "body"
