@@ -1,0 +1,15 @@
+"""Takes the challenger away when Prometheus shows that it is worse: read, judge, act, once a pass.
+
+    guardrails   policy as data: what may not happen, and on how many calls it is judged
+    window       how far back a query may look: never before the stage began (pure)
+    prometheus   the only door to Prometheus
+    measure      a guardrail's queries, asked over its window
+    verdict      ok, breach, no data or cannot measure (pure)
+    act          the flag's environment turned off, and seen to be off
+    job          one pass of all this, and its exit code
+    schedule     passes on a steady schedule until a signal
+    report       a pass as one log line, one JSON document or one table
+
+No part keeps state of its own: share and time of the last change are read from Unleash, what happened since
+from Prometheus. So the job may be killed, restarted or run twice at any moment.
+"""

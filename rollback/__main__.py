@@ -1,0 +1,166 @@
+"""`python -m rollback`: one pass, or with --every a pass on a steady schedule."""
+
+import json
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+import click
+from rich.console import Console
+
+from common.config import ConfigError, load_settings
+from common.logs import configure_logging
+from flags.admin import UnleashAdmin
+from rollback.act import UnleashCanary
+from rollback.durations import format_duration, parse_duration
+from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
+from rollback.job import Job
+from rollback.outcome import ExitCode, Pass
+from rollback.prometheus import Prometheus
+from rollback.report import pass_fields, show
+from rollback.schedule import Shutdown, repeat
+from rollback.settings import RollbackSettings
+
+_log = logging.getLogger("rollback")
+
+
+class _DurationType(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(
+        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.")
+@click.option(
+    "--every", type=_DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+)
+@click.option("--dry-run", is_flag=True, help="Judge, and turn nothing off.")
+@click.option(
+    "--guardrails",
+    "file",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_FILE,
+    help="File of guardrails; that of the package by default.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    help="Write the pass as a JSON document to FILE, or to standard output instead of the table.",
+)
+def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None) -> None:
+    """Judge the challenger by Prometheus, and turn its flag off when a guardrail is breached.
+
+    Nothing is kept between passes: each reads the share and the time of its last change from Unleash, and
+    what happened since from Prometheus. It may be killed, restarted and run twice at any moment.
+
+    \b
+    Exit codes of one pass:
+      0  nothing is breached; or no data yet; or nobody gets the challenger
+      1  a guardrail was breached, and the flag is verified to be off
+         (with --dry-run: it would have been turned off)
+      2  wrong usage, guardrails or environment variables; every fault is named
+      3  cannot measure: Prometheus or Unleash could not be asked, the service is not
+         scraped, a query failed, or the flag is missing, archived or without strategy
+      4  a rollback was due and could not be done or verified: somebody must look
+
+    \b
+    Environment (each also as ..._FILE, the path of a file that holds the value):
+      CANARIO_UNLEASH_URL           http://127.0.0.1:4242
+      CANARIO_UNLEASH_ADMIN_TOKEN   personal access token of the job's own user
+      CANARIO_UNLEASH_PROJECT       default: default
+      CANARIO_UNLEASH_ENVIRONMENT   default: production
+      CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
+      CANARIO_CANARY_FLAG           default: canary
+
+    \b
+    Examples:
+      python -m rollback --dry-run          what would be done now, as a table
+      python -m rollback --json             the same as JSON, for cron and CI
+      python -m rollback --every 15s        the job of the stack
+    """
+    configure_logging("rollback")
+    if every and json_file:
+        raise click.UsageError("--json writes one pass; with --every each pass is a line of the log")
+    shutdown = Shutdown(exit_code=0 if every else None)
+    try:
+        policy, settings, admin = _configure(file)
+    except ConfigError as error:
+        click.echo(error, err=True)
+        raise SystemExit(ExitCode.MISCONFIGURED) from None
+    job = Job(
+        policy,
+        Prometheus(settings.prometheus_url.get_secret_value()),
+        UnleashCanary(admin, settings.canary_flag),
+        dry_run=dry_run,
+        undisturbed=shutdown.held,
+    )
+    shutdown.install()
+    if every:
+        _log.info("watching", extra={"every": format_duration(every), "flag": job.canary.flag})
+        try:
+            repeat(lambda: _pass(job), every)
+        finally:
+            _log.info("stopped")
+    try:
+        done = _pass(job)
+    except Exception as error:
+        # A traceback would end with exit code 1, which means something else here.
+        _log.exception("the pass failed", extra={"error": f"{type(error).__name__}: {error}"})
+        raise SystemExit(ExitCode.CANNOT_MEASURE) from None
+    _tell(done, job, json_file)
+    raise SystemExit(done.exit_code)
+
+
+def _configure(file: Path) -> tuple[Policy, RollbackSettings, UnleashAdmin]:
+    """Read guardrails and environment. Raises ConfigError with the faults of both."""
+    faults = []
+    try:
+        policy = load_policy(file)
+    except ConfigError as error:
+        faults.append(str(error))
+    try:
+        settings = load_settings(RollbackSettings)
+        admin = UnleashAdmin(
+            settings.unleash_url,
+            settings.unleash_admin_token,
+            project=settings.unleash_project,
+            environment=settings.unleash_environment,
+        )
+    except ConfigError as error:
+        faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return policy, settings, admin
+
+
+def _pass(job: Job) -> Pass:
+    done = job.run()
+    if done.flag_fault:
+        _log.warning(done.flag_fault, extra={"flag": job.canary.flag})
+    _log.info(done.summary, extra=pass_fields(done, job.canary, brief=True))
+    return done
+
+
+def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
+    if json_file is None:
+        show(done, job.canary, Console())
+        return
+    json.dump(pass_fields(done, job.canary), json_file, indent=2, allow_nan=False)
+    json_file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

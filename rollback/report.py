@@ -1,0 +1,108 @@
+"""A pass told to others: one log line, one JSON document, one table. All three have the same fields."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flags.canary import CanaryState
+from rollback.act import Canary
+from rollback.durations import format_duration
+from rollback.outcome import Pass, Rollback
+from rollback.verdict import Status, Verdict
+
+_STYLES = {
+    Status.OK: "green",
+    Status.BREACH: "bold red",
+    Status.NO_DATA: "yellow",
+    Status.CANNOT_MEASURE: "bold yellow",
+}
+
+
+def number(value: float | None) -> float | str | None:
+    """A float that JSON can hold: NaN and the infinities, of which it knows nothing, as text."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
+    """A verdict as JSON; `brief` for the line of each pass, without what guardrails.yaml says anyway."""
+    fields: dict[str, Any] = {
+        "guardrail": verdict.guardrail,
+        "verdict": verdict.status.value,
+        "value": number(verdict.value),
+        "limit": verdict.limit,
+        "sample": number(verdict.sample),
+    }
+    if brief:
+        return fields
+    return fields | {
+        "smallest_sample": verdict.smallest_sample,
+        "window": format_duration(verdict.window) if verdict.window else None,
+        "query": verdict.query,
+        "action": verdict.action.value,
+        "sentence": verdict.sentence,
+    }
+
+
+def flag_fields(canary: Canary, state: CanaryState | None) -> dict[str, Any]:
+    """The flag as it was read: all None but its name where it could not be."""
+    changed_at = state.changed_at if state else None
+    return {
+        "flag": canary.flag,
+        "environment": canary.environment,
+        "exposed": state.exposed if state else None,
+        "share": state.percent if state else None,
+        "changed_by": state.changed_by if state else None,
+        "changed_at": changed_at.isoformat() if changed_at else None,
+    }
+
+
+def rollback_fields(
+    rollback: Rollback, verdict: Verdict, canary: Canary, state: CanaryState | None
+) -> dict[str, Any]:
+    """A rollback as a line of the log: what was breached, who made the stage, what became of the order."""
+    return {
+        **verdict_fields(verdict),
+        **flag_fields(canary, state),
+        "verified": rollback.verified,
+        "fault": rollback.fault,
+        "seconds": round(rollback.seconds, 3),
+    }
+
+
+def pass_fields(done: Pass, canary: Canary, *, brief: bool = False) -> dict[str, Any]:
+    """A pass as JSON."""
+    rollback = done.rollback
+    return {
+        "outcome": done.summary,
+        "exit_code": int(done.exit_code),
+        "dry_run": done.dry_run,
+        **flag_fields(canary, done.state),
+        "flag_fault": done.flag_fault,
+        "verdicts": [verdict_fields(verdict, brief=brief) for verdict in done.verdicts],
+        "rollback": rollback
+        and {
+            "guardrail": rollback.guardrail,
+            "verified": rollback.verified,
+            "fault": rollback.fault,
+            "seconds": round(rollback.seconds, 3),
+        },
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def show(done: Pass, canary: Canary, console: Console) -> None:
+    """Print a pass for a person."""
+    console.print(Text(f"{canary.flag} in {canary.environment}: {done.summary}", "bold"))
+    if done.flag_fault:
+        console.print(Text(done.flag_fault, "bold yellow"))
+    if done.verdicts:
+        table = Table("guardrail", "verdict", "why")
+        for verdict in done.verdicts:
+            status = Text(verdict.status.value, _STYLES[verdict.status])
+            table.add_row(verdict.guardrail, status, Text(verdict.sentence))
+        console.print(table)
+    if done.rollback and done.rollback.fault:
+        console.print(Text(done.rollback.fault, "bold red"))

@@ -1,0 +1,64 @@
+"""Passes on a steady schedule, and an end at once when a signal asks for it."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import NoReturn
+
+_log = logging.getLogger(__name__)
+
+
+class Shutdown:
+    """Ends the process on SIGTERM or SIGINT, in the middle of a query too; a rollback is finished first."""
+
+    def __init__(self, exit_code: int | None = None) -> None:
+        """`exit_code` is that of a process ended so; without it 128 + the signal's number, as in shells."""
+        self._exit_code = exit_code
+        self._held = False
+        self._asked: int | None = None
+
+    def install(self) -> None:
+        """Take over both signals. To be called in the main thread."""
+        for wanted in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(wanted, self._handle)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Put off the end of the process until the block is done."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._asked is not None:
+                self._end(self._asked)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._held:
+            self._asked = number
+        else:
+            self._end(number)
+
+    def _end(self, number: int) -> NoReturn:
+        raise SystemExit(128 + number if self._exit_code is None else self._exit_code)
+
+
+def repeat(work: Callable[[], object], period: timedelta) -> NoReturn:
+    """Do `work` every `period`, for ever. What it raises is logged, and the next time comes all the same."""
+    every, start = period.total_seconds(), time.monotonic()
+    while True:
+        try:
+            work()
+        except Exception as error:
+            _log.exception("the pass failed", extra={"error": f"{type(error).__name__}: {error}"})
+        time.sleep(seconds_to_next(time.monotonic() - start, every))
+
+
+def seconds_to_next(elapsed: float, every: float) -> float:
+    """Seconds until the next multiple of `every`; those that a long pass has missed are left out."""
+    return (math.floor(elapsed / every) + 1) * every - elapsed

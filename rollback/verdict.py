@@ -1,0 +1,146 @@
+"""From readings to a verdict, without asking anybody.
+
+    ok              the value was measured on enough calls and is on the right side of the limit
+    breach          it is beyond the limit, and was so at every look of the guardrail's `for`
+    no data         too few calls to tell: the stage is young, or few users are in it; no fault of anybody
+    cannot measure  the question could not be answered: the query, Prometheus or the metrics are broken
+
+What single looks make of a number: no series and NaN (nothing divided by nothing) are no data; an infinity
+(something divided by nothing) contradicts a sample that is large enough, so that is a broken measurement;
+a value at the limit is not beyond it.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from rollback.durations import format_duration
+from rollback.guardrails import Action, Direction, Threshold
+from rollback.measure import Measurement
+from rollback.window import TooYoung
+
+
+class Status(StrEnum):
+    """The four verdicts."""
+
+    OK = "ok"
+    BREACH = "breach"
+    NO_DATA = "no data"
+    CANNOT_MEASURE = "cannot measure"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One guardrail's verdict with what it rests on."""
+
+    guardrail: str
+    status: Status
+    action: Action
+    limit: float
+    smallest_sample: int
+    sentence: str
+    """The verdict in plain words."""
+    value: float | None = None
+    """At the last look; None where there was none. May be NaN or infinite."""
+    sample: float | None = None
+    """Calls under the value, as `increase()` estimates them; so it need not be whole."""
+    query: str | None = None
+    """The query that gave the value; None when none was asked."""
+    window: timedelta | None = None
+    """How far back that query looked."""
+
+    @property
+    def calls_for_rollback(self) -> bool:
+        """Tell whether the challenger must go."""
+        return self.status is Status.BREACH and self.action is Action.ROLLBACK
+
+
+def judge(measured: Measurement) -> Verdict:
+    """Judge a guardrail by what was measured."""
+    guardrail = measured.guardrail
+    if fault := measured.sample.fault or measured.value.fault:
+        return _verdict(measured, Status.CANNOT_MEASURE, f"cannot be measured: {fault}")
+    values, samples = measured.value.points, measured.sample.points
+    looks = [_judge_look(guardrail, value, sample) for value, sample in zip(values, samples, strict=True)]
+    status, reason = looks[-1]
+    if status is Status.BREACH and len(looks) > 1:
+        status, reason = _judge_hold(measured, [earlier for earlier, _ in looks], reason)
+    return _verdict(measured, status, reason)
+
+
+def too_young(guardrail: Threshold, stage: TooYoung) -> Verdict:
+    """The verdict where the stage leaves no window to look at."""
+    age = max(round(stage.age.total_seconds()), 0)
+    needed = format_duration(stage.needed)
+    return without_measurement(
+        guardrail, Status.NO_DATA, f"no data: the stage began {age} s ago and is judged from {needed} on"
+    )
+
+
+def without_measurement(guardrail: Threshold, status: Status, sentence: str) -> Verdict:
+    """A verdict that rests on no query."""
+    return Verdict(
+        guardrail=guardrail.name,
+        status=status,
+        action=guardrail.action,
+        limit=guardrail.limit,
+        smallest_sample=guardrail.smallest_sample,
+        sentence=sentence,
+    )
+
+
+def _judge_look(guardrail: Threshold, value: float | None, sample: float | None) -> tuple[Status, str]:
+    if sample is None or math.isnan(sample):
+        return Status.NO_DATA, "no data: nobody called the model in the window"
+    if math.isinf(sample):
+        return Status.CANNOT_MEASURE, "cannot be measured: the query for the sample divides by zero"
+    if sample < guardrail.smallest_sample:
+        needed = guardrail.smallest_sample
+        return Status.NO_DATA, f"no data: {sample:.0f} calls in the window, and {needed} are needed"
+    return _judge_value(guardrail, value, f"{sample:.0f} calls")
+
+
+def _judge_value(guardrail: Threshold, value: float | None, calls: str) -> tuple[Status, str]:
+    if value is None or math.isnan(value):
+        return Status.NO_DATA, f"no data: {calls} in the window, but the query gives no number"
+    if math.isinf(value):
+        return Status.CANNOT_MEASURE, "cannot be measured: the query for the value divides by zero"
+    side, limit = _beyond(guardrail), f"{guardrail.limit:g}"
+    if guardrail.is_breached_by(value):
+        return Status.BREACH, f"breach: {value:.4g} on {calls} is {side} the limit of {limit}"
+    return Status.OK, f"ok: {value:.4g} on {calls} is not {side} the limit of {limit}"
+
+
+def _judge_hold(measured: Measurement, looks: list[Status], reason: str) -> tuple[Status, str]:
+    """Judge a breach at the last look by the looks before it."""
+    beyond = looks.count(Status.BREACH)
+    lasted = format_duration(measured.window.looks[-1] - measured.window.looks[0])
+    if beyond == len(looks):
+        return Status.BREACH, f"{reason}, as at each of {beyond} looks over {lasted}"
+    tally = f"at {beyond} of {len(looks)} looks over {lasted}"
+    if Status.OK in looks:
+        side, limit = _beyond(measured.guardrail), measured.guardrail.limit
+        value = measured.value.points[-1]
+        return Status.OK, f"ok: {value:.4g} is {side} the limit of {limit:g}, but only {tally}"
+    return Status.NO_DATA, f"no data: beyond the limit {tally}, and nothing is known of the others"
+
+
+def _beyond(guardrail: Threshold) -> str:
+    return "over" if guardrail.direction is Direction.ABOVE else "under"
+
+
+def _verdict(measured: Measurement, status: Status, reason: str) -> Verdict:
+    guardrail = measured.guardrail
+    return Verdict(
+        guardrail=guardrail.name,
+        status=status,
+        action=guardrail.action,
+        limit=guardrail.limit,
+        smallest_sample=guardrail.smallest_sample,
+        sentence=reason,
+        value=measured.value.points[-1] if measured.value.points else None,
+        sample=measured.sample.points[-1] if measured.sample.points else None,
+        query=measured.value.query,
+        window=measured.window.span,
+    )

@@ -1,0 +1,66 @@
+"""How far back a query may look: up to the beginning of the stage, and no further.
+
+A stage begins with the last change of the canary's share, strategy or environment, by whomever. Slow calls
+from before belong to another exposure: a canary that was mended and started again is not to be rolled back
+for them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+FEWEST_SCRAPES = 3  # a rate needs two; the third makes up for one that failed
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a guardrail looks at: at each of `looks`, `span` ago until then."""
+
+    span: timedelta
+    looks: tuple[datetime, ...]
+    """The moments at which the value is read, oldest first; one, unless the guardrail has a `for`."""
+
+
+@dataclass(frozen=True)
+class TooYoung:
+    """There is no such window yet: the stage has lasted `age` and must last `needed`."""
+
+    age: timedelta
+    needed: timedelta
+
+
+def fit_window(
+    full: timedelta,
+    hold: timedelta | None,
+    scrape: timedelta,
+    began: datetime | None,
+    now: datetime,
+) -> Window | TooYoung:
+    """Clip a guardrail's window to the stage.
+
+    The oldest look is `hold` ago, and its window must lie in the stage as well. One scrape interval is left
+    out at the beginning of the stage: what was scraped there may still be the count of the stage before, for
+    workers that had not yet heard of the change.
+
+    Args:
+        full: the window that the guardrail asks for.
+        hold: its `for`; the looks are then three scrapes apart and reach back over all of it.
+        scrape: the scrape interval.
+        began: when the stage began; None if that is unknown, and then the window is not clipped.
+        now: the time of the last look, by the clock of Prometheus.
+    """
+    looks = _looks(hold or timedelta(), FEWEST_SCRAPES * scrape, now)
+    fewest = FEWEST_SCRAPES * scrape
+    if began is None:
+        return Window(full, looks)
+    past = (now - looks[0]) + scrape
+    age = now - began
+    # Whole seconds: the same stage then gives the same query text for a second, and people can read it.
+    room = timedelta(seconds=(age - past) // timedelta(seconds=1))
+    if room < fewest:
+        return TooYoung(age=age, needed=past + fewest)
+    return Window(min(full, room), looks)
+
+
+def _looks(hold: timedelta, step: timedelta, now: datetime) -> tuple[datetime, ...]:
+    count = -(-hold // step)  # rounded up
+    return tuple(now - back * step for back in range(count, -1, -1))
