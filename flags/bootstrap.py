@@ -1,0 +1,197 @@
+"""Makes the Unleash users that Canario's processes act as, and a personal access token for each.
+
+Each process has its own user, so that Unleash's event log, and with it every product manager, can tell who
+changed a flag. Which role they need, and why, is in docs/decisions/0003-unleash-roles.md.
+
+A run with three working tokens asks Unleash three times and needs no password. A token that ends soon renews
+itself. Only a missing or dead one takes an administrator: the user gets a new random password, which is used
+once and kept nowhere.
+"""
+
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from pydantic import SecretStr
+
+from common.config import ConfigError
+from flags.accounts import MAX_TOKENS, OwnAccount, UserAdmin, logged_in
+from flags.errors import AdminError, Unauthorized, UnexpectedAnswer
+from flags.models import Me, NewToken, User
+from flags.settings import BootstrapSettings
+from flags.vault import Kept, Label, Vault
+
+LIFETIME: Final = timedelta(days=365)
+RENEW_BEFORE: Final = timedelta(days=30)
+ROLE: Final = "Editor"
+NEEDED: Final = (  # to create a flag, add and change its strategy, and turn it on and off
+    "CREATE_FEATURE",
+    "UPDATE_FEATURE",
+    "CREATE_FEATURE_STRATEGY",
+    "UPDATE_FEATURE_STRATEGY",
+    "UPDATE_FEATURE_ENVIRONMENT",
+)
+
+
+@dataclass(frozen=True)
+class ServiceUser:
+    """A user of Unleash that is a program."""
+
+    username: str
+    name: str
+
+
+USERS: Final = (
+    ServiceUser("canario-flags", "Canario flags command line"),
+    ServiceUser("canario-rollback", "Canario rollback job"),
+    ServiceUser("canario-service", "Canario service (admin routes)"),
+)
+
+
+class Action(StrEnum):
+    """What became of a user's token."""
+
+    KEPT = "kept"
+    RENEWED = "renewed"
+    MADE = "made"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One user after a run. `expires_at` is None for a token put there by hand; `why` names what was done."""
+
+    username: str
+    action: Action
+    expires_at: datetime | None
+    why: str
+
+
+class Bootstrap:
+    """One run against one server."""
+
+    def __init__(
+        self,
+        settings: BootstrapSettings,
+        vault: Vault,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._now = now
+
+    def run(self) -> Iterator[Outcome]:
+        """Bring every user and token into order, one outcome each as soon as it is known.
+
+        Raises:
+            ConfigError: the folder cannot be used, or the administrator's password is needed and absent.
+            AdminError: Unleash does not answer, or not so.
+        """
+        for user in USERS:
+            yield self._ensure(user)
+
+    def _ensure(self, user: ServiceUser) -> Outcome:
+        kept = self._vault.read(user.username)
+        if kept is None:
+            return self._make(user, "there was none")
+        account = self._account(kept)
+        try:
+            me = account.me() if account else None
+        except Unauthorized:
+            me = None
+        if account is None or me is None:
+            return self._make(user, "the old one no longer worked")
+        if me.user.username != user.username:
+            return self._make(user, f"the old one belonged to {me.user.username}")
+        role = "" if self._may_write(me) else self._restore_role(user)
+        if kept.label and kept.label.expires_at - self._now() < RENEW_BEFORE:
+            return self._renew(user, account, kept.label, role)
+        return Outcome(user.username, Action.KEPT, kept.label.expires_at if kept.label else None, role)
+
+    def _account(self, kept: Kept) -> OwnAccount | None:
+        try:
+            return OwnAccount.by_token(self._settings.unleash_url, kept.secret)
+        except ConfigError:  # not even the form of a token
+            return None
+
+    def _may_write(self, me: Me) -> bool:
+        project, environment = self._settings.unleash_project, self._settings.unleash_environment
+        return all(
+            any(permission.covers(needed, project, environment) for permission in me.permissions)
+            for needed in NEEDED
+        )
+
+    def _make(self, user: ServiceUser, why: str) -> Outcome:
+        """A token by way of the administrator: make the user or reset its password, and log in as it."""
+        password = SecretStr(secrets.token_urlsafe(32))
+        found = self._find(user)
+        if found is None:
+            self._users.create(user.username, user.name, self._role, password)
+        else:
+            self._users.set_password(found.id, password)
+            if found.root_role != self._role:
+                self._users.set_role(found.id, self._role)
+        session = logged_in(self._settings.unleash_url, user.username, password)
+        token = self._new_token(user, OwnAccount(session))
+        return Outcome(user.username, Action.MADE, token.expires_at, why)
+
+    def _renew(self, user: ServiceUser, account: OwnAccount, label: Label, why: str) -> Outcome:
+        """A token by way of the one that still works."""
+        token = self._new_token(user, account)
+        with suppress(AdminError):  # it ends by itself soon
+            account.delete_token(label.id)
+        soon = f"the old one would have ended on {label.expires_at:%Y-%m-%d}"
+        return Outcome(user.username, Action.RENEWED, token.expires_at, "; ".join(filter(None, (soon, why))))
+
+    def _new_token(self, user: ServiceUser, account: OwnAccount) -> NewToken:
+        now = self._now()
+        self._make_room(account, now)
+        # People see this in Unleash, and two of one name are refused.
+        description = f"canario on {socket.gethostname()}, {now:%Y-%m-%d %H:%M:%S} {secrets.token_hex(2)}"
+        token = account.create_token(description, now + LIFETIME)
+        self._vault.write(user.username, token)
+        return token
+
+    def _make_room(self, account: OwnAccount, now: datetime) -> None:
+        """Unleash allows ten tokens a user: drop the ended ones, or else the one unused for longest."""
+        tokens = account.tokens()
+        if len(tokens) < MAX_TOKENS:
+            return
+        ended = [token for token in tokens if token.expires_at <= now]
+        idle = sorted(tokens, key=lambda token: token.seen_at or token.created_at)
+        for token in ended or idle[: len(tokens) - MAX_TOKENS + 1]:
+            account.delete_token(token.id)
+
+    def _restore_role(self, user: ServiceUser) -> str:
+        found = self._find(user)
+        if found is None:
+            raise UnexpectedAnswer(f"Unleash knows the token of {user.username}, and no such user")
+        self._users.set_role(found.id, self._role)
+        return f"it could not change flags: its role is {ROLE} again"
+
+    def _find(self, user: ServiceUser) -> User | None:
+        return next((one for one in self._users.all().users if one.username == user.username), None)
+
+    @cached_property
+    def _role(self) -> int:
+        for role in self._users.all().root_roles:
+            if role.name == ROLE:
+                return role.id
+        raise UnexpectedAnswer(f"Unleash has no root role {ROLE}")
+
+    @cached_property
+    def _users(self) -> UserAdmin:
+        """The administrator, logged in when first needed: Unleash allows ten log-ins a minute."""
+        password = self._settings.unleash_admin_password
+        if password is None:
+            raise ConfigError(
+                "CANARIO_UNLEASH_ADMIN_PASSWORD: is needed to make a token or mend a role"
+                " (set it, or its _FILE)"
+            )
+        return UserAdmin(logged_in(self._settings.unleash_url, self._settings.unleash_admin_user, password))

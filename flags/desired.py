@@ -1,0 +1,60 @@
+"""The flags that Canario wants in Unleash, read from flags.yaml and validated whole."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from common.config import StrictModel, load_yaml
+from flags.snapshot import STICKY
+
+DEFAULT_FILE: Final = Path(__file__).with_name("flags.yaml")
+NAME: Final = r"^[A-Za-z0-9~_-][A-Za-z0-9._~-]{0,99}$"  # what Unleash takes, but no leading dot
+
+
+def _sticky(stickiness: str) -> str:
+    if stickiness != STICKY:
+        raise ValueError(
+            f"must be {STICKY}: drawn by anything else, a user may change models from one call to the next,"
+            " and neither a share nor a comparison of the two models means anything"
+        )
+    return stickiness
+
+
+def _unique(flags: "tuple[DesiredFlag, ...]") -> "tuple[DesiredFlag, ...]":
+    names = [flag.name for flag in flags]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"stand here more than once: {', '.join(twice)}")
+    return flags
+
+
+class Initial(StrictModel):
+    """What a new flag starts with; afterwards it belongs to people."""
+
+    enabled: bool = Field(False, strict=True, description="the environment's switch")
+    percent: int = Field(0, ge=0, le=100, strict=True, description="share of the users, 0 to 100")
+
+
+class DesiredFlag(StrictModel):
+    """One flag with one gradual rollout strategy in one environment; its group is its name."""
+
+    name: str = Field(pattern=NAME)
+    type: Literal["release", "experiment", "operational", "kill-switch", "permission"] = "release"
+    description: str = Field(min_length=1, max_length=1000)
+    stickiness: Annotated[str, AfterValidator(_sticky)] = STICKY
+    initial: Initial = Initial()
+
+
+class DesiredFlags(StrictModel):
+    """The file."""
+
+    flags: Annotated[tuple[DesiredFlag, ...], Field(min_length=1), AfterValidator(_unique)]
+
+
+def load_desired(path: Path = DEFAULT_FILE) -> tuple[DesiredFlag, ...]:
+    """The flags of the file, in its order.
+
+    Raises:
+        ConfigError: `path:line: key: what is wrong` for every fault.
+    """
+    return load_yaml(path, DesiredFlags).flags

@@ -1,0 +1,93 @@
+"""What the command line prints: tables on a terminal, the same as plain text anywhere else."""
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from flags.bootstrap import Outcome
+from flags.canary import CanaryState
+from flags.plan import FlagPlan, on_off
+
+
+def sentence(state: CanaryState) -> str:
+    """A state in one line."""
+    if not state.exists:
+        return f"{state.flag}: {'archived' if state.archived else 'does not exist'}{_change(state, '; ')}"
+    share = "no one share" if state.percent is None else f"{state.percent}% of the users"
+    return f"{state.flag} in {state.environment}: {on_off(state.enabled)}, {share}{_change(state, '; ')}"
+
+
+def show_states(states: Iterable[CanaryState]) -> None:
+    """A table of states, and below it what is wrong with any of them."""
+    states = tuple(states)
+    columns = ("flag", "environment", "state", "share", "drawn by", "only where", "last change")
+    _print(columns, [_row(state) for state in states])
+    for state in states:
+        if state.trouble:
+            print(f"! {state.flag}: {state.trouble}")
+
+
+def _row(state: CanaryState) -> tuple[str, ...]:
+    narrowed = [*state.constraints, *(f"segment {number}" for number in state.segments)]
+    switch = "archived" if state.archived else on_off(state.enabled) if state.exists else "missing"
+    share = "?" if state.percent is None else f"{state.percent}%"
+    variants = f" ({state.variants} variants)" if state.variants else ""
+    return (
+        state.flag,
+        state.environment,
+        switch,
+        share + variants if state.exists else "-",
+        state.stickiness or "-",
+        "; ".join(narrowed) or "-",
+        _change(state, "") or "-",
+    )
+
+
+def _change(state: CanaryState, before: str) -> str:
+    if state.changed_by is None or state.changed_at is None:
+        return ""
+    return f"{before}{state.change} by {state.changed_by} at {moment(state.changed_at)}"
+
+
+def show_plan(plans: Iterable[FlagPlan]) -> None:
+    """Each flag with its steps (+), what is kept (=) and what needs a person (!)."""
+    for plan in plans:
+        lines = [f"  + {step}" for step in plan.steps]
+        lines += [f"  = kept: {kept}" for kept in plan.kept]
+        lines += [f"  ! {plan.conflict}"] if plan.conflict else []
+        print("\n".join([plan.flag, *(lines or ["  as the file says"])]))
+
+
+def show_outcomes(outcomes: Iterable[Outcome]) -> None:
+    """What became of each user's token; the secrets stay in their files."""
+    rows = [
+        (
+            one.username,
+            one.action.value,
+            f"{one.expires_at:%Y-%m-%d}" if one.expires_at else "unknown",
+            one.why or "-",
+        )
+        for one in outcomes
+    ]
+    _print(("user", "token", "ends", "why"), rows)
+
+
+def moment(time: datetime) -> str:
+    """A time for people, in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    # User names and flags come from Unleash: they are text, never markup.
+    terminal = sys.stdout.isatty()
+    console = Console(markup=False, emoji=False, highlight=False, width=None if terminal else 1000)
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())

@@ -1,0 +1,201 @@
+"""One flag as Unleash holds it now, and the rules by which its strategies mean one share.
+
+Unleash lets a user in when any active strategy matches. A share is therefore the rollout of the only active
+strategy, a gradual rollout drawn by user id; anything else needs a person, and is named instead of guessed.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from flags.admin import UnleashAdmin
+from flags.errors import (
+    AdminError,
+    EnvironmentMissing,
+    FlagArchived,
+    FlagError,
+    FlagMissing,
+    NotFound,
+    ShareUnreadable,
+    StickinessUnsafe,
+    StrategyAmbiguous,
+    StrategyDisabled,
+    StrategyMissing,
+)
+from flags.models import GRADUAL, EnvironmentState, Event, Feature, Strategy
+
+STICKY = "userId"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A flag in one environment at the time of reading.
+
+    Attributes:
+        feature: None where the flag is missing or archived.
+        last_change: last event on share, strategies or switch in this environment, for an archived flag its
+            archiving; None where there is none.
+    """
+
+    flag: str
+    project: str
+    environment: str
+    feature: Feature | None
+    archived: bool
+    last_change: Event | None
+
+    @property
+    def here(self) -> EnvironmentState | None:
+        """The flag in this environment."""
+        environments = self.feature.environments if self.feature else ()
+        return next((one for one in environments if one.name == self.environment), None)
+
+    @property
+    def enabled(self) -> bool:
+        """The environment's switch."""
+        return self.here is not None and self.here.enabled
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """All strategies, also disabled ones."""
+        return self.here.strategies if self.here else ()
+
+    @property
+    def active(self) -> tuple[Strategy, ...]:
+        """Strategies that let users in."""
+        return tuple(one for one in self.strategies if not one.disabled)
+
+
+def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Snapshot:
+    """Read a flag and its last change: two calls, three for a flag that is not there.
+
+    Without `history_required` an event log that cannot be read is logged and leaves `last_change` None.
+
+    Raises:
+        AdminError: Unleash does not answer, or not so.
+        EnvironmentMissing: the project has no such environment.
+    """
+    feature, archived = None, False
+    try:
+        feature = admin.feature(flag)
+    except NotFound:
+        archived = admin.is_archived(flag)
+    change = None
+    try:
+        if archived:
+            change = admin.last_archiving(flag)
+        elif feature:
+            change = admin.last_change(flag)
+    except AdminError as error:
+        if history_required:
+            raise
+        log.warning("the event log of Unleash cannot be read: %s", error)
+    snapshot = Snapshot(flag, admin.project, admin.environment, feature, archived, change)
+    if feature and not snapshot.here:
+        names = ", ".join(one.name for one in feature.environments)
+        raise EnvironmentMissing(
+            f"the project {admin.project} has no environment {admin.environment}, only {names}:"
+            " set CANARIO_UNLEASH_ENVIRONMENT"
+        )
+    return snapshot
+
+
+def require_present(shot: Snapshot) -> None:
+    """Raises FlagMissing or FlagArchived."""
+    if shot.archived:
+        raise FlagArchived(
+            f"the flag {shot.flag} is archived, every user gets the champion: revive it in the Unleash UI"
+            " (Project, Archived flags) if that is not wanted"
+        )
+    if not shot.feature:
+        raise FlagMissing(
+            f"the project {shot.project} has no flag {shot.flag}, every user gets the champion:"
+            " create it by `python -m flags apply`"
+        )
+
+
+def gradual(shot: Snapshot) -> Strategy:
+    """The one strategy whose rollout is the share.
+
+    Raises:
+        FlagMissing, FlagArchived: there is no flag.
+        StrategyMissing: no gradual rollout. StrategyAmbiguous: it is not alone.
+    """
+    require_present(shot)
+    candidates = shot.active or shot.strategies
+    rollouts = [one for one in candidates if one.name == GRADUAL]
+    if not rollouts:
+        raise StrategyMissing(
+            f"the flag {shot.flag} has no gradual rollout strategy in {shot.environment}"
+            + (
+                f", only {listed(candidates)}: replace that by one in the Unleash UI"
+                if candidates
+                else ": add one in the Unleash UI, or run `python -m flags apply`"
+            )
+        )
+    if len(shot.active) > 1 or len(rollouts) > 1:
+        raise StrategyAmbiguous(
+            f"the flag {shot.flag} has {len(candidates)} strategies in {shot.environment}"
+            f" ({listed(candidates)}) and lets a user in when any of them matches, so no one share says who"
+            f" gets the challenger: keep one in the Unleash UI. `python -m flags off {shot.flag}` still works"
+        )
+    return rollouts[0]
+
+
+def require_active(shot: Snapshot, strategy: Strategy) -> None:
+    """Raises StrategyDisabled. A person switched it off, so a person switches it on."""
+    if strategy.disabled:
+        raise StrategyDisabled(
+            f"the gradual rollout strategy of {shot.flag} in {shot.environment} is disabled:"
+            " enable it in the Unleash UI"
+        )
+
+
+def require_sticky(shot: Snapshot, strategy: Strategy) -> None:
+    """Raises StickinessUnsafe."""
+    stickiness = strategy.parameter("stickiness")
+    if stickiness != STICKY:
+        raise StickinessUnsafe(
+            f"the share of {shot.flag} in {shot.environment} is drawn by {stickiness or 'nothing'} instead of"
+            f" {STICKY}, so users could change models from call to call: run `python -m flags apply`, which"
+            " sets the stickiness, or set it in the Unleash UI"
+        )
+
+
+def require_readable(shot: Snapshot, strategy: Strategy) -> None:
+    """Raises ShareUnreadable."""
+    if strategy.percent is None:
+        raise ShareUnreadable(
+            f"the rollout of {shot.flag} in {shot.environment} is {strategy.parameter('rollout')!r}, no whole"
+            f" number from 0 to 100: set it by `python -m flags set {shot.flag} PERCENT` or in the Unleash UI"
+        )
+
+
+def fault(shot: Snapshot) -> FlagError | None:
+    """Why the share does not mean what it says; None where it does."""
+    try:
+        strategy = gradual(shot)
+        require_active(shot, strategy)
+        require_sticky(shot, strategy)
+        require_readable(shot, strategy)
+    except FlagError as error:
+        return error
+    return None
+
+
+def blame(shot: Snapshot) -> str:
+    """The last change as an aside to append to a sentence; "" where there is none."""
+    change = shot.last_change
+    if change is None:
+        return ""
+    return (
+        f" (last change: {change.type} by {change.created_by} at {change.created_at:%Y-%m-%d %H:%M:%S} UTC)"
+    )
+
+
+def listed(strategies: tuple[Strategy, ...]) -> str:
+    """Strategies for people: `flexibleRollout 25%, default`."""
+    return ", ".join(
+        f"{one.name} {one.parameter('rollout')}%" if one.name == GRADUAL else one.name for one in strategies
+    )
