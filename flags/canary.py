@@ -46,7 +46,7 @@ class CanaryState:
         segments: ids of Unleash segments that narrow it as well.
         variants: number of variants of that strategy; Canario uses none.
         trouble: a sentence why the share does not mean what it says, and what to do; None where it does.
-        changed_by: user name of the last event on share, strategies or switch; None without one.
+        changed_by: user name of the last event on share, strategies, switch or the whole flag, if any.
         changed_at: its time, in UTC.
         change: its type, as `feature-strategy-update`.
     """
@@ -137,10 +137,10 @@ def turn_on(admin: UnleashAdmin, flag: str) -> CanaryState:
     shot = take(admin, flag)
     require_present(shot)
     if not shot.active:
-        kind = StrategyDisabled if shot.strategies else StrategyMissing
+        kind, advice = (StrategyDisabled, "enable one") if shot.strategies else (StrategyMissing, "add one")
         raise kind(
-            f"the flag {flag} has no active strategy in {shot.environment}, and Unleash would add one for all"
-            " users when turning it on: enable or add one in the Unleash UI, or run `python -m flags apply`"
+            f"the flag {flag} has no active strategy in {shot.environment}, and when turning it on Unleash"
+            f" would add one for all users: {advice} in the Unleash UI first"
         )
     return state_of(shot if shot.enabled else _switch_on(admin, shot))
 

@@ -148,6 +148,8 @@ class Transport:
             kind, advice = Unauthorized, self._refused
         elif status == 403:
             kind, advice = Forbidden, "this user may not do it, see docs/decisions/0003-unleash-roles.md"
+        elif status == 404 and details.startswith("The path you were looking for"):
+            kind, advice = UnexpectedAnswer, "set CANARIO_UNLEASH_URL to Unleash's address, without /api"
         elif status == 404:
             kind = NotFound
         elif status == 429:
@@ -211,7 +213,10 @@ def _line(text: str) -> str:
 def reason(error: BaseException, timeouts: Timeouts) -> str:
     """The innermost cause of a failed call in a few words; urllib3 wraps it up to four times."""
     while True:
-        inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
+        last = error.args[-1] if error.args else None
+        inner = getattr(error, "reason", None) or (
+            last if isinstance(last, BaseException) else error.__cause__
+        )
         if not isinstance(inner, BaseException):
             break
         error = inner

@@ -69,15 +69,6 @@ class Feature(Answer):
     environments: tuple[EnvironmentState, ...]
 
 
-class FeatureNames(Answer):
-    """Names found by a search."""
-
-    class Name(Answer):
-        name: str
-
-    features: tuple[Name, ...]
-
-
 class Event(Answer):
     """One line of Unleash's event log."""
 

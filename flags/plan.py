@@ -149,7 +149,7 @@ def _strategy(flag: DesiredFlag, shot: Snapshot, force: bool) -> list[Step | Kep
     """Raises FlagError where a person must look first."""
     if shot.strategies:
         return [*_mend(flag, shot, gradual(shot), force)]
-    if shot.last_change is None or force:  # nobody has decided anything here yet
+    if shot.feature is None or shot.untouched or force:
         started: list[Step | Kept] = [AddStrategy(flag.name, flag.initial.percent, flag.stickiness)]
         return [*started, Switch(flag.name, on=True)] if flag.initial.enabled else started
     # Whoever deleted the strategy stopped the rollout: it comes back at 0%.

@@ -5,9 +5,10 @@ strategy, a gradual rollout drawn by user id; anything else needs a person, and 
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
-from flags.admin import UnleashAdmin
+from flags.admin import ARCHIVED, CREATED, UnleashAdmin
 from flags.errors import (
     AdminError,
     EnvironmentMissing,
@@ -34,8 +35,8 @@ class Snapshot:
 
     Attributes:
         feature: None where the flag is missing or archived.
-        last_change: last event on share, strategies or switch in this environment, for an archived flag its
-            archiving; None where there is none.
+        last_change: last event on share, strategies or switch in this environment, or on the whole flag
+            (created, archived, revived, deleted); None without one.
     """
 
     flag: str
@@ -62,13 +63,18 @@ class Snapshot:
         return self.here.strategies if self.here else ()
 
     @property
+    def untouched(self) -> bool:
+        """Whether nobody has changed anything here since the flag was made."""
+        return self.last_change is None or self.last_change.type == CREATED
+
+    @property
     def active(self) -> tuple[Strategy, ...]:
         """Strategies that let users in."""
         return tuple(one for one in self.strategies if not one.disabled)
 
 
 def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Snapshot:
-    """Read a flag and its last change: two calls, three for a flag that is not there.
+    """Read a flag and its last change, in three calls.
 
     Without `history_required` an event log that cannot be read is logged and leaves `last_change` None.
 
@@ -76,21 +82,17 @@ def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Sn
         AdminError: Unleash does not answer, or not so.
         EnvironmentMissing: the project has no such environment.
     """
-    feature, archived = None, False
-    try:
+    feature = None
+    with suppress(NotFound):
         feature = admin.feature(flag)
-    except NotFound:
-        archived = admin.is_archived(flag)
     change = None
     try:
-        if archived:
-            change = admin.last_archiving(flag)
-        elif feature:
-            change = admin.last_change(flag)
+        change = admin.last_change(flag)
     except AdminError as error:
         if history_required:
             raise
         log.warning("the event log of Unleash cannot be read: %s", error)
+    archived = feature is None and change is not None and change.type == ARCHIVED
     snapshot = Snapshot(flag, admin.project, admin.environment, feature, archived, change)
     if feature and not snapshot.here:
         names = ", ".join(one.name for one in feature.environments)
