@@ -1,0 +1,68 @@
+# Everything a user or developer does, by one word. `make` alone lists it.
+# Variables go behind the word: make up UNLEASH_VERSION=7.6.5 TRAFFIC=0
+
+PYTHON ?= python3
+RUN = $(PYTHON) -m stack
+VENV = $(if $(CANARIO_CACHE),$(CANARIO_CACHE),.canario)/venv/bin
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs demo test test-unit test-unleash-7 lint format lock reset clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=5s"
+	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
+	@echo "  More:             $(PYTHON) -m stack --help"
+
+up: ## Install what is missing, start everything, say where it is
+	@$(RUN) up
+
+down: ## End everything; data stay
+	@$(RUN) down
+
+status: ## How each program is
+	@$(RUN) status
+
+logs: ## Follow all logs (Ctrl-C ends it)
+	@$(RUN) logs --follow
+
+demo: ## A bad challenger is taken away while you watch
+	@$(RUN) demo $(ARGS)
+
+test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
+	@$(RUN) install $(if $(filter 0,$(BROWSER)),,--browser)
+	@$(VENV)/python -m pytest $(TESTS)
+
+test-unit: ## Only the tests that need no server
+	@$(RUN) install --python-only
+	@$(VENV)/python -m pytest tests/unit
+
+test-unleash-7: ## Integration tests against Unleash 7.6.5
+	@UNLEASH_VERSION=7.6.5 $(RUN) install
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest tests/integration $(TESTS)
+
+lint: ## Format, lint and types, as CI checks them
+	@$(RUN) install --python-only
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy --strict
+
+format: ## Format, and repair what can be repaired by itself
+	@$(RUN) install --python-only
+	$(VENV)/ruff format .
+	$(VENV)/ruff check --fix .
+
+# Addresses of registries and paths of this machine have no place in the locks.
+LOCK = $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+lock: ## Resolve requirements*.txt anew into locks/
+	@$(RUN) install --python-only
+	$(LOCK) --output-file locks/dev.txt requirements-dev.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
+
+reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
+	@$(RUN) clean
+
+clean: ## Remove the downloads and the venv too; asks first (CONFIRM=1 does not)
+	@$(RUN) clean --everything

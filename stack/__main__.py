@@ -1,0 +1,45 @@
+"""`python3 -m stack COMMAND`, with any Python: makes the venv where needed and goes on inside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from stack.bootstrap import ensure_venv, is_ready, venv_python
+from stack.paths import Cache
+
+INSTALLING = {"up", "demo", "install"}  # the other commands need what these have made
+
+
+def main() -> None:
+    """Hand over to `stack.cli` inside the venv."""
+    signal.signal(signal.SIGTERM, _terminated)
+    cache = Cache.default()
+    python = str(venv_python(cache))
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    installed = 0.0
+    if INSTALLING.intersection(words):
+        try:
+            installed = ensure_venv(cache)
+        except KeyboardInterrupt:
+            print("\ninterrupted; nothing was left running", file=sys.stderr)
+            sys.exit(130)
+    elif not is_ready(cache) and not os.access(python, os.X_OK):
+        print("Nothing is installed yet: `make up` installs and starts everything.", file=sys.stderr)
+        sys.exit(1)
+    if installed or Path(sys.prefix) != cache.venv:
+        os.execv(python, [python, "-m", "stack", *sys.argv[1:]])
+    from stack.cli import cli  # noqa: PLC0415 - its imports exist only in the venv
+
+    cli(prog_name="python -m stack")
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

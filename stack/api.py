@@ -1,0 +1,213 @@
+"""A stack for tests and scripts.
+
+    with Stack(home=tmp_path, only=("postgres", "unleash"), ports="free") as stack:
+        requests.get(stack.addresses.unleash)
+
+The servers must have been installed (`make up`, or `python -m stack install`). The stack dies with this process, even
+if that is killed; so it must be started by a thread that lives as long as it is needed.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stack import environment
+from stack.errors import Refused, StackError
+from stack.paths import Cache, Home
+from stack.ports import Mode, recall
+from stack.programs import Program, all_programs
+from stack.progress import Progress, Silent
+from stack.secrets import Secrets
+from stack.settings import PROGRAMS, Settings, default_unleash_version, with_needs
+from stack.shell import tail
+from stack.site import Addresses, Site
+from stack.status import ProgramStatus, inspect
+from stack.supervisor import Supervisor
+from stack.up import alone, bring_up, install, prepare_site, wait_until_ready
+
+
+class Stack:
+    """The programs of one home."""
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        only: Iterable[str] = PROGRAMS,
+        ports: Mapping[str, int] | Mode = "default",
+        unleash_version: str | None = None,
+        rollback_every: str = "15s",
+        workers: int = 2,
+        traffic_rate: float = 10.0,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """`home` holds data, secrets and logs; default: that of `make up`.
+
+        `only` names programs; what they cannot run without is added. `ports` are asked for by program; "free"
+        takes free ones. `environment` adds variables by program, as in {"service": {"CANARIO_THREADS": "4"}}.
+
+        Raises:
+            StackError: there is no such program.
+        """
+        self.home = Home(home.absolute()) if home else Home.default()
+        self.settings = Settings(
+            programs=with_needs(only),
+            unleash_version=unleash_version or default_unleash_version(),
+            rollback_every=rollback_every,
+            workers=workers,
+            traffic_rate=traffic_rate,
+            environment={name: dict(values) for name, values in (environment or {}).items()},
+        )
+        self._cache = Cache(cache.absolute()) if cache else Cache.default()
+        self._asked = {} if isinstance(ports, str) else dict(ports)
+        self._mode: Mode = ports if isinstance(ports, str) else "default"
+        self._progress = progress or Silent()
+        self._supervisor = Supervisor(self.home)
+        self._site: Site | None = None
+
+    @classmethod
+    def existing(cls, home: Path | None = None) -> Self:
+        """The stack of a home as its last `up` left it: what `make up` started, for instance.
+
+        Raises:
+            StackError: there was no `up` in this home.
+        """
+        stack = cls(home)
+        stack.settings = Settings.read(stack.home.settings)
+        stack._site = Site(stack._cache, stack.home, stack.settings, recall(stack.home.ports))
+        return stack
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, *, attached: bool = True) -> Addresses:
+        """Install what is missing, start what does not run, and wait until all is ready.
+
+        What this call has started is ended again when it is interrupted, or when it fails and is attached.
+
+        Raises:
+            StackError: a step failed; the text has the last lines of its log.
+            MachineLacks: the machine has not what is needed.
+            Refused: another `up` is at work.
+        """
+        with alone(self.home):
+            was_running = self._supervisor.is_running()
+            try:
+                install(self._cache, self.settings, self._progress)
+                self._site = prepare_site(
+                    self._cache,
+                    self.home,
+                    self.settings,
+                    self._asked,
+                    self._mode,
+                    self._supervisor,
+                    self._progress,
+                )
+                bring_up(self._site, self._supervisor, self._progress, attached=attached)
+            except BaseException as error:
+                if not was_running and (attached or not isinstance(error, StackError)):
+                    self._supervisor.shutdown()
+                raise
+        return self.addresses
+
+    def down(self) -> None:
+        """End everything, in order; data stay. Does nothing where nothing runs."""
+        self._supervisor.shutdown()
+
+    def wait(self) -> None:
+        """Return when its supervisord has ended."""
+        while self._supervisor.is_running():
+            time.sleep(0.5)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its supervisord answers."""
+        return self._supervisor.is_running()
+
+    @property
+    def site(self) -> Site:
+        """What the programs are made from.
+
+        Raises:
+            StackError: it is not up.
+        """
+        if self._site is None:
+            raise StackError("this stack is not up: call up() first")
+        return self._site
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the servers listen."""
+        return self.site.addresses
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """All programs, in the order of their start."""
+        return all_programs(self.site)
+
+    def secret(self, name: str) -> str:
+        """A secret by the name of its file in the home's `secrets`, as `unleash-admin.password`."""
+        return Secrets(self.home.secrets).read(name)
+
+    def env(self, program: str) -> dict[str, str]:
+        """The environment of a program; also of `flags`, for the flags command line."""
+        if program == "flags":
+            return environment.flags(self.site)
+        return dict(self._program(program).environment)
+
+    def status(self) -> tuple[ProgramStatus, ...]:
+        """How each program is, in the order of their start."""
+        return inspect(self.programs, self._supervisor.processes())
+
+    def pid(self, program: str) -> int:
+        """The process of a program.
+
+        Raises:
+            StackError: it does not run.
+        """
+        info = self._supervisor.processes().get(program)
+        if info is None or not info.pid:
+            raise StackError(f"{program} does not run")
+        return info.pid
+
+    def start(self, program: str) -> None:
+        """Start a stopped program, and wait until it is ready."""
+        self._supervisor.start_program(program)
+        wait_until_ready(self.home, self._supervisor, self._program(program))
+
+    def stop(self, program: str) -> None:
+        """Stop a program, and wait for its end; it stays stopped."""
+        self._supervisor.stop_program(program)
+
+    def restart(self, program: str) -> None:
+        """Stop, start, and wait until it is ready."""
+        self.stop(program)
+        self.start(program)
+
+    def kill(self, program: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to a program's process and return its pid; supervisord starts it again if it ends."""
+        pid = self.pid(program)
+        os.kill(pid, number)
+        return pid
+
+    def logs(self, program: str, lines: int = 100) -> str:
+        """The end of a program's log."""
+        return "\n".join(tail(self.home.log(program), lines))
+
+    def _program(self, name: str) -> Program:
+        for program in self.programs:
+            if program.name == name:
+                return program
+        raise Refused(f"{name} is no program of this stack: it has {', '.join(self.settings.programs)}")

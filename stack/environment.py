@@ -1,0 +1,89 @@
+"""The environment variables of each program. Nothing of the user's shell reaches them but what is named here."""
+
+import os
+import sys
+from pathlib import Path
+
+from common.names import Model
+from stack.install import models
+from stack.site import ADMIN, Site
+
+_INHERITED = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR")
+
+
+def basic() -> dict[str, str]:
+    """What every program gets: proxies, PYTHONPATH, DATABASE_URL and the like would only lead it astray."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {**kept, "PATH": path, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+
+
+def unleash(site: Site) -> dict[str, str]:
+    """Of the Unleash server. It reads no secrets from files, so they are here."""
+    secrets = site.secrets
+    host, port = site.addresses.postgres.split(":")
+    return {
+        **basic(),
+        "NODE_ENV": "production",
+        "DATABASE_HOST": host,
+        "DATABASE_PORT": port,
+        "DATABASE_NAME": site.database,
+        "DATABASE_USERNAME": "unleash",
+        "DATABASE_PASSWORD": secrets.read("postgres-unleash.password"),
+        "DATABASE_SSL": "false",
+        "HTTP_HOST": host,
+        "HTTP_PORT": str(site.ports["unleash"]),
+        "UNLEASH_URL": site.addresses.unleash,
+        "UNLEASH_SECRET": secrets.read("unleash-session.secret"),
+        "UNLEASH_DEFAULT_ADMIN_USERNAME": ADMIN,
+        "UNLEASH_DEFAULT_ADMIN_PASSWORD": secrets.read("unleash-admin.password"),
+        "INIT_BACKEND_API_TOKENS": secrets.read("unleash-sdk.token"),
+        "CHECK_VERSION": "false",
+        "SEND_TELEMETRY": "false",
+        "LOG_LEVEL": "warn",
+    }
+
+
+def flags_bootstrap(site: Site) -> dict[str, str]:
+    """Of `python -m flags bootstrap`, which acts as Unleash's administrator."""
+    return {
+        **basic(),
+        "CANARIO_UNLEASH_URL": site.addresses.unleash,
+        "CANARIO_UNLEASH_ADMIN_USER": ADMIN,
+        "CANARIO_UNLEASH_ADMIN_PASSWORD_FILE": str(site.secrets.path("unleash-admin.password")),
+    }
+
+
+def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
+    """Of `python -m flags COMMAND`, which acts as its own Unleash user."""
+    return {
+        **basic(),
+        "CANARIO_UNLEASH_URL": site.addresses.unleash,
+        "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
+        "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
+    }
+
+
+def service(site: Site) -> dict[str, str]:
+    """Of the service under gunicorn."""
+    return {
+        **flags(site, "canario-service"),
+        "CANARIO_UNLEASH_SDK_TOKEN_FILE": str(site.secrets.path("unleash-sdk.token")),
+        "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
+        "CANARIO_CHAMPION": str(models.folder(site.cache, Model.CHAMPION)),
+        "CANARIO_CHALLENGER": str(models.folder(site.cache, Model.CHALLENGER)),
+        "CANARIO_STATE_DIR": str(site.home.data / "service"),
+        "CANARIO_DRILL_FILE": str(site.home.drill),
+        "CANARIO_BIND": site.addresses.service.removeprefix("http://"),
+        "CANARIO_WORKERS": str(site.settings.workers),
+    }
+
+
+def rollback(site: Site) -> dict[str, str]:
+    """Of the rollback job."""
+    return flags(site, "canario-rollback")
+
+
+def traffic(site: Site) -> dict[str, str]:
+    """Of the sample traffic."""
+    return {**basic(), "CANARIO_SERVICE_URL": site.addresses.service}

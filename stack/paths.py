@@ -1,0 +1,100 @@
+"""Where everything lies. Standard library only: the bootstrap needs it before the venv exists.
+
+cache   what is downloaded and can be shared by several stacks: venv, servers, models
+home    what belongs to one stack: data, secrets, logs, and the sockets and files of its running processes
+
+Both are `<repository>/.canario` unless CANARIO_CACHE or CANARIO_HOME says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOCK = REPOSITORY / "locks" / "dev.txt"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Folders of what was downloaded or built from this repository alone."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Cache:
+        """The folder that CANARIO_CACHE names, or `.canario` of the repository."""
+        return cls(_folder("CANARIO_CACHE"))
+
+    @property
+    def venv(self) -> Path:
+        return self.root / "venv"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def prometheus(self) -> Path:
+        """Root of the unpacked Debian packages."""
+        return self.root / "prometheus"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of installations."""
+        return self.root / "install-logs"
+
+    def unleash(self, version: str) -> Path:
+        return self.root / "unleash" / version
+
+
+@dataclass(frozen=True)
+class Home:
+    """Folders and files of one stack."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """The folder that CANARIO_HOME names, or `.canario` of the repository."""
+        return cls(_folder("CANARIO_HOME"))
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Files that mean something only while the stack runs; 0700."""
+        return self.root / "run"
+
+    @property
+    def ports(self) -> Path:
+        return self.root / "ports.json"
+
+    @property
+    def settings(self) -> Path:
+        """The settings of the last `up`, for the commands that come after it."""
+        return self.run / "settings.json"
+
+    @property
+    def drill(self) -> Path:
+        """The file that switches faults of the challenger on (CANARIO_DRILL_FILE of the service)."""
+        return self.run / "drill.json"
+
+    def log(self, program: str) -> Path:
+        return self.logs / f"{program}.log"
+
+
+def _folder(variable: str) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().absolute() if value else REPOSITORY / ".canario"

@@ -1,0 +1,121 @@
+"""Which program listens on which port of 127.0.0.1.
+
+A port once given is remembered in the home, so that addresses stay the same; one in use is replaced by a free
+one, and said.
+"""
+
+import json
+import random
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from stack.errors import StackError
+
+HOST = "127.0.0.1"
+DEFAULTS = {"postgres": 5433, "unleash": 4242, "service": 8000, "prometheus": 9090}
+# Below the range from which the system takes ports for outgoing connections (32768 and up).
+FREE_RANGE = range(20_000, 32_000)
+
+Mode = Literal["default", "free"]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The ports by program, and a sentence for each that is not where one would look for it."""
+
+    ports: dict[str, int]
+    notices: tuple[str, ...]
+
+
+def assign(
+    *,
+    asked: Mapping[str, int],
+    remembered: Mapping[str, int],
+    ours: Collection[str] = (),
+    mode: Mode = "default",
+    is_free: Callable[[int], bool],
+    who: Callable[[int], str] = lambda _port: "",
+) -> Assignment:
+    """Choose a port for each program: the one asked for, else the remembered, else the default, else a free one.
+
+    `ours` are the programs that run already: their remembered ports are in use, by themselves. With mode
+    `free`, one without a remembered port gets any free one instead of the default.
+
+    Raises:
+        StackError: a port that was asked for is in use, or asked for twice.
+    """
+    ports: dict[str, int] = {}
+    notices: list[str] = []
+    for name, default in DEFAULTS.items():
+        if name in ours and asked.get(name, remembered.get(name)) == remembered.get(name):
+            ports[name] = remembered[name]
+            continue
+        taken = set(ports.values()) | set(asked.values())
+        if name in asked:
+            port = asked[name]
+            if port in ports.values() or not is_free(port):
+                raise StackError(
+                    f"port {port}, asked for {name}, is in use{who(port)}: "
+                    f"name another one, or leave it out and a free one is taken"
+                )
+        elif name not in remembered and mode == "free":
+            port = _first_free(_shuffled(FREE_RANGE), taken, is_free)
+        else:
+            wanted = remembered.get(name, default)
+            port = wanted
+            if wanted in taken or not is_free(wanted):
+                port = _first_free(range(wanted + 1, 65_536), taken, is_free)
+                notices.append(
+                    f"port {wanted} is in use{who(wanted)}: {name} listens on {port}, also from now on"
+                )
+        ports[name] = port
+    return Assignment(ports, tuple(notices))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` now."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no use
+        try:
+            server.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def who(port: int) -> str:
+    """` (by NAME, pid N)`, as far as the system lets us see."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            return f" (by {psutil.Process(connection.pid).name()}, pid {connection.pid})"
+    return ""
+
+
+def recall(file: Path) -> dict[str, int]:
+    """The remembered ports of a home; none where there is no file, or no usable one."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: port for name, port in found.items() if name in DEFAULTS and isinstance(port, int)}
+
+
+def remember(file: Path, ports: Mapping[str, int]) -> None:
+    """Write the ports of a home."""
+    file.write_text(json.dumps(dict(ports), indent=2) + "\n", encoding="utf-8")
+
+
+def _first_free(candidates: Iterable[int], taken: Collection[int], is_free: Callable[[int], bool]) -> int:
+    for port in candidates:
+        if port not in taken and is_free(port):
+            return port
+    raise StackError("no port of this machine is free")
+
+
+def _shuffled(ports: range) -> list[int]:
+    return random.sample(ports, len(ports))  # stacks that start at once should not race for the same port

@@ -1,0 +1,76 @@
+"""The secrets of one stack: random, made at the first `up`, one 0600 file each in a 0700 folder."""
+
+import os
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.errors import StackError
+
+PAT_USERS = ("canario-flags", "canario-rollback", "canario-service")
+
+
+def strong_password() -> str:
+    """A random password that Unleash accepts: it wants a length, both cases, a digit and a special character."""
+    body = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
+    required = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!-_.")
+    return body + "".join(secrets.choice(kind) for kind in required)
+
+
+def sdk_token() -> str:
+    """A backend token of Unleash for the environment production of the project default."""
+    return f"default:production.{secrets.token_hex(24)}"
+
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "postgres-superuser.password": strong_password,
+    "postgres-unleash.password": strong_password,
+    "unleash-admin.password": strong_password,
+    "unleash-session.secret": lambda: secrets.token_hex(24),
+    "unleash-sdk.token": sdk_token,
+    "service-admin.token": lambda: secrets.token_urlsafe(24),
+}
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The files in `folder`: those of MAKERS, and `<user>.token` for each of PAT_USERS (flags bootstrap)."""
+
+    folder: Path
+
+    def ensure(self) -> None:
+        """Make what is missing; leave alone what is there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        for name, make in MAKERS.items():
+            if not self.path(name).exists():
+                self._write(name, make())
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def token(self, user: str) -> Path:
+        """The file of the personal access token of an Unleash user."""
+        return self.path(f"{user}.token")
+
+    def read(self, name: str) -> str:
+        """The secret `name`.
+
+        Raises:
+            StackError: there is none; the text names those that there are.
+        """
+        try:
+            return self.path(name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            known = ", ".join(sorted(path.name for path in self.folder.glob("*"))) or "none"
+            raise StackError(f"{self.path(name)} cannot be read: {error}. There are: {known}.") from error
+
+    def _write(self, name: str, value: str) -> None:
+        unfinished = self.path(f".{name}")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(value)
+        unfinished.rename(self.path(name))

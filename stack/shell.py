@@ -1,0 +1,71 @@
+"""Runs one command of a step to its end: output into a log, and nothing left behind when we are stopped."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stack.errors import StackError
+from stack.paths import REPOSITORY
+
+LAST_LINES = 15
+
+
+def run(
+    command: Sequence[str],
+    log: Path,
+    *,
+    what: str,
+    hint: str = "",
+    environment: Mapping[str, str] | None = None,
+    directory: Path = REPOSITORY,
+    stdin: str = "",
+) -> None:
+    """Run `command` with its output in `log` (written anew).
+
+    `what` names the step in the error, `hint` is its last sentence. The command dies with this process, even
+    when that is killed, and takes its process group with it.
+
+    Raises:
+        StackError: it could not be started, or ended with a code other than 0.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env=None if environment is None else dict(environment),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StackError(f"{what}: {command[0]} cannot be run: {error}") from error
+        try:
+            process.communicate(stdin.encode())
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if process.returncode:
+        raise StackError(failure(f"{what}: {command[0]} ended with code {process.returncode}", log, hint))
+
+
+def failure(what: str, log: Path, hint: str = "") -> str:
+    """A text with what failed, the last lines of its log, where the log lies, and what to do."""
+    lines = [f"{what}. The last lines of its log:", *(f"    {line}" for line in tail(log))]
+    return "\n".join([*lines, f"The whole log: {log}", *([hint] if hint else [])])
+
+
+def tail(log: Path, lines: int = LAST_LINES) -> list[str]:
+    """The last `lines` lines of a log; one that says so where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 400 * lines))
+            found = file.read().decode("utf-8", "replace").strip().splitlines()[-lines:]
+    except OSError:
+        return ["(no log)"]
+    return found or ["(the log is empty)"]

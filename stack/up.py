@@ -1,0 +1,200 @@
+"""The steps of `up`: install, start each program when the ones before it are ready, provision Unleash."""
+
+import contextlib
+import fcntl
+import sys
+import time
+from collections.abc import Iterator
+
+from stack import environment, monitoring, postgres
+from stack.errors import Refused, StackError
+from stack.install import installing, models, prometheus, unleash
+from stack.machine import require_machine
+from stack.paths import Cache, Home
+from stack.ports import Mode, assign, is_free, recall, remember, who
+from stack.programs import Program, all_programs
+from stack.progress import Progress
+from stack.secrets import PAT_USERS, Secrets
+from stack.settings import Settings
+from stack.shell import failure, run
+from stack.site import Site
+from stack.supervisor import UP, Supervisor
+
+_POLL_SECONDS = 0.05
+
+
+def step_count(settings: Settings) -> int:
+    """How many steps `install` and `bring_up` print together."""
+    installs = 1 + sum(program in settings.programs for program in ("unleash", "prometheus", "service"))
+    return installs + len(settings.programs) + 2 * ("unleash" in settings.programs)
+
+
+def install(cache: Cache, settings: Settings, progress: Progress) -> None:
+    """Bring what the programs of `settings` need into the cache.
+
+    Raises:
+        StackError: see the modules of `stack.install`.
+    """
+    with progress.step("What this machine has"):
+        require_machine()
+    with installing(cache):
+        if "unleash" in settings.programs:
+            with progress.step(f"Unleash {settings.unleash_version} from npm") as step:
+                step.remark = unleash.ensure(cache, settings.unleash_version)
+        if "prometheus" in settings.programs:
+            with progress.step("Prometheus from Debian's packages") as step:
+                step.remark = prometheus.ensure(cache)
+        if "service" in settings.programs:
+            with progress.step("Models trained and exported to ONNX") as step:
+                step.remark = models.ensure(cache)
+
+
+def prepare_site(
+    cache: Cache,
+    home: Home,
+    settings: Settings,
+    asked_ports: dict[str, int],
+    mode: Mode,
+    supervisor: Supervisor,
+    progress: Progress,
+) -> Site:
+    """Make the home's folders and secrets, and choose its ports.
+
+    Raises:
+        StackError: a port that was asked for is in use.
+        Refused: the home has data but not their secrets.
+    """
+    for folder in (home.root, home.data, home.logs, home.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    home.run.chmod(0o700)
+    if postgres.data_folder(home).exists() and not home.secrets.exists():
+        raise Refused(
+            f"{home.secrets} is gone, and without it {postgres.data_folder(home)} cannot be opened: "
+            "bring it back, or throw the data away with `make reset`"
+        )
+    Secrets(home.secrets).ensure()
+    ours = [name for name, info in supervisor.processes().items() if info.state in UP]
+    assignment = assign(
+        asked=asked_ports, remembered=recall(home.ports), ours=ours, mode=mode, is_free=is_free, who=who
+    )
+    for notice in assignment.notices:
+        progress.say(f"note: {notice}")
+    remember(home.ports, assignment.ports)
+    settings.write(home.settings)
+    return Site(cache, home, settings, assignment.ports)
+
+
+def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached: bool) -> None:
+    """Start what does not run, each program when the ones before it are ready, and provision Unleash.
+
+    Raises:
+        StackError: a program does not become ready, or a step fails.
+    """
+    if "prometheus" in site.settings.programs:
+        monitoring.write(site)
+    programs = all_programs(site)
+    if supervisor.is_running():
+        supervisor.apply(programs)
+    else:
+        supervisor.end_strays()
+        supervisor.start(programs, attached=attached)
+    for name in site.settings.programs:
+        program = next(program for program in programs if program.name == name)
+        with progress.step(program.title) as step:
+            running = supervisor.processes()[name].state in UP
+            step.remark = "runs already" if running and program.ready() else ""
+            if not running:
+                _BEFORE.get(name, _nothing)(site)
+                supervisor.start_program(name)
+            wait_until_ready(site.home, supervisor, program)
+            _AFTER.get(name, _nothing)(site)
+        if name == "unleash":
+            provision(site, progress, fresh=not running)
+            programs = all_programs(
+                site
+            )  # the tokens may be new, and programs that hold old ones must restart
+            supervisor.apply(programs)
+
+
+def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
+    """Users and tokens, then the flags of flags/flags.yaml; nothing to do where Unleash has just gone on running."""
+    needed = fresh or not all(site.secrets.token(user).exists() for user in PAT_USERS)
+    with progress.step("Unleash users and tokens") as step:
+        if needed:
+            run(
+                [sys.executable, "-m", "flags", "bootstrap", "--secrets", str(site.home.secrets)],
+                site.home.log("flags-bootstrap"),
+                what="the users and tokens of Unleash could not be made",
+                environment=environment.flags_bootstrap(site),
+            )
+        else:
+            step.remark = "there already"
+    with progress.step("Flags of flags/flags.yaml") as step:
+        if needed:
+            run(
+                [sys.executable, "-m", "flags", "apply"],
+                site.home.log("flags-apply"),
+                what="the flags could not be applied",
+                environment=environment.flags(site),
+            )
+        else:
+            step.remark = "there already"
+
+
+def wait_until_ready(home: Home, supervisor: Supervisor, program: Program) -> None:
+    """Wait for the probe of `program`.
+
+    Raises:
+        StackError: supervisord has given it up, or it takes longer than its patience.
+    """
+    deadline = time.monotonic() + program.patience_seconds
+    while True:
+        info = supervisor.processes().get(program.name)
+        log = home.log(program.name)
+        if info is None:
+            raise StackError(
+                failure(f"supervisord ended while {program.name} was starting", home.log("supervisord"))
+            )
+        if info.state in UP and program.ready():
+            return
+        if info.state == "FATAL":
+            raise StackError(failure(f"{program.name} ends as soon as it starts", log))
+        if time.monotonic() > deadline:
+            raise StackError(
+                failure(
+                    f"{program.name} is not ready after {program.patience_seconds:g} s ({info.state})", log
+                )
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Hold off a second `up` in the same home.
+
+    Raises:
+        Refused: one is at work.
+    """
+    home.root.mkdir(parents=True, exist_ok=True)
+    with (home.root / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refused(f"another `up` is at work in {home.root}: wait for it, or end it") from error
+        yield
+
+
+def _nothing(_site: Site) -> None:
+    pass
+
+
+def _prepare_postgres(site: Site) -> None:
+    postgres.prepare(site.home, site.secrets)
+
+
+def _create_database(site: Site) -> None:
+    postgres.create_database(site.home, site.secrets, site.ports["postgres"], site.database)
+
+
+_BEFORE = {"postgres": _prepare_postgres}
+_AFTER = {"postgres": _create_database}
