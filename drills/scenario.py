@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import requests
 
 from common.names import Model
+from drills.evidence import Evidence, reasons
 from drills.judge import Measured, Outcome, judge, outsiders
 from drills.load import Load, Sample
 from drills.target import Target
@@ -49,13 +50,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What happened; `state` is the flag's at the end."""
+    """What happened; `state` is the flag's at the end, `evidence` what the job says of its rollbacks."""
 
     plan: Plan
     phases: tuple[Phase, ...]
     samples: tuple[Sample, ...]
     measured: Measured
     state: CanaryState
+    evidence: tuple[Evidence, ...]
     outcome: Outcome
 
 
@@ -76,6 +78,7 @@ class Scenario:
         target, plan = self._target, self._plan
         requests.get(f"{target.service}/readyz", timeout=5).raise_for_status()
         target.switch_fault_off()
+        log_begin = target.job_log.stat().st_size
         users = [f"drill-{number}" for number in range(plan.users)]
         self._share(0)
         with Load(target.service, rows, users, plan.rate) as load:
@@ -94,7 +97,8 @@ class Scenario:
                 time.sleep(AFTER_SECONDS)
             finally:
                 target.switch_fault_off()
-        return self._conclude(load.samples, fault, off)
+        evidence = tuple(reasons(target.job_log, log_begin))
+        return self._conclude(load.samples, fault, off, evidence)
 
     def _share(self, percent: int) -> None:
         self._say(None, f"the challenger's share is set to {percent}%")
@@ -145,7 +149,9 @@ class Scenario:
             time.sleep(POLL_SECONDS)
         return None
 
-    def _conclude(self, samples: Sequence[Sample], fault: float, off: float | None) -> Result:
+    def _conclude(
+        self, samples: Sequence[Sample], fault: float, off: float | None, evidence: tuple[Evidence, ...]
+    ) -> Result:
         state = read_state(self._target.admin, self._target.flag)
         since_fault = [each for each in samples if each.due >= fault]
         given = [each.due - fault for each in since_fault if each.assigned == Model.CHALLENGER]
@@ -167,4 +173,6 @@ class Scenario:
                 measured.seconds_to_last_challenger, "the last request that was given to the challenger"
             )
         outcome = judge(measured, limit_seconds=self._plan.limit_seconds, job=self._target.job)
-        return Result(self._plan, tuple(self._timeline.phases()), tuple(samples), measured, state, outcome)
+        return Result(
+            self._plan, tuple(self._timeline.phases()), tuple(samples), measured, state, evidence, outcome
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flags.admin import UnleashAdmin
+from stack.api import Stack
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Target:
         flag: the canary's flag.
         job: name of the rollback job's user in Unleash.
         drill_file: file that the service watches for faults (its setting CANARIO_DRILL_FILE).
-        job_log: file that the rollback job's JSON lines go to; None if it is not to be had.
+        job_log: file that the rollback job's JSON lines go to.
     """
 
     service: str
@@ -25,7 +26,7 @@ class Target:
     flag: str
     job: str
     drill_file: Path
-    job_log: Path | None = None
+    job_log: Path
 
     def switch_fault_on(self, sleep_seconds: float) -> None:
         """Make each call of the challenger sleep; no code changes, and no process is restarted."""
@@ -34,3 +35,16 @@ class Target:
     def switch_fault_off(self) -> None:
         """Let the challenger answer as it can again."""
         self.drill_file.unlink(missing_ok=True)
+
+
+def of_stack(stack: Stack) -> Target:
+    """The target that a running stack is, acting on Unleash as the user of the flags command line."""
+    site = stack.site
+    return Target(
+        service=stack.addresses.service,
+        admin=UnleashAdmin(stack.addresses.unleash, stack.secret("canario-flags.token")),
+        flag="canary",
+        job="canario-rollback",
+        drill_file=site.home.drill,
+        job_log=site.home.log("rollback"),
+    )

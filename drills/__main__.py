@@ -1,0 +1,95 @@
+"""`python -m drills`: drills on the stack that `make up` has started."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import requests
+from rich.console import Console
+from sklearn.datasets import load_breast_cancer
+
+from common.errors import CanarioError
+from drills.report import as_json, show
+from drills.scenario import Plan, Scenario
+from drills.target import of_stack
+from stack.api import Stack
+
+DEFAULTS = Plan()
+
+
+@click.group()
+def cli() -> None:
+    """Drills on a running stack: real load, a real fault, and a verdict from what was measured.
+
+    Exit codes: 0 passed; 1 failed; 2 usage; 3 the drill could not be carried out.
+    """
+
+
+@cli.command()
+@click.option(
+    "--percent",
+    type=click.IntRange(1, 99),
+    default=DEFAULTS.percent,
+    show_default=True,
+    help="Share of the canary.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(1, 500),
+    default=DEFAULTS.rate,
+    show_default=True,
+    help="Requests a second.",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(1, 600),
+    default=DEFAULTS.limit_seconds,
+    show_default=True,
+    help="Seconds from the fault until the flag must be off.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures to this file.",
+)
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the stack; default: that of `make up`.",
+)
+def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: Path | None) -> None:
+    """The acceptance scenario, live.
+
+    Champion only; then a canary; then each call of the challenger sleeps 0.5 s; the rollback job sees a
+    guardrail breached and turns the flag off; champion only again. Passed only if the job did it in time, and
+    no request of a user outside the canary failed or took over 250 ms more than before.
+
+    \b
+    Examples:
+      make demo
+      make demo ARGS="--percent 5 --json demo.json"
+    """
+    console = Console(highlight=False)
+
+    def say(since_fault: float | None, sentence: str) -> None:
+        clock = "        " if since_fault is None else f"{since_fault:+6.1f} s"
+        console.print(f"{clock}  {sentence}", highlight=False, soft_wrap=True)
+
+    rows = load_breast_cancer().data.tolist()
+    try:
+        target = of_stack(Stack.existing(home))
+        result = Scenario(target, Plan(percent=percent, rate=rate, limit_seconds=limit), say).run(rows)
+    except (CanarioError, requests.RequestException) as error:
+        click.echo(f"error: the drill could not be carried out: {error}", err=True)
+        sys.exit(3)
+    show(result, console)
+    if json_file:
+        json_file.write_text(json.dumps(as_json(result), indent=2) + "\n", encoding="utf-8")
+        console.print(f"Figures: {json_file}")
+    sys.exit(0 if result.outcome.passed else 1)
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m drills")

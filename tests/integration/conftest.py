@@ -1,0 +1,144 @@
+"""The real servers: PostgreSQL, Unleash, Prometheus and the service, on free ports, gone with the test run.
+
+One stack serves all tests of the session; each test begins with the canary on at 0% and no fault switched on.
+`make up` need not run, and is not disturbed if it does.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sklearn.datasets import load_breast_cancer
+
+from flags.admin import UnleashAdmin
+from flags.canary import set_share, turn_on
+from stack.api import Stack
+
+FLAG = "canary"
+SEEN_WITHIN_SECONDS = 3.0  # in which every worker must follow a change in Unleash
+ROW = [float(value) for value in load_breast_cancer().data[0]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder need the servers."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Seconds until `condition` held; fails the test with `what` when it does not in time."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > seconds:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service as a client sees it."""
+
+    url: str
+
+    def predict(self, user: str, **context: Any) -> dict[str, Any]:
+        """The answer for `user`, with the `worker` that gave it. Each call has a connection of its own."""
+        response = requests.post(
+            f"{self.url}/predict", json={"user_id": user, "features": ROW, "context": context}, timeout=5
+        )
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer | {"worker": response.headers["Canario-Worker"]}
+
+    def predict_all(self, users: list[str], **context: Any) -> list[dict[str, Any]]:
+        """The answers for `users`, in their order, many at a time so that every worker gets some."""
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda user: self.predict(user, **context), users))
+
+    def by_worker(self, user: str, workers: int = 2, **context: Any) -> dict[str, dict[str, Any]]:
+        """An answer of each worker for `user`."""
+        answers: dict[str, dict[str, Any]] = {}
+        end = time.monotonic() + 20
+        while len(answers) < workers:
+            assert time.monotonic() < end, f"only {len(answers)} of {workers} workers answered"
+            for answer in self.predict_all([user] * 16, **context):
+                answers[answer["worker"]] = answer
+        return answers
+
+    def all_say(self, user: str, model: str, **context: Any) -> bool:
+        """Whether every worker assigns `model` to `user`."""
+        return all(answer["assigned"] == model for answer in self.by_worker(user, **context).values())
+
+
+class ProductManager:
+    """Sends what the Unleash UI sends when somebody clicks there, with the session of a login."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self._session = requests.Session()
+        self._url = f"{url}/api/admin/projects/default"
+        login = self._session.post(
+            f"{url}/auth/simple/login", json={"username": "admin", "password": password}, timeout=10
+        )
+        login.raise_for_status()
+
+    def archive(self, flag: str) -> None:
+        self._send("DELETE", f"/features/{flag}")
+
+    def strategies(self, flag: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._send(
+            "GET", f"/features/{flag}/environments/production/strategies"
+        ).json()
+        return found
+
+    def delete_strategies(self, flag: str) -> None:
+        for strategy in self.strategies(flag):
+            self._send("DELETE", f"/features/{flag}/environments/production/strategies/{strategy['id']}")
+
+    def edit_strategy(self, flag: str, **changes: Any) -> None:
+        """Save the one strategy's form: the UI sends the whole strategy back."""
+        (strategy,) = self.strategies(flag)
+        path = f"/features/{flag}/environments/production/strategies/{strategy['id']}"
+        self._send("PUT", path, strategy | changes)
+
+    def _send(self, method: str, path: str, body: Any = None) -> requests.Response:
+        response = self._session.request(method, f"{self._url}{path}", json=body, timeout=10)
+        assert response.ok, f"{method} {path}: {response.status_code} {response.text}"
+        return response
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The servers, the service, and the rollback job, which only the tests that want it start."""
+    programs = ("postgres", "unleash", "prometheus", "service", "rollback")
+    with Stack(tmp_path_factory.mktemp("stack"), only=programs, ports="free") as running:
+        running.stop("rollback")
+        yield running
+
+
+@pytest.fixture
+def admin(stack: Stack) -> UnleashAdmin:
+    """Unleash as the user of the flags command line."""
+    return UnleashAdmin(stack.addresses.unleash, stack.secret("canario-flags.token"))
+
+
+@pytest.fixture(scope="session")
+def manager(stack: Stack) -> ProductManager:
+    """Somebody who is logged in to Unleash's UI."""
+    return ProductManager(stack.addresses.unleash, stack.secret("unleash-admin.password"))
+
+
+@pytest.fixture
+def service(stack: Stack, admin: UnleashAdmin) -> Service:
+    """The service, with the canary on at 0% and every worker aware of it."""
+    stack.site.home.drill.unlink(missing_ok=True)
+    set_share(admin, FLAG, 0)
+    turn_on(admin, FLAG)
+    service = Service(stack.addresses.service)
+    wait_for(lambda: service.all_say("anyone", "champion"), 10, "the champion for everybody")
+    return service

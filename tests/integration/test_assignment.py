@@ -1,0 +1,65 @@
+"""Who gets which model: sticky, growing only, of the right size, and following a product manager."""
+
+import math
+import time
+
+import pytest
+
+from flags.admin import UnleashAdmin
+from flags.canary import set_share, turn_off, turn_on
+from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
+
+USERS = [f"user-{number}" for number in range(10_000)]
+ASKED_OF_EVERY_WORKER = 100
+
+
+def exposed(service: Service, admin: UnleashAdmin, percent: int) -> set[str]:
+    """Those of USERS whom the challenger is for at `percent`."""
+    set_share(admin, FLAG, percent)
+    time.sleep(SEEN_WITHIN_SECONDS)
+    return challenged(service)
+
+
+def challenged(service: Service) -> set[str]:
+    """Those of USERS whom the challenger is for now."""
+    answers = service.predict_all(USERS)
+    assert all(answer["model"] == answer["assigned"] for answer in answers)
+    return {user for user, answer in zip(USERS, answers, strict=True) if answer["model"] == "challenger"}
+
+
+def test_ten_thousand_users_are_sticky_and_a_higher_share_only_adds(
+    service: Service, admin: UnleashAdmin
+) -> None:
+    five = exposed(service, admin, 5)
+    twenty_five = exposed(service, admin, 25)
+
+    assert five < twenty_five
+    for share, users in ((0.05, five), (0.25, twenty_five)):
+        standard_error = math.sqrt(share * (1 - share) / len(USERS))
+        assert abs(len(users) / len(USERS) - share) <= 4 * standard_error
+
+    assert challenged(service) == twenty_five
+    for user in USERS[:ASKED_OF_EVERY_WORKER]:
+        answers = service.by_worker(user)
+        expected = "challenger" if user in twenty_five else "champion"
+        assert {answer["model"] for answer in answers.values()} == {expected}
+
+
+@pytest.mark.parametrize("percent", [100, 0])
+def test_every_worker_follows_a_change_of_the_share(
+    service: Service, admin: UnleashAdmin, percent: int
+) -> None:
+    wanted, before = ("challenger", 0) if percent else ("champion", 100)
+    set_share(admin, FLAG, before)
+    wait_for(lambda: not service.all_say("u", wanted), 10, "the share before")
+    set_share(admin, FLAG, percent)
+    wait_for(lambda: service.all_say("u", wanted), SEEN_WITHIN_SECONDS, f"{wanted} on every worker")
+
+
+def test_every_worker_follows_off_and_on(service: Service, admin: UnleashAdmin) -> None:
+    set_share(admin, FLAG, 100)
+    wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "on")
+    turn_off(admin, FLAG)
+    wait_for(lambda: service.all_say("u", "champion"), SEEN_WITHIN_SECONDS, "off")
+    turn_on(admin, FLAG)
+    wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "on again")

@@ -1,0 +1,139 @@
+"""The rollback job on the real Prometheus and the real Unleash."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from flags.admin import UnleashAdmin
+from flags.canary import read_state, set_share
+from stack import environment
+from stack.api import Stack
+from stack.paths import REPOSITORY
+from tests.integration.conftest import FLAG, Service
+
+
+def one_pass(stack: Stack, **settings: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, document and log of `python -m rollback --json` with these CANARIO_ variables."""
+    variables = environment.rollback(stack.site)
+    for name, value in settings.items():
+        variables.pop(f"CANARIO_{name.upper()}_FILE", None)
+        variables[f"CANARIO_{name.upper()}"] = value
+    done = subprocess.run(
+        [sys.executable, "-m", "rollback", "--json"],
+        cwd=REPOSITORY,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def test_nothing_is_judged_while_nobody_gets_the_challenger(stack: Stack, service: Service) -> None:
+    code, document, _ = one_pass(stack)
+    assert (code, document["outcome"]) == (0, "not exposed")
+
+
+def test_too_little_traffic_is_no_data_and_no_rollback(
+    stack: Stack, service: Service, admin: UnleashAdmin
+) -> None:
+    set_share(admin, FLAG, 100)
+    service.predict_all([f"u{number}" for number in range(30)])
+    code, document, _ = one_pass(stack)
+    assert code == 0
+    assert {verdict["verdict"] for verdict in document["verdicts"]} == {"no_data"}
+    assert read_state(admin, FLAG).enabled
+
+
+def test_without_prometheus_the_job_cannot_measure_and_the_flag_stays(
+    stack: Stack, service: Service, admin: UnleashAdmin
+) -> None:
+    set_share(admin, FLAG, 5)
+    stack.stop("prometheus")
+    try:
+        code, document, log = one_pass(stack)
+    finally:
+        stack.start("prometheus")
+    assert (code, document["outcome"]) == (3, "cannot measure")
+    assert stack.addresses.prometheus.removeprefix("http://") in log + json.dumps(document)
+    assert read_state(admin, FLAG).enabled
+
+
+def test_without_unleash_the_job_cannot_measure(stack: Stack, service: Service, admin: UnleashAdmin) -> None:
+    set_share(admin, FLAG, 5)
+    stack.stop("unleash")
+    try:
+        code, _, _ = one_pass(stack)
+    finally:
+        stack.start("unleash")
+    assert code == 3
+
+
+def test_a_wrong_token_is_said_and_not_shown(stack: Stack, service: Service) -> None:
+    code, document, log = one_pass(stack, unleash_admin_token="user:0123456789wrong")
+    assert code == 3
+    told = log + json.dumps(document)
+    assert "CANARIO_UNLEASH_ADMIN_TOKEN" in told
+    assert "0123456789wrong" not in told
+
+
+def test_a_missing_flag_is_said(stack: Stack, service: Service) -> None:
+    code, document, _ = one_pass(stack, canary_flag="no-such-flag")
+    assert code == 3
+    assert "no-such-flag" in json.dumps(document)
+
+
+def test_a_missing_setting_is_said() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rollback"],
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "CANARIO_UNLEASH_URL" in done.stderr
+    assert "CANARIO_PROMETHEUS_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_slow_challenger_is_rolled_back_and_nobody_else_notices(
+    stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path
+) -> None:
+    """The acceptance scenario, as `make demo` runs it."""
+    figures_file = tmp_path / "demo.json"
+    stack.start("rollback")
+    try:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "drills", "demo", "--percent", "25"),
+                *("--home", str(stack.home.root), "--json", str(figures_file)),
+            ],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+    finally:
+        stack.stop("rollback")
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(figures_file.read_text(encoding="utf-8"))
+    assert figures["passed"] is True
+    assert figures["turned_off_by"] == "canario-rollback"
+    assert figures["seconds_to_off"] < 60
+    assert figures["outsiders"]["failed"] == 0
+    assert figures["breaches"][0]["guardrail"] in {"challenger-p99", "challenger-errors"}
+    assert not read_state(admin, FLAG).enabled
+    # Turned on again, the canary is judged by what happens from then on, not by the fault that is over.
+    set_share(admin, FLAG, 25)
+    code, document, _ = one_pass(stack)
+    assert (code, document["outcome"]) == (0, "fine")
+    assert read_state(admin, FLAG).enabled
