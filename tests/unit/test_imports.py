@@ -1,0 +1,62 @@
+"""Who may know whom: the import graph of the rooms, as docs/decisions/0001-rooms.md has it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+MAY_IMPORT: dict[str, set[str]] = {
+    "common": set(),
+    "flags": {"common"},
+    "rollback": {"common", "flags"},
+    "service": {"common", "flags"},
+    "stack": {"common"},
+    "drills": {"common", "flags", "stack"},
+}
+ONLY_DOOR = {
+    "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
+    "onnxruntime": {"service/model.py"},
+    "sklearn": {"service/export.py", "service/train.py", "stack/traffic.py", "drills/__main__.py"},
+    "supervisor": {"stack/supervisor.py"},
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def files(room: str) -> list[Path]:
+    found = sorted((REPOSITORY / room).rglob("*.py"))
+    assert found, f"no code in {room}"
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_knows_only_those_it_may(room: str) -> None:
+    known = {name.partition(".")[0] for file in files(room) for name in imports(file)}
+    assert (known & MAY_IMPORT.keys()) - {room} <= MAY_IMPORT[room]
+
+
+def test_only_the_admin_routes_of_the_service_know_flags() -> None:
+    knowing = {
+        file.name for file in files("service") if any(name.startswith("flags") for name in imports(file))
+    }
+    assert knowing == {"admin.py", "container.py"}
+
+
+@pytest.mark.parametrize("library", ONLY_DOOR)
+def test_each_outside_library_has_one_door(library: str) -> None:
+    knowing = {
+        str(file.relative_to(REPOSITORY))
+        for room in MAY_IMPORT
+        for file in files(room)
+        if any(name.partition(".")[0] == library for name in imports(file))
+    }
+    assert knowing <= ONLY_DOOR[library]
+    assert knowing
