@@ -28,8 +28,9 @@ status: ## How each program is
 logs: ## Follow all logs (Ctrl-C ends it)
 	@$(RUN) logs --follow
 
-demo: ## A bad challenger is taken away while you watch
-	@$(RUN) demo $(ARGS)
+demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --json FILE")
+	@$(RUN) up
+	@$(VENV)/python -m drills demo $(ARGS)
 
 test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
 	@$(RUN) install $(if $(filter 0,$(BROWSER)),,--browser)

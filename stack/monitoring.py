@@ -1,10 +1,10 @@
 """monitoring/prometheus.yml, made to fit one stack: its rules as they are, its targets where they listen."""
 
+import shutil
 from pathlib import Path
 
 import yaml
 
-from stack.errors import StackError
 from stack.paths import REPOSITORY
 from stack.site import Site
 
@@ -17,11 +17,7 @@ def config(site: Site) -> Path:
 
 
 def write(site: Site) -> None:
-    """Write it, and beside it what it refers to by relative paths: rules/ and targets/.
-
-    Raises:
-        StackError: monitoring/prometheus.yml is not what this module knows.
-    """
+    """Write it, and beside it what it refers to by relative paths: rules/ and targets/."""
     folder = config(site).parent
     (folder / "targets").mkdir(parents=True, exist_ok=True)
     rules = folder / "rules"
@@ -29,11 +25,4 @@ def write(site: Site) -> None:
     rules.symlink_to(REPOSITORY / "monitoring" / "rules")
     targets = [{"targets": [site.addresses.service.removeprefix("http://")]}]
     (folder / "targets" / "service.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
-    source = REPOSITORY / "monitoring" / "prometheus.yml"
-    try:
-        wanted = yaml.safe_load(source.read_text(encoding="utf-8"))
-        own = next(job for job in wanted["scrape_configs"] if job["job_name"] == "prometheus")
-    except (OSError, yaml.YAMLError, LookupError, TypeError, StopIteration) as error:
-        raise StackError(f"{source} has no job `prometheus`, or cannot be read: {error!r}") from error
-    own["static_configs"] = [{"targets": [site.addresses.prometheus.removeprefix("http://")]}]
-    config(site).write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
+    shutil.copyfile(REPOSITORY / "monitoring" / "prometheus.yml", config(site))
