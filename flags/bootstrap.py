@@ -10,6 +10,7 @@ once and kept nowhere.
 
 import secrets
 import socket
+import string
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from flags.accounts import MAX_TOKENS, OwnAccount, UserAdmin, logged_in
 from flags.errors import AdminError, Unauthorized, UnexpectedAnswer
 from flags.models import Me, NewToken, User
 from flags.settings import BootstrapSettings
-from flags.vault import Kept, Label, Vault
+from flags.vault import Kept, Vault
 
 LIFETIME: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=30)
@@ -64,11 +65,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One user after a run. `expires_at` is None for a token put there by hand; `why` names what was done."""
+    """One user after a run; `why` says what was done and for which reason, "" for nothing."""
 
     username: str
     action: Action
-    expires_at: datetime | None
+    expires_at: datetime
     why: str
 
 
@@ -110,9 +111,15 @@ class Bootstrap:
         if me.user.username != user.username:
             return self._make(user, f"the old one belonged to {me.user.username}")
         role = "" if self._may_write(me) else self._restore_role(user)
-        if kept.label and kept.label.expires_at - self._now() < RENEW_BEFORE:
-            return self._renew(user, account, kept.label, role)
-        return Outcome(user.username, Action.KEPT, kept.label.expires_at if kept.label else None, role)
+        if kept.label is None:
+            return self._renew(user, account, "it was not known when the old one ends", role)
+        ends = kept.label.expires_at
+        if ends - self._now() >= RENEW_BEFORE:
+            return Outcome(user.username, Action.KEPT, ends, role)
+        outcome = self._renew(user, account, f"the old one would have ended on {ends:%Y-%m-%d}", role)
+        with suppress(AdminError):  # it ends by itself soon
+            account.delete_token(kept.label.id)
+        return outcome
 
     def _account(self, kept: Kept) -> OwnAccount | None:
         try:
@@ -129,7 +136,7 @@ class Bootstrap:
 
     def _make(self, user: ServiceUser, why: str) -> Outcome:
         """A token by way of the administrator: make the user or reset its password, and log in as it."""
-        password = SecretStr(secrets.token_urlsafe(32))
+        password = new_password()
         found = self._find(user)
         if found is None:
             self._users.create(user.username, user.name, self._role, password)
@@ -141,13 +148,10 @@ class Bootstrap:
         token = self._new_token(user, OwnAccount(session))
         return Outcome(user.username, Action.MADE, token.expires_at, why)
 
-    def _renew(self, user: ServiceUser, account: OwnAccount, label: Label, why: str) -> Outcome:
+    def _renew(self, user: ServiceUser, account: OwnAccount, *why: str) -> Outcome:
         """A token by way of the one that still works."""
         token = self._new_token(user, account)
-        with suppress(AdminError):  # it ends by itself soon
-            account.delete_token(label.id)
-        soon = f"the old one would have ended on {label.expires_at:%Y-%m-%d}"
-        return Outcome(user.username, Action.RENEWED, token.expires_at, "; ".join(filter(None, (soon, why))))
+        return Outcome(user.username, Action.RENEWED, token.expires_at, "; ".join(filter(None, why)))
 
     def _new_token(self, user: ServiceUser, account: OwnAccount) -> NewToken:
         now = self._now()
@@ -195,3 +199,9 @@ class Bootstrap:
                 " (set it, or its _FILE)"
             )
         return UserAdmin(logged_in(self._settings.unleash_url, self._settings.unleash_admin_user, password))
+
+
+def new_password() -> SecretStr:
+    """A password of 117 bits that Unleash takes: each kind of character, and none three times in a row."""
+    kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.!")
+    return SecretStr("".join(secrets.choice(kind) for _ in range(8) for kind in kinds))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from common.config import StrictModel, load_yaml
 from flags.snapshot import STICKY
@@ -14,9 +15,10 @@ NAME: Final = r"^[A-Za-z0-9~_-][A-Za-z0-9._~-]{0,99}$"  # what Unleash takes, bu
 
 def _sticky(stickiness: str) -> str:
     if stickiness != STICKY:
-        raise ValueError(
+        raise PydanticCustomError(
+            "stickiness",
             f"must be {STICKY}: drawn by anything else, a user may change models from one call to the next,"
-            " and neither a share nor a comparison of the two models means anything"
+            " and neither a share nor a comparison of the two models means anything",
         )
     return stickiness
 
@@ -24,7 +26,7 @@ def _sticky(stickiness: str) -> str:
 def _unique(flags: "tuple[DesiredFlag, ...]") -> "tuple[DesiredFlag, ...]":
     names = [flag.name for flag in flags]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"stand here more than once: {', '.join(twice)}")
+        raise PydanticCustomError("twice", "stand here more than once: {names}", {"names": ", ".join(twice)})
     return flags
 
 

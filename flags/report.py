@@ -64,13 +64,7 @@ def show_plan(plans: Iterable[FlagPlan]) -> None:
 def show_outcomes(outcomes: Iterable[Outcome]) -> None:
     """What became of each user's token; the secrets stay in their files."""
     rows = [
-        (
-            one.username,
-            one.action.value,
-            f"{one.expires_at:%Y-%m-%d}" if one.expires_at else "unknown",
-            one.why or "-",
-        )
-        for one in outcomes
+        (one.username, one.action.value, f"{one.expires_at:%Y-%m-%d}", one.why or "-") for one in outcomes
     ]
     _print(("user", "token", "ends", "why"), rows)
 

@@ -4,22 +4,27 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from common.config import StrictModel
 
 
 def _server(url: str) -> str:
-    """An address of a server as Unleash's clients want it. Values are not told: one may hold a password."""
+    """The address of a server, without a slash at its end. Values are not told: one may hold a password."""
     parts = urlsplit(url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("is no address like http://127.0.0.1:4242")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise _fault("is no address like http://127.0.0.1:4242")
     if parts.username or parts.password:
-        raise ValueError("holds a user name; a token goes into CANARIO_UNLEASH_ADMIN_TOKEN")
+        raise _fault("holds a user name: give the address alone, and the token by its own setting")
     if parts.query or parts.fragment:
-        raise ValueError("ends in ? or #")
+        raise _fault("ends in ? or #: give the address alone")
     if parts.path.rstrip("/").endswith("/api"):
-        raise ValueError("ends in /api: give the address of the server, as in http://127.0.0.1:4242")
+        raise _fault("ends in /api: give the address of the server, as in http://127.0.0.1:4242")
     return url.strip().rstrip("/")
+
+
+def _fault(text: str) -> PydanticCustomError:
+    return PydanticCustomError("address", text)  # type: ignore[arg-type]  # wants a literal, for templates
 
 
 ServerUrl = Annotated[str, AfterValidator(_server)]

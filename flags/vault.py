@@ -24,7 +24,7 @@ class Label(StrictModel):
 
 @dataclass(frozen=True)
 class Kept:
-    """A token from the folder; `label` is None where somebody put the token there by hand."""
+    """A token from the folder; `label` is None where there is none that can be read."""
 
     secret: SecretStr
     label: Label | None
