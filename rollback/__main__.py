@@ -148,9 +148,8 @@ def _configure(file: Path) -> tuple[Policy, RollbackSettings, UnleashAdmin]:
 
 def _pass(job: Job) -> Pass:
     done = job.run()
-    if done.flag_fault:
-        _log.warning(done.flag_fault, extra={"flag": job.canary.flag})
-    _log.info(done.summary, extra=pass_fields(done, job.canary, brief=True))
+    level = logging.INFO if done.exit_code is ExitCode.FINE else logging.WARNING
+    _log.log(level, done.summary, extra=pass_fields(done, job.canary, brief=True))
     return done
 
 

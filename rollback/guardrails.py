@@ -96,6 +96,8 @@ class Threshold(StrictModel):
 
 
 def _check_names(guardrails: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+    if not guardrails:
+        raise ValueError("there is none, so nothing would ever be rolled back")
     counts = Counter(guardrail.name for guardrail in guardrails)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"names must differ, but some stand here twice: {', '.join(twice)}")
@@ -107,7 +109,7 @@ class Policy(StrictModel):
 
     scrape_interval: Duration
     """How often Prometheus scrapes the service."""
-    guardrails: Annotated[tuple[Threshold, ...], Field(min_length=1), AfterValidator(_check_names)]
+    guardrails: Annotated[tuple[Threshold, ...], AfterValidator(_check_names)]
 
     @field_validator("guardrails")
     @classmethod

@@ -75,8 +75,7 @@ class Job:
                 except PrometheusError as error:
                     fault = str(error)
             if fault is not None:
-                sentence = f"cannot be measured: {fault}"
-                verdict = without_measurement(guardrail, Status.CANNOT_MEASURE, sentence)
+                verdict = without_measurement(guardrail, Status.CANNOT_MEASURE, fault)
             yield verdict
 
     def _fresh_moment(self) -> datetime:

@@ -138,7 +138,7 @@ class Prometheus:
         try:
             response = self._session.post(  # by POST, because a query may outgrow a URL
                 f"{self._url}/api/v1/{endpoint}",
-                data={**form, "timeout": f"{self._timeout[1] * 0.9:.1f}s"},
+                data={**form, "timeout": f"{self._timeout[1] * 0.9:.3f}"},
                 timeout=self._timeout,
                 allow_redirects=False,
             )

@@ -27,7 +27,7 @@ def number(value: float | None) -> float | str | None:
 
 
 def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
-    """A verdict as JSON; `brief` for the line of each pass, without what guardrails.yaml says anyway."""
+    """A verdict as JSON; `brief` for the line of each pass, without what guardrails.yaml says."""
     fields: dict[str, Any] = {
         "guardrail": verdict.guardrail,
         "verdict": verdict.status.value,
@@ -36,7 +36,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "sample": number(verdict.sample),
     }
     if brief:
-        return fields
+        return fields if verdict.status is Status.OK else fields | {"sentence": verdict.sentence}
     return fields | {
         "smallest_sample": verdict.smallest_sample,
         "window": format_duration(verdict.window) if verdict.window else None,

@@ -20,6 +20,8 @@ from rollback.guardrails import Action, Direction, Threshold
 from rollback.measure import Measurement
 from rollback.window import TooYoung
 
+CLOCK_TOLERANCE = timedelta(seconds=30)  # more than clocks in order differ, less than a stage is worth
+
 
 class Status(StrEnum):
     """The four verdicts."""
@@ -60,7 +62,7 @@ def judge(measured: Measurement) -> Verdict:
     """Judge a guardrail by what was measured."""
     guardrail = measured.guardrail
     if fault := measured.sample.fault or measured.value.fault:
-        return _verdict(measured, Status.CANNOT_MEASURE, f"cannot be measured: {fault}")
+        return _verdict(measured, Status.CANNOT_MEASURE, fault)
     values, samples = measured.value.points, measured.sample.points
     looks = [_judge_look(guardrail, value, sample) for value, sample in zip(values, samples, strict=True)]
     status, reason = looks[-1]
@@ -71,11 +73,13 @@ def judge(measured: Measurement) -> Verdict:
 
 def too_young(guardrail: Threshold, stage: TooYoung) -> Verdict:
     """The verdict where the stage leaves no window to look at."""
-    age = max(round(stage.age.total_seconds()), 0)
-    needed = format_duration(stage.needed)
-    return without_measurement(
-        guardrail, Status.NO_DATA, f"no data: the stage began {age} s ago and is judged from {needed} on"
-    )
+    if stage.age < -CLOCK_TOLERANCE:
+        ahead = format_duration(-stage.age)
+        sentence = f"Unleash says the stage began {ahead} ahead of the clock of Prometheus: set both clocks"
+        return without_measurement(guardrail, Status.CANNOT_MEASURE, sentence)
+    age, needed = max(int(stage.age.total_seconds()), 0), format_duration(stage.needed)
+    sentence = f"the stage began {age} s ago and is judged from {needed} on"
+    return without_measurement(guardrail, Status.NO_DATA, sentence)
 
 
 def without_measurement(guardrail: Threshold, status: Status, sentence: str) -> Verdict:
@@ -92,24 +96,24 @@ def without_measurement(guardrail: Threshold, status: Status, sentence: str) -> 
 
 def _judge_look(guardrail: Threshold, value: float | None, sample: float | None) -> tuple[Status, str]:
     if sample is None or math.isnan(sample):
-        return Status.NO_DATA, "no data: nobody called the model in the window"
+        return Status.NO_DATA, "nobody called the model in the window"
     if math.isinf(sample):
-        return Status.CANNOT_MEASURE, "cannot be measured: the query for the sample divides by zero"
+        return Status.CANNOT_MEASURE, "the query for the sample divides by zero"
     if sample < guardrail.smallest_sample:
         needed = guardrail.smallest_sample
-        return Status.NO_DATA, f"no data: {sample:.0f} calls in the window, and {needed} are needed"
-    return _judge_value(guardrail, value, f"{sample:.0f} calls")
+        return Status.NO_DATA, f"only {int(sample)} calls in the window, and {needed} are needed"
+    return _judge_value(guardrail, value, f"{int(sample)} calls")
 
 
 def _judge_value(guardrail: Threshold, value: float | None, calls: str) -> tuple[Status, str]:
     if value is None or math.isnan(value):
-        return Status.NO_DATA, f"no data: {calls} in the window, but the query gives no number"
+        return Status.NO_DATA, f"{calls} in the window, but the query gives no number"
     if math.isinf(value):
-        return Status.CANNOT_MEASURE, "cannot be measured: the query for the value divides by zero"
+        return Status.CANNOT_MEASURE, "the query for the value divides by zero"
     side, limit = _beyond(guardrail), f"{guardrail.limit:g}"
     if guardrail.is_breached_by(value):
-        return Status.BREACH, f"breach: {value:.4g} on {calls} is {side} the limit of {limit}"
-    return Status.OK, f"ok: {value:.4g} on {calls} is not {side} the limit of {limit}"
+        return Status.BREACH, f"{value:.4g} on {calls} is {side} the limit of {limit}"
+    return Status.OK, f"{value:.4g} on {calls} is not {side} the limit of {limit}"
 
 
 def _judge_hold(measured: Measurement, looks: list[Status], reason: str) -> tuple[Status, str]:
@@ -122,8 +126,8 @@ def _judge_hold(measured: Measurement, looks: list[Status], reason: str) -> tupl
     if Status.OK in looks:
         side, limit = _beyond(measured.guardrail), measured.guardrail.limit
         value = measured.value.points[-1]
-        return Status.OK, f"ok: {value:.4g} is {side} the limit of {limit:g}, but only {tally}"
-    return Status.NO_DATA, f"no data: beyond the limit {tally}, and nothing is known of the others"
+        return Status.OK, f"{value:.4g} is {side} the limit of {limit:g}, but only {tally}"
+    return Status.NO_DATA, f"beyond the limit {tally}, and nothing is known of the others"
 
 
 def _beyond(guardrail: Threshold) -> str:

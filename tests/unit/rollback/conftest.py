@@ -1,0 +1,170 @@
+"""A Prometheus that says what a test wants, behind real HTTP, and a canary without Unleash."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs
+
+import pytest
+
+from flags.canary import CanaryState
+from rollback.guardrails import Policy
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server sends: a status, a body, and how long it takes over it."""
+
+    body: bytes
+    status: int = 200
+    delay: float = 0
+    claimed_length: int | None = None
+    """Content-Length when it is to be another than that of the body."""
+
+
+def result(kind: str, value: object) -> Answer:
+    """A successful answer of the query API."""
+    return Answer(json.dumps({"status": "success", "data": {"resultType": kind, "result": value}}).encode())
+
+
+@dataclass
+class Server:
+    """An HTTP server of one test; `reply` gets the path and the form of each request."""
+
+    url: str
+    reply: Callable[[str, dict[str, str]], Answer] = lambda _path, _form: result("vector", [])
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on a free port; the request it is busy with does not outlive the test."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            form = {name: values[0] for name, values in parse_qs(text).items()}
+            state.asked.append((self.path, form))
+            answer = state.reply(self.path, form)
+            time.sleep(answer.delay)
+            length = len(answer.body) if answer.claimed_length is None else answer.claimed_length
+            with suppress(BrokenPipeError):  # the client has given up, as it should
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the output of the tests clean."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    state = Server(f"http://127.0.0.1:{http.server_address[1]}")
+    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@dataclass
+class Numbers:
+    """Answers of a healthy Prometheus at NOW: each query by the first of `values` that it begins with.
+
+    A number is the same at all looks; None is an empty result; an Answer is sent as it is.
+    """
+
+    values: dict[str, float | Answer | None]
+    up: float | None = 1
+
+    def __call__(self, path: str, form: dict[str, str]) -> Answer:
+        query = form["query"]
+        if query == "time()":
+            return result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
+        if query.startswith("max(max_over_time(up"):
+            return self._answer(path, form, self.up)
+        return self._answer(
+            path, form, next(self.values[key] for key in self.values if query.startswith(key))
+        )
+
+    @staticmethod
+    def _answer(path: str, form: dict[str, str], value: float | Answer | None) -> Answer:
+        if isinstance(value, Answer):
+            return value
+        if path.endswith("/query"):
+            return result("vector", [] if value is None else [{"metric": {}, "value": [0, str(value)]}])
+        start, end, step = (float(form[name]) for name in ("start", "end", "step"))
+        stamps = [start + step * look for look in range(round((end - start) / step) + 1)]
+        series = [] if value is None else [{"metric": {}, "values": [[at, str(value)] for at in stamps]}]
+        return result("matrix", series)
+
+
+def make_policy(**changes: object) -> Policy:
+    """One guardrail `slow`: `value_slow` over 0.2, on a `sample_slow` of 50 at least."""
+    guardrail: dict[str, object] = {
+        "kind": "threshold",
+        "name": "slow",
+        "description": "Slow answers are lost answers.",
+        "value": "value_slow[{window}]",
+        "direction": "above",
+        "limit": 0.2,
+        "window": "1m",
+        "sample": "sample_slow[{window}]",
+        "smallest_sample": 50,
+        "action": "rollback",
+    }
+    return Policy.model_validate({"scrape_interval": "5s", "guardrails": [guardrail | changes]})
+
+
+STATE = CanaryState(
+    flag="canary",
+    environment="production",
+    exists=True,
+    archived=False,
+    enabled=True,
+    percent=5,
+    stickiness="userId",
+    strategies=1,
+    constraints=(),
+    segments=(),
+    variants=0,
+    trouble=None,
+    changed_by="paula",
+    changed_at=NOW - timedelta(hours=1),
+    change="feature-strategy-update",
+)
+
+
+@dataclass
+class FakeCanary:
+    """A flag in memory. `read_fault` and `off_fault` are raised by what they name."""
+
+    state: CanaryState = STATE
+    read_fault: Exception | None = None
+    off_fault: Exception | None = None
+    obeys: bool = True
+    """Whether an order to turn off is carried out, also when its answer is a fault."""
+    orders: int = 0
+    flag: str = "canary"
+    environment: str = "production"
+
+    def read(self) -> CanaryState:
+        if self.read_fault:
+            raise self.read_fault
+        return self.state
+
+    def turn_off(self) -> CanaryState:
+        self.orders += 1
+        if self.obeys:
+            self.state = replace(self.state, enabled=False)
+        if self.off_fault:
+            raise self.off_fault
+        return self.state

@@ -1,0 +1,187 @@
+"""One pass, over real HTTP to a Prometheus that says what a test wants, and a flag in memory."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from common.errors import CanarioError
+from rollback.guardrails import Policy
+from rollback.job import Job
+from rollback.outcome import ExitCode, Pass
+from rollback.prometheus import Prometheus
+from rollback.verdict import Status
+from tests.unit.rollback.conftest import NOW, STATE, Answer, FakeCanary, Numbers, Server, make_policy
+
+GONE = CanarioError("Unleash does not answer")
+FAST: dict[str, float | Answer | None] = {"value_slow": 0.1, "sample_slow": 80}
+SLOW: dict[str, float | Answer | None] = {"value_slow": 0.3, "sample_slow": 80}
+REFUSED = Answer(b'{"status": "error", "error": "parse error"}', 400)
+
+
+def run(server: Server, numbers: Numbers, canary: FakeCanary, *, dry_run: bool = False) -> Pass:
+    server.reply = numbers
+    return Job(make_policy(), Prometheus(server.url, read=0.5), canary, dry_run=dry_run).run()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "canary", "outcome", "exit_code"),
+    [
+        (Numbers(FAST), FakeCanary(), "fine", 0),
+        (Numbers({"value_slow": None, "sample_slow": None}), FakeCanary(), "fine", 0),
+        (Numbers(SLOW), FakeCanary(), "rolled back", 1),
+        (Numbers(FAST, up=0), FakeCanary(), "cannot measure", 3),
+        (Numbers({**FAST, "value_slow": REFUSED}), FakeCanary(), "cannot measure", 3),
+        (Numbers(FAST), FakeCanary(read_fault=GONE), "cannot measure", 3),
+        (Numbers(FAST), FakeCanary(replace(STATE, trouble="two strategies")), "cannot measure", 3),
+        (Numbers(SLOW), FakeCanary(replace(STATE, percent=None, trouble="odd")), "rolled back", 1),
+        (Numbers(SLOW), FakeCanary(obeys=False), "cannot act", 4),
+        (Numbers(SLOW), FakeCanary(off_fault=GONE, obeys=False), "cannot act", 4),
+    ],
+)
+def test_what_a_pass_comes_to(
+    server: Server, numbers: Numbers, canary: FakeCanary, outcome: str, exit_code: int
+) -> None:
+    done = run(server, numbers, replace(canary))
+    assert (done.summary, done.exit_code) == (outcome, ExitCode(exit_code))
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (replace(STATE, enabled=False), "not exposed"),
+        (replace(STATE, percent=0), "not exposed"),
+        (replace(STATE, enabled=False, percent=None, strategies=2, trouble="two"), "not exposed"),
+        (replace(STATE, enabled=False, strategies=0, percent=None, trouble="no strategy"), "cannot measure"),
+        (replace(STATE, exists=False, enabled=False, strategies=0, trouble="no flag"), "cannot measure"),
+    ],
+)
+def test_nobody_exposed_is_nothing_to_judge(server: Server, state: object, outcome: str) -> None:
+    canary = FakeCanary(state)  # type: ignore[arg-type]
+    done = run(server, Numbers(SLOW), canary)
+    assert done.summary == outcome
+    assert done.verdicts == ()
+    assert server.asked == []
+    assert canary.orders == 0
+
+
+def test_prometheus_is_judged_and_the_flag_turned_off_although_it_could_not_be_read(server: Server) -> None:
+    canary = FakeCanary(read_fault=GONE)
+    done = run(server, Numbers(SLOW), canary)
+    assert canary.orders == 1
+    assert (done.exit_code, done.state) == (ExitCode.BREACHED, None)
+
+
+def test_the_window_of_an_unknown_stage_is_whole(server: Server) -> None:
+    done = run(server, Numbers(FAST), FakeCanary(read_fault=GONE))
+    assert done.verdicts[0].window == timedelta(minutes=1)
+
+
+def test_a_restarted_canary_is_not_judged_by_what_was_before(server: Server) -> None:
+    young = FakeCanary(replace(STATE, changed_at=NOW - timedelta(seconds=30)))
+    done = run(server, Numbers(FAST), young)
+    assert done.verdicts[0].query == "value_slow[25s]"
+    younger = FakeCanary(replace(STATE, changed_at=NOW - timedelta(seconds=3)))
+    done = run(server, Numbers(SLOW), younger)
+    assert done.verdicts[0].status is Status.NO_DATA
+    assert younger.orders == 0
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_not(server: Server) -> None:
+    canary = FakeCanary()
+    done = run(server, Numbers(SLOW), canary, dry_run=True)
+    assert (done.summary, done.exit_code, canary.orders) == ("would roll back", ExitCode.BREACHED, 0)
+
+
+def test_a_warning_is_no_rollback(server: Server) -> None:
+    server.reply, canary = Numbers(SLOW), FakeCanary()
+    done = Job(make_policy(action="warn"), Prometheus(server.url), canary).run()
+    assert done.verdicts[0].status is Status.BREACH
+    assert (done.exit_code, canary.orders) == (ExitCode.FINE, 0)
+
+
+def two_guardrails() -> Policy:
+    slow = make_policy().guardrails[0]
+    names = {"name": "later", "value": "value_later[{window}]", "sample": "sample_later[{window}]"}
+    return make_policy().model_copy(update={"guardrails": (slow, slow.model_copy(update=names))})
+
+
+def test_a_breach_is_acted_on_before_the_next_guardrail_is_asked_for(server: Server) -> None:
+    canary = FakeCanary()
+    numbers, orders_when_asked = Numbers({**SLOW, "value_later": 0.3, "sample_later": 80}), []
+
+    def reply(path: str, form: dict[str, str]) -> Answer:
+        if form["query"].startswith("value_later"):
+            orders_when_asked.append(canary.orders)
+        return numbers(path, form)
+
+    server.reply = reply
+    done = Job(two_guardrails(), Prometheus(server.url), canary).run()
+    assert orders_when_asked == [1]
+    assert [verdict.status for verdict in done.verdicts] == [Status.BREACH, Status.BREACH]
+    assert canary.orders == 1
+
+
+def test_a_refused_query_leaves_the_other_guardrails_in_force(server: Server) -> None:
+    numbers = Numbers({"value_slow": REFUSED, "sample_slow": 80, "value_later": 0.3, "sample_later": 80})
+    server.reply, canary = numbers, FakeCanary()
+    done = Job(two_guardrails(), Prometheus(server.url), canary).run()
+    assert [verdict.status for verdict in done.verdicts] == [Status.CANNOT_MEASURE, Status.BREACH]
+    assert done.exit_code is ExitCode.BREACHED
+
+
+def test_a_prometheus_that_falls_silent_is_not_asked_on(server: Server) -> None:
+    silent = Answer(b"", delay=0.5)
+    server.reply = Numbers({"value_slow": silent})
+    done = Job(two_guardrails(), Prometheus(server.url, read=0.1), FakeCanary()).run()
+    assert [verdict.status for verdict in done.verdicts] == [Status.CANNOT_MEASURE] * 2
+    assert len(server.asked) == 3  # the time, the targets, the first value
+
+
+def test_a_rollback_is_one_line_with_all_that_it_rests_on(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(server, Numbers(SLOW), FakeCanary())
+    (line,) = (record.__dict__ for record in caplog.records if record.message == "canary rolled back")
+    assert line["levelname"] == "WARNING"
+    wanted = {
+        "guardrail": "slow",
+        "query": "value_slow[1m]",
+        "value": 0.3,
+        "limit": 0.2,
+        "sample": 80,
+        "flag": "canary",
+        "environment": "production",
+        "share": 5,
+        "changed_by": "paula",
+        "verified": True,
+        "fault": None,
+    }
+    assert {name: line[name] for name in wanted} == wanted
+    assert 0 <= line["seconds"] < 5
+
+
+def test_a_rollback_that_fails_is_an_error_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    run(server, Numbers(SLOW), FakeCanary(off_fault=GONE, obeys=False))
+    (line,) = (record.__dict__ for record in caplog.records if record.message == "canary NOT rolled back")
+    assert line["levelname"] == "ERROR"
+    assert line["fault"] == "Unleash does not answer"
+
+
+def test_a_signal_waits_for_the_rollback_and_its_line(server: Server) -> None:
+    events: list[str] = []
+    canary = FakeCanary()
+
+    @contextmanager
+    def undisturbed() -> Iterator[None]:
+        events.append(f"held, {canary.orders} orders")
+        yield
+        events.append(f"free, {canary.orders} orders")
+
+    server.reply = Numbers(SLOW)
+    Job(make_policy(), Prometheus(server.url), canary, undisturbed=undisturbed).run()
+    assert events == ["held, 0 orders", "free, 1 orders"]

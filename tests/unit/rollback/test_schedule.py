@@ -1,0 +1,77 @@
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Timer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollback.schedule import Shutdown, repeat, seconds_to_next
+
+
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "every", "wait"), [(0, 15, 15), (0.5, 15, 14.5), (15, 15, 15), (16, 15, 14), (50, 15, 10)]
+)
+def test_passes_lie_on_multiples_of_the_period(elapsed: float, every: float, wait: float) -> None:
+    assert seconds_to_next(elapsed, every) == wait
+
+
+@given(st.floats(min_value=0, max_value=1e6), st.floats(min_value=0.1, max_value=3600))
+def test_the_next_pass_is_never_further_than_one_period(elapsed: float, every: float) -> None:
+    assert -1e-6 <= seconds_to_next(elapsed, every) <= every * (1 + 1e-6)
+
+
+def test_a_failing_pass_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+    times: list[float] = []
+
+    def work() -> None:
+        times.append(time.monotonic())
+        if len(times) == 3:
+            raise SystemExit(0)
+        raise ValueError("a bug")
+
+    with pytest.raises(SystemExit):
+        repeat(work, timedelta(seconds=0.05))
+    assert [record.__dict__["error"] for record in caplog.records] == ["ValueError: a bug"] * 2
+    assert times[2] - times[0] == pytest.approx(0.1, abs=0.04)
+
+
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize(
+    ("number", "exit_code", "code"),
+    [(signal.SIGTERM, 0, 0), (signal.SIGINT, 0, 0), (signal.SIGTERM, None, 143), (signal.SIGINT, None, 130)],
+)
+def test_a_signal_ends_a_wait_at_once(number: signal.Signals, exit_code: int | None, code: int) -> None:
+    Shutdown(exit_code).install()
+    Timer(0.05, os.kill, (os.getpid(), number)).start()
+    with pytest.raises(SystemExit) as ended:
+        time.sleep(5)
+    assert ended.value.code == code
+
+
+@pytest.mark.usefixtures("_signals")
+def test_a_signal_waits_until_a_rollback_is_done() -> None:
+    shutdown = Shutdown(0)
+    shutdown.install()
+    done = []
+
+    def roll_back() -> None:
+        with shutdown.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            done.append("turned off")
+
+    with pytest.raises(SystemExit):
+        roll_back()
+    assert done == ["turned off"]

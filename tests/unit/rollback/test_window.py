@@ -1,0 +1,49 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollback.window import TooYoung, Window, fit_window
+from tests.unit.rollback.conftest import NOW
+
+SCRAPE = timedelta(seconds=5)
+FULL = timedelta(minutes=5)
+
+
+def fit(age: float | None, hold: float | None = None) -> Window | TooYoung:
+    began = None if age is None else NOW - timedelta(seconds=age)
+    return fit_window(FULL, None if hold is None else timedelta(seconds=hold), SCRAPE, began, NOW)
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"),
+    [(None, 300), (10_000, 300), (305, 300), (304.9, 299), (60, 55), (20.4, 15), (20, 15)],
+)
+def test_the_window_ends_one_scrape_after_the_stage_began(age: float | None, seconds: int) -> None:
+    assert fit(age) == Window(timedelta(seconds=seconds), (NOW,))
+
+
+@pytest.mark.parametrize("age", [19.9, 5, 0, -3600])
+def test_a_stage_without_room_for_three_scrapes_is_too_young(age: float) -> None:
+    assert fit(age) == TooYoung(timedelta(seconds=age), needed=timedelta(seconds=20))
+
+
+def test_looks_reach_back_over_the_hold_and_lie_three_scrapes_apart() -> None:
+    window = fit(None, hold=60)
+    assert isinstance(window, Window)
+    assert window.looks == tuple(NOW - timedelta(seconds=back) for back in (60, 45, 30, 15, 0))
+
+
+@given(
+    age=st.integers(min_value=0, max_value=2000),
+    hold=st.none() | st.integers(min_value=1, max_value=600),
+)
+def test_no_look_ever_sees_what_was_before_the_stage(age: int, hold: int | None) -> None:
+    window = fit(age, hold)
+    if isinstance(window, TooYoung):
+        assert timedelta(seconds=age) < window.needed
+        return
+    assert window.looks[0] - window.span >= NOW - timedelta(seconds=age) + SCRAPE
+    assert window.span <= FULL
+    assert window.looks[-1] - window.looks[0] >= timedelta(seconds=hold or 0)
