@@ -31,7 +31,7 @@ def main() -> None:
         print("Nothing is installed yet: `make up` installs and starts everything.", file=sys.stderr)
         sys.exit(1)
     if installed or Path(sys.prefix) != cache.venv:
-        os.execv(python, [python, "-m", "stack", *sys.argv[1:]])
+        os.execv(python, [python, "-m", "stack", *sys.argv[1:]])  # noqa: S606 - our own venv
     from stack.cli import cli  # noqa: PLC0415 - its imports exist only in the venv
 
     cli(prog_name="python -m stack")

@@ -3,8 +3,8 @@
     with Stack(home=tmp_path, only=("postgres", "unleash"), ports="free") as stack:
         requests.get(stack.addresses.unleash)
 
-The servers must have been installed (`make up`, or `python -m stack install`). The stack dies with this process, even
-if that is killed; so it must be started by a thread that lives as long as it is needed.
+The stack dies with this process, even if that is killed. The kernel sees to that, and takes the end of the
+thread that started it for the end of the process: start it in the main thread.
 """
 
 import os
@@ -27,18 +27,19 @@ from stack.shell import tail
 from stack.site import Addresses, Site
 from stack.status import ProgramStatus, inspect
 from stack.supervisor import Supervisor
-from stack.up import alone, bring_up, install, prepare_site, wait_until_ready
+from stack.up import Wish, alone, bring_up, install, prepare_site, wait_until_ready
 
 
 class Stack:
     """The programs of one home."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of them has a default
         self,
         home: Path | None = None,
         *,
         only: Iterable[str] = PROGRAMS,
-        ports: Mapping[str, int] | Mode = "default",
+        ports: Mode = "default",
+        asked_ports: Mapping[str, int] | None = None,
         unleash_version: str | None = None,
         rollback_every: str = "15s",
         workers: int = 2,
@@ -49,8 +50,9 @@ class Stack:
     ) -> None:
         """`home` holds data, secrets and logs; default: that of `make up`.
 
-        `only` names programs; what they cannot run without is added. `ports` are asked for by program; "free"
-        takes free ones. `environment` adds variables by program, as in {"service": {"CANARIO_THREADS": "4"}}.
+        `only` names programs; what they cannot run without is added. `ports="free"` takes free ports
+        instead of the usual ones; `asked_ports` gives single programs theirs. `environment` adds variables
+        by program, as in {"service": {"CANARIO_THREADS": "4"}}.
 
         Raises:
             StackError: there is no such program.
@@ -65,8 +67,13 @@ class Stack:
             environment={name: dict(values) for name, values in (environment or {}).items()},
         )
         self._cache = Cache(cache.absolute()) if cache else Cache.default()
-        self._asked = {} if isinstance(ports, str) else dict(ports)
-        self._mode: Mode = ports if isinstance(ports, str) else "default"
+        self._wish = Wish(
+            cache=self._cache,
+            home=self.home,
+            settings=self.settings,
+            ports=dict(asked_ports or {}),
+            mode=ports,
+        )
         self._progress = progress or Silent()
         self._supervisor = Supervisor(self.home)
         self._site: Site | None = None
@@ -106,15 +113,7 @@ class Stack:
             was_running = self._supervisor.is_running()
             try:
                 install(self._cache, self.settings, self._progress)
-                self._site = prepare_site(
-                    self._cache,
-                    self.home,
-                    self.settings,
-                    self._asked,
-                    self._mode,
-                    self._supervisor,
-                    self._progress,
-                )
+                self._site = prepare_site(self._wish, self._supervisor, self._progress)
                 bring_up(self._site, self._supervisor, self._progress, attached=attached)
             except BaseException as error:
                 if not was_running and (attached or not isinstance(error, StackError)):

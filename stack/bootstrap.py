@@ -91,8 +91,8 @@ def _require_room(folder: Path) -> None:
     if free < NEEDED_BYTES:
         _give_up(
             f"The disk of {folder} has {free / 1024**3:.1f} GB free, and about "
-            f"{NEEDED_BYTES / 1024**3:.0f} GB are needed: make room, or set CANARIO_CACHE and CANARIO_HOME to "
-            "folders on another disk.",
+            f"{NEEDED_BYTES / 1024**3:.0f} GB are needed: make room, or set CANARIO_CACHE and CANARIO_HOME "
+            "to folders on another disk.",
             EXIT_MACHINE_LACKS,
         )
 

@@ -1,10 +1,9 @@
 """`python -m stack COMMAND`: the whole product on this machine."""
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,18 @@ from rich.console import Console
 
 from common.errors import CanarioError
 from stack.api import Stack
-from stack.errors import Interrupted, Refused, StackError
-from stack.install import browser
-from stack.install.unleash import DEFAULT_VERSION, is_pinned
+from stack.errors import Refused, StackError
+from stack.housekeeping import choices, clean, install
+from stack.install.unleash import is_pinned
 from stack.launch import die_with_parent
 from stack.logs import follow, show
-from stack.paths import Cache, Home
-from stack.ports import DEFAULTS
+from stack.paths import Home
+from stack.ports import DEFAULTS, Mode
 from stack.progress import Progress
 from stack.settings import PROGRAMS, Settings, with_needs
 from stack.shell import failure
 from stack.status import render
 from stack.summary import summary
-from stack.up import install as install_servers
 from stack.up import step_count
 
 EPILOG = """\b
@@ -64,7 +62,7 @@ class _Cli(click.Group):
             sys.exit(getattr(error, "exit_code", StackError.exit_code))
         except KeyboardInterrupt:
             click.echo("interrupted: what was being started has been ended again", err=True)
-            sys.exit(Interrupted.exit_code)
+            sys.exit(130)
 
 
 @click.group(cls=_Cli, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,50 +74,53 @@ def cli(home: Path | None) -> None:
 
 
 def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) -> dict[str, int]:
-    asked = {}
-    for value in values:
+    asked: dict[str, int] = {}
+    variables = {name: os.environ.get(f"{name.upper()}_PORT") for name in DEFAULTS}
+    for value in (*(f"{name}={port}" for name, port in variables.items() if port), *values):
         name, _, port = value.partition("=")
         if name not in DEFAULTS or not port.isdigit() or not 0 < int(port) < 65_536:
             raise click.BadParameter(f"{value!r}: give NAME=PORT, where NAME is one of {', '.join(DEFAULTS)}")
         asked[name] = int(port)
-    for name in DEFAULTS:
-        if value := os.environ.get(f"{name.upper()}_PORT"):
-            asked.setdefault(name, click.IntRange(1, 65_535).convert(value, None, None))
     return asked
 
 
-def _choices(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--only", multiple=True, type=click.Choice(PROGRAMS), help="Only this program, and what it needs."),
-        click.option("--unleash-version", envvar="UNLEASH_VERSION", default=DEFAULT_VERSION, show_default=True,
-                     show_envvar=True, help="From npm; 8.2.0 and 7.6.5 are pinned."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_choices
-@click.option("--port", "asked", multiple=True, callback=_port, metavar="NAME=PORT",
-              help="Port of postgres, unleash, service or prometheus; also as UNLEASH_PORT=4343 and so on.")  # fmt: skip
-@click.option("--ports", type=click.Choice(["default", "free"]), default="default", show_default=True,
-              help="Where to begin to look for the ports of a new home.")  # fmt: skip
+@choices
+@click.option(
+    "--port",
+    "asked_ports",
+    multiple=True,
+    callback=_port,
+    metavar="NAME=PORT",
+    help="Of postgres, unleash, service or prometheus; also as variables: UNLEASH_PORT=4343.",
+)
+@click.option(
+    "--ports",
+    type=click.Choice(["default", "free"]),
+    default="default",
+    show_default=True,
+    help="For a home that remembers none: the usual ones, or any free ones.",
+)
 @click.option(
     "--traffic/--no-traffic", envvar="TRAFFIC", default=True, show_envvar=True, help="Sample traffic."
 )
-@click.option("--rollback-every", envvar="ROLLBACK_EVERY", default="15s", show_default=True, show_envvar=True,
-              help="Period of the rollback job.")  # fmt: skip
 @click.option(
-    "--foreground", is_flag=True, help="Stay, and end everything on Ctrl-C or SIGTERM, even on SIGKILL."
+    "--rollback-every",
+    envvar="ROLLBACK_EVERY",
+    default="15s",
+    show_default=True,
+    show_envvar=True,
+    help="Period of the rollback job.",
 )
 @click.option(
-    "--parent-death", is_flag=True, help="With --foreground: end also when the calling process dies."
+    "--foreground", is_flag=True, help="Stay, and take everything along at the end, even of SIGKILL."
 )
-def up(
+@click.option("--parent-death", is_flag=True, help="With --foreground: end when the calling process does.")
+def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     only: tuple[str, ...],
     unleash_version: str,
-    asked: dict[str, int],
-    ports: str,
+    asked_ports: dict[str, int],
+    ports: Mode,
     traffic: bool,
     rollback_every: str,
     foreground: bool,
@@ -135,7 +136,8 @@ def up(
     start = time.monotonic()
     stack = Stack(
         only=wanted,
-        ports=asked or ("free" if ports == "free" else "default"),
+        ports=ports,
+        asked_ports=asked_ports,
         unleash_version=unleash_version,
         rollback_every=rollback_every,
         progress=Progress(total),
@@ -177,10 +179,12 @@ def status() -> None:
     stack = Stack.existing()
     statuses = stack.status()
     Console().print(render(statuses))
-    for bad in (status for status in statuses if not status.is_ready):
-        click.echo("\n" + failure(f"{bad.name} is {bad.state}: {bad.description}", stack.home.log(bad.name)))
     if not stack.is_running:
         click.echo("\nnothing runs: `make up` starts it")
+    for bad in statuses:
+        if bad.state not in ("ready", "stopped"):
+            what = f"{bad.name} is {bad.state}" + (f" ({bad.description})" if bad.description else "")
+            click.echo("\n" + failure(what, stack.home.log(bad.name)))
     if not all(status.is_ready for status in statuses):
         sys.exit(StackError.exit_code)
 
@@ -226,54 +230,5 @@ def execute(command: tuple[str, ...]) -> None:
     os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own command
 
 
-@cli.command()
-@_choices
-@click.option("--python-only", is_flag=True, help="Only the venv, with which this very command runs.")
-@click.option(
-    "--browser", "wants_browser", is_flag=True, help="Chromium too, for the tests of the Unleash UI."
-)
-def install(only: tuple[str, ...], unleash_version: str, python_only: bool, wants_browser: bool) -> None:
-    """Install everything, start nothing."""
-    if python_only:
-        return
-    settings = Settings(programs=with_needs(only or PROGRAMS), unleash_version=unleash_version)
-    steps = step_count(settings) - len(settings.programs) - 2 * ("unleash" in settings.programs)
-    progress = Progress(steps + wants_browser)
-    install_servers(Cache.default(), settings, progress)
-    if wants_browser:
-        with progress.step("Chromium") as step:
-            step.remark = browser.ensure_browser(Cache.default())
-
-
-@cli.command()
-@click.option("--everything", is_flag=True, help="The downloads and the venv too.")
-@click.option("--yes", envvar="CONFIRM", is_flag=True, show_envvar=True, help="Do not ask.")
-def clean(everything: bool, yes: bool) -> None:
-    """Remove data, secrets, ports and logs of a stack that does not run."""
-    stack, cache = Stack(), Cache.default()
-    if stack.is_running:
-        raise Refused("it runs: `make down` first")
-    home = stack.home
-    folders = [home.data, home.secrets, home.logs, home.run, home.ports, home.root / "up.lock"]
-    if everything:
-        folders += [cache.venv, cache.unleash("x").parent, cache.prometheus, cache.models, cache.logs]
-        folders += [cache.root / "install.lock"]
-    there = [folder for folder in folders if folder.exists()]
-    if not there:
-        click.echo("nothing to remove")
-        return
-    names = "\n".join(f"  {folder}" for folder in there)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Refused(f"this would remove\n{names}\nSay CONFIRM=1 if that is what you want.")
-        if not click.confirm(f"Remove these? Flags, events and metrics in them are gone then.\n{names}\n"):
-            raise Refused("nothing was removed")
-    for folder in there:
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        else:
-            folder.unlink()
-    for root in {home.root, cache.root}:
-        with suppress(OSError):  # something of the user's own is in it
-            root.rmdir()
-    click.echo(f"removed {len(there)} files and folders")
+cli.add_command(install)
+cli.add_command(clean)

@@ -1,4 +1,4 @@
-"""The environment variables of each program. Nothing of the user's shell reaches them but what is named here."""
+"""The environment variables of each program. Of the user's shell they get only what is named here."""
 
 import os
 import sys

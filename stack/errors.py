@@ -3,9 +3,9 @@
 CanarioError
 └── StackError            1  a step failed, or something that should run does not
     ├── MachineLacks      3  the machine has not what is needed; the text has the command that brings it
-    ├── Refused           4  not done, because it would harm; the text says what to do first
-    └── Interrupted     130  Ctrl-C or SIGTERM
+    └── Refused           4  not done, because it would harm; the text says what to do first
 """
+# ruff: noqa: N818  (the names say what happened; the suffix would say it twice)
 
 from common.errors import CanarioError
 
@@ -26,9 +26,3 @@ class Refused(StackError):
     """The command was understood and not carried out."""
 
     exit_code = 4
-
-
-class Interrupted(StackError):
-    """The user, or the system, asked to stop."""
-
-    exit_code = 130

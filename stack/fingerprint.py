@@ -1,4 +1,4 @@
-"""A short text that changes when files change: the reason to restart a program whose command stays the same."""
+"""A short text that changes when files do: the reason to restart a program whose command stays the same."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What supervisord starts: `python launch.py NAME` becomes the program that `programs/NAME.json` describes.
 
-Supervisord's own config cannot hold every value (quotes, `%`, ` ;`), and is no place for secrets. And the program
-must not outlive supervisord, not even where that is killed: see `die_with_parent`. Standard library only.
+Supervisord's own config cannot hold every value (quotes, `%`, ` ;`), and is no place for secrets. And the
+program must not outlive supervisord, even if that is killed: see `die_with_parent`. Standard library only.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(number: int = signal.SIGKILL, parent: int | None = None) -> None:
     """Ask the kernel to send `number` to this process when the thread that made it ends. Linux only.
 
-    The wish survives exec, but neither fork nor a change of user. With `parent`, the process ends at once if that
-    is not its parent any more.
+    The wish survives exec, but neither fork nor a change of user. With `parent`, the process ends at once if
+    that is not its parent any more.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:

@@ -1,4 +1,4 @@
-"""What the stack needs of the machine: commands and shared libraries, each with the package that brings it."""
+"""What the stack needs of the machine: commands and libraries, each with the package that brings it."""
 
 import importlib.util
 import os

@@ -8,6 +8,7 @@ import json
 import random
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,13 +39,13 @@ def assign(
     remembered: Mapping[str, int],
     ours: Collection[str] = (),
     mode: Mode = "default",
-    is_free: Callable[[int], bool],
-    who: Callable[[int], str] = lambda _port: "",
+    holder: Callable[[int], str | None],
 ) -> Assignment:
-    """Choose a port for each program: the one asked for, else the remembered, else the default, else a free one.
+    """Choose a port for each program: the one asked for, or the remembered, or the default, or a free one.
 
     `ours` are the programs that run already: their remembered ports are in use, by themselves. With mode
-    `free`, one without a remembered port gets any free one instead of the default.
+    `free`, one without a remembered port gets any free one instead of the default. `holder` says who uses a
+    port, None where nobody does.
 
     Raises:
         StackError: a port that was asked for is in use, or asked for twice.
@@ -58,42 +59,48 @@ def assign(
         taken = set(ports.values()) | set(asked.values())
         if name in asked:
             port = asked[name]
-            if port in ports.values() or not is_free(port):
+            user = "another program of this stack" if port in ports.values() else holder(port)
+            if user:
                 raise StackError(
-                    f"port {port}, asked for {name}, is in use{who(port)}: "
-                    f"name another one, or leave it out and a free one is taken"
+                    f"port {port}, asked for {name}, is in use by {user}: "
+                    "name another one, or none, and a free one is taken"
                 )
         elif name not in remembered and mode == "free":
-            port = _first_free(_shuffled(FREE_RANGE), taken, is_free)
+            port = _first_free(_shuffled(FREE_RANGE), taken, holder)
         else:
             wanted = remembered.get(name, default)
             port = wanted
-            if wanted in taken or not is_free(wanted):
-                port = _first_free(range(wanted + 1, 65_536), taken, is_free)
-                notices.append(
-                    f"port {wanted} is in use{who(wanted)}: {name} listens on {port}, also from now on"
-                )
+            user = "another program of this stack" if wanted in taken else holder(wanted)
+            if user:
+                port = _first_free(range(wanted + 1, 65_536), taken, holder)
+                notices.append(f"port {wanted} is in use by {user}: {name} gets {port}, now and from now on")
         ports[name] = port
     return Assignment(ports, tuple(notices))
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+def holder(port: int) -> str | None:
+    """Who keeps a server from listening on `port`; None if nobody does."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no use
         try:
             server.bind((HOST, port))
         except OSError:
-            return False
-    return True
+            return _name_of_holder(port)
+    return None
 
 
-def who(port: int) -> str:
-    """` (by NAME, pid N)`, as far as the system lets us see."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-            return f" (by {psutil.Process(connection.pid).name()}, pid {connection.pid})"
-    return ""
+def _name_of_holder(port: int) -> str:
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            address = connection.laddr
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and address
+                and address.port == port
+                and connection.pid
+            ):
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"  # of another user: the system does not tell
 
 
 def recall(file: Path) -> dict[str, int]:
@@ -110,9 +117,11 @@ def remember(file: Path, ports: Mapping[str, int]) -> None:
     file.write_text(json.dumps(dict(ports), indent=2) + "\n", encoding="utf-8")
 
 
-def _first_free(candidates: Iterable[int], taken: Collection[int], is_free: Callable[[int], bool]) -> int:
+def _first_free(
+    candidates: Iterable[int], taken: Collection[int], holder: Callable[[int], str | None]
+) -> int:
     for port in candidates:
-        if port not in taken and is_free(port):
+        if port not in taken and holder(port) is None:
             return port
     raise StackError("no port of this machine is free")
 

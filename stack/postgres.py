@@ -22,8 +22,8 @@ SUPERUSER = "postgres"
 UNLEASH_ROLE = "unleash"
 NOBODY = 65_534
 
-# In a user namespace of its own, where the ids of root are those of nobody: PostgreSQL sees no root, the files
-# stay root's, a clone under /root (0700) can be entered, and root's privileges are gone.
+# In a user namespace of its own, where the ids of root are those of nobody: PostgreSQL sees no root, the
+# files stay root's, a clone under /root (0700) can be entered, and root's privileges are gone.
 _AS_NOBODY_IN_NAMESPACE = (
     "unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--",
 )  # fmt: skip
@@ -33,6 +33,14 @@ _AS_NOBODY = (
     "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup", "--",
 )  # fmt: skip
+
+_CREATE = r"""
+SELECT format('CREATE ROLE %I LOGIN', :'role')
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+ALTER ROLE :"role" PASSWORD :'password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
+    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+"""
 
 
 @functools.cache
@@ -48,8 +56,8 @@ def not_as_root() -> tuple[str, ...]:
         if subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=30).returncode == 0:
             return prefix
     raise StackError(
-        "PostgreSQL refuses to run as root, and this machine lets root neither make a user namespace (unshare) "
-        "nor become nobody (setpriv): run the same command as an ordinary user."
+        "PostgreSQL refuses to run as root, and this machine lets root neither make a user namespace "
+        "(unshare) nor become nobody (setpriv): run the same command as an ordinary user."
     )
 
 
@@ -106,7 +114,6 @@ def create_database(home: Home, secrets: Secrets, port: int, name: str) -> None:
     Raises:
         StackError: the server refuses.
     """
-    password = secrets.read("postgres-unleash.password")  # of letters, digits and !-_. only
     run(
         [str(postgres("psql")), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "-"],
         home.logs / "postgres-setup.log",
@@ -118,13 +125,9 @@ def create_database(home: Home, secrets: Secrets, port: int, name: str) -> None:
             "PGUSER": SUPERUSER,
             "PGPASSWORD": secrets.read("postgres-superuser.password"),
         },
-        stdin=f"""
-            SELECT 'CREATE ROLE {UNLEASH_ROLE} LOGIN'
-                WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{UNLEASH_ROLE}') \\gexec
-            ALTER ROLE {UNLEASH_ROLE} PASSWORD '{password}';
-            SELECT 'CREATE DATABASE {name} OWNER {UNLEASH_ROLE}'
-                WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
-        """,
+        # psql quotes the values; by its standard input, because others can see a command line
+        stdin=f"\\set database '{name}'\n\\set role '{UNLEASH_ROLE}'\n"
+        f"\\set password '{secrets.read('postgres-unleash.password')}'\n" + _CREATE,
     )
 
 
@@ -134,15 +137,19 @@ def _initialise(folder: Path, home: Home, secrets: Secrets) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.mkdir(parents=True, mode=0o700)
     _own(unfinished)
+    options = {
+        "--pgdata": unfinished,
+        "--username": SUPERUSER,
+        "--auth": "scram-sha-256",
+        "--pwfile": secrets.path("postgres-superuser.password"),
+        "--encoding": "UTF8",
+        "--locale": "C.UTF-8",
+    }
     run(
-        [
-            *not_as_root(), str(postgres("initdb")), "-D", str(unfinished), "-U", SUPERUSER, "-A", "scram-sha-256",
-            f"--pwfile={secrets.path('postgres-superuser.password')}", "-E", "UTF8", "--locale=C.UTF-8",
-            "--no-instructions",
-        ],
+        [*not_as_root(), str(postgres("initdb")), *(f"{name}={value}" for name, value in options.items())],
         home.logs / "initdb.log",
         what="PostgreSQL's data folder could not be made",
-    )  # fmt: skip
+    )
     unfinished.rename(folder)
 
 

@@ -58,7 +58,7 @@ def _postgres(site: Site) -> Program:
         ready=probes.succeeds(str(postgres_binary("pg_isready")), "-q", "-h", HOST, "-p", str(port)),
         address=site.addresses.postgres,
         prefix=postgres.not_as_root(),
-        death_signal="INT",  # an orderly end, without waiting for clients; its processes follow it by themselves
+        death_signal="INT",  # an orderly end, without waiting for clients; its own processes follow it
         stop_signal="INT",
         stop_seconds=30,
         patience_seconds=90.0,

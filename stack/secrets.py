@@ -13,7 +13,7 @@ PAT_USERS = ("canario-flags", "canario-rollback", "canario-service")
 
 
 def strong_password() -> str:
-    """A random password that Unleash accepts: it wants a length, both cases, a digit and a special character."""
+    """A random password that Unleash accepts: long, with both cases, a digit and a special character."""
     body = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     required = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!-_.")
     return body + "".join(secrets.choice(kind) for kind in required)

@@ -24,7 +24,7 @@ class Settings(StrictModel):
     rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "15s"
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     traffic_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0
-    environment: dict[str, dict[str, str]] = {}
+    environment: dict[str, dict[str, str]] = Field(default_factory=dict)
 
     def write(self, file: Path) -> None:
         file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

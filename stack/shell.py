@@ -12,7 +12,7 @@ from stack.paths import REPOSITORY
 LAST_LINES = 15
 
 
-def run(
+def run(  # noqa: PLR0913 - as of subprocess.run
     command: Sequence[str],
     log: Path,
     *,

@@ -58,7 +58,7 @@ def render(statuses: Iterable[ProgramStatus]) -> Table:
 def duration(seconds: float) -> str:
     """Two units at most: `12 s`, `3 min 4 s`, `2 h 5 min`, `3 d 4 h`."""
     rest = int(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, rest = divmod(rest, size)
         if count or (unit == "s" and not parts):

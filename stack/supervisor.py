@@ -172,7 +172,9 @@ class Supervisor:
         self._home.run.chmod(0o700)
         specs.mkdir(exist_ok=True)
         for program in programs:
-            (specs / f"{program.name}.json").write_text(render_spec(self._home, program), encoding="utf-8")
+            spec = specs / f"{program.name}.json"
+            spec.touch(mode=0o600)
+            spec.write_text(render_spec(self._home, program), encoding="utf-8")
         config = render_config(self._home, programs, as_root=os.geteuid() == 0)
         (self._home.run / "supervisord.conf").write_text(config, encoding="utf-8")
 
@@ -181,7 +183,9 @@ class Supervisor:
         # Through the folder's descriptor, because the path may be too long for a socket's address.
         folder = os.open(self._home.run, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            transport = SupervisorTransport(serverurl=f"unix:///proc/self/fd/{folder}/supervisor.sock")
+            transport = SupervisorTransport(  # type: ignore[no-untyped-call]
+                serverurl=f"unix:///proc/self/fd/{folder}/supervisor.sock"
+            )
             with xmlrpc.client.ServerProxy("http://supervisor", transport=transport) as server:
                 yield server.supervisor
         finally:

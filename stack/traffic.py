@@ -1,7 +1,7 @@
 """`python -m stack.traffic`: a small, steady stream of predictions, so that there is something to measure.
 
-Users come from a fixed pool and keep their country and plan, so that shares and constraints of the flag can be
-seen to work. The service may go away and come back.
+Users come from a fixed pool and keep their country and plan, so that shares and constraints of the flag can
+be seen to work. The service may go away and come back.
 """
 
 import itertools

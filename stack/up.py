@@ -4,14 +4,15 @@ import contextlib
 import fcntl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from stack import environment, monitoring, postgres
 from stack.errors import Refused, StackError
 from stack.install import installing, models, prometheus, unleash
 from stack.machine import require_machine
 from stack.paths import Cache, Home
-from stack.ports import Mode, assign, is_free, recall, remember, who
+from stack.ports import Mode, assign, holder, recall, remember
 from stack.programs import Program, all_programs
 from stack.progress import Progress
 from stack.secrets import PAT_USERS, Secrets
@@ -23,10 +24,26 @@ from stack.supervisor import UP, Supervisor
 _POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What the caller of `up` wants; `ports` are asked for by program."""
+
+    cache: Cache
+    home: Home
+    settings: Settings
+    ports: Mapping[str, int]
+    mode: Mode
+
+
 def step_count(settings: Settings) -> int:
     """How many steps `install` and `bring_up` print together."""
-    installs = 1 + sum(program in settings.programs for program in ("unleash", "prometheus", "service"))
-    return installs + len(settings.programs) + 2 * ("unleash" in settings.programs)
+    provisioning = 2 if "unleash" in settings.programs else 0
+    return install_step_count(settings) + len(settings.programs) + provisioning
+
+
+def install_step_count(settings: Settings) -> int:
+    """How many of them `install` prints."""
+    return 1 + sum(program in settings.programs for program in ("unleash", "prometheus", "service"))
 
 
 def install(cache: Cache, settings: Settings, progress: Progress) -> None:
@@ -49,21 +66,14 @@ def install(cache: Cache, settings: Settings, progress: Progress) -> None:
                 step.remark = models.ensure(cache)
 
 
-def prepare_site(
-    cache: Cache,
-    home: Home,
-    settings: Settings,
-    asked_ports: dict[str, int],
-    mode: Mode,
-    supervisor: Supervisor,
-    progress: Progress,
-) -> Site:
+def prepare_site(wish: Wish, supervisor: Supervisor, progress: Progress) -> Site:
     """Make the home's folders and secrets, and choose its ports.
 
     Raises:
         StackError: a port that was asked for is in use.
         Refused: the home has data but not their secrets.
     """
+    home = wish.home
     for folder in (home.root, home.data, home.logs, home.run):
         folder.mkdir(parents=True, exist_ok=True)
     home.run.chmod(0o700)
@@ -75,13 +85,13 @@ def prepare_site(
     Secrets(home.secrets).ensure()
     ours = [name for name, info in supervisor.processes().items() if info.state in UP]
     assignment = assign(
-        asked=asked_ports, remembered=recall(home.ports), ours=ours, mode=mode, is_free=is_free, who=who
+        asked=wish.ports, remembered=recall(home.ports), ours=ours, mode=wish.mode, holder=holder
     )
     for notice in assignment.notices:
         progress.say(f"note: {notice}")
     remember(home.ports, assignment.ports)
-    settings.write(home.settings)
-    return Site(cache, home, settings, assignment.ports)
+    wish.settings.write(home.settings)
+    return Site(wish.cache, home, wish.settings, assignment.ports)
 
 
 def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached: bool) -> None:
@@ -117,7 +127,7 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
 
 
 def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
-    """Users and tokens, then the flags of flags/flags.yaml; nothing to do where Unleash has just gone on running."""
+    """Users and tokens, then the flags of flags/flags.yaml; nothing to do where Unleash went on running."""
     needed = fresh or not all(site.secrets.token(user).exists() for user in PAT_USERS)
     with progress.step("Unleash users and tokens") as step:
         if needed:

@@ -1,7 +1,7 @@
 """Prometheus and promtool, from Debian's packages, unpacked into the cache: nobody needs to be root for that.
 
-With the JavaScript packages on which its web page depends: inside the packages they are relative links, so the
-page works from any folder (--web.local-assets).
+With them the JavaScript packages on which the web page depends: it refers to them by relative links, so that
+it works from any folder (--web.local-assets).
 """
 
 import os
