@@ -1,0 +1,73 @@
+# One image for the service, the rollback job and the flags command line: docs/decisions/0008-containers.md
+#
+#   docker build --tag canario:0.1.0 .
+#   docker build --target traffic --tag canario-traffic:0.1.0 .     the sample traffic, beside what trains models
+
+# Every FROM has this one base; it is an argument so that another registry or a newer patch release can be tried.
+ARG PYTHON=docker.io/library/python:3.13.15-slim-trixie
+
+FROM ${PYTHON} AS base
+# Images are read-only where they run: bytecode is made here or never.
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+RUN groupadd --gid 10001 canario \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin canario
+WORKDIR /app
+
+
+# What the processes import, and no pip beside it. Wheels only: nothing is compiled, no package's setup code runs.
+FROM base AS runtime
+COPY locks/runtime.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /venv \
+ && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
+        -r /tmp/runtime.txt
+COPY common/ common/
+COPY flags/ flags/
+COPY rollback/ rollback/
+COPY service/ service/
+# Never compared with the sources: neither changes any more.
+RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash .
+
+
+# The example models: trained, exported, compared with scikit-learn. Nothing but the two folders leaves here.
+FROM base AS training
+COPY locks/dev.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /venv \
+ && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
+        -r /tmp/dev.txt
+ENV PATH=/venv/bin:$PATH
+COPY common/ common/
+COPY service/ service/
+RUN python -m service.train --out /models
+
+
+# Sample traffic takes its rows from scikit-learn's data, which the final image does without.
+FROM training AS traffic
+COPY stack/__init__.py stack/traffic.py stack/
+USER 10001:10001
+CMD ["python", "-m", "stack.traffic"]
+
+
+FROM base AS canario
+# Folders for volumes, which take over their owner and mode:
+# the service's last known flags; all tokens (provision only); and what the service and the job each may read.
+RUN install -d -o canario -g canario -m 0700 \
+        /var/lib/canario /tokens/all /tokens/service /tokens/rollback
+COPY --from=training /models /models
+COPY --from=runtime /venv /venv
+COPY --from=runtime /app /app
+ENV PATH=/venv/bin:$PATH \
+    CANARIO_CHAMPION=/models/champion \
+    CANARIO_CHALLENGER=/models/challenger \
+    CANARIO_STATE_DIR=/var/lib/canario \
+    CANARIO_BIND=0.0.0.0:8000
+USER 10001:10001
+EXPOSE 8000
+# For the service; docker-compose.yml gives the other processes of this image their own.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-Ic", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=2); c.request('GET', '/readyz'); exit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "service"]
