@@ -92,6 +92,9 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
       python -m rollback --every 15s        the job of the stack
     """
     configure_logging("rollback")
+    logging.getLogger("urllib3").setLevel(
+        logging.ERROR
+    )  # each retry would be a line; a pass tells the outcome
     if every and json_file:
         raise click.UsageError("--json writes one pass; with --every each pass is a line of the log")
     shutdown = Shutdown(exit_code=0 if every else None)

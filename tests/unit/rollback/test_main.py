@@ -1,0 +1,212 @@
+"""The command line: exit codes, what goes to which stream, and signals on a real process."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import rollback.__main__ as cli
+from rollback.settings import RollbackSettings
+from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server
+
+Start = Callable[..., subprocess.Popen[str]]
+
+TOKEN = "user:not-to-be-told"
+FINE = Numbers({"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 500, "min": 9000})
+SLOW = Numbers({**FINE.values, "histogram_quantile": 0.5})
+
+
+@pytest.fixture
+def _logging() -> Iterator[None]:
+    """The command takes over logging and signals of its process; here that is the one of the tests."""
+    root, signals = logging.getLogger(), (signal.SIGTERM, signal.SIGINT)
+    handlers, level = root.handlers[:], root.level
+    before = {number: signal.getsignal(number) for number in signals}
+    yield
+    root.handlers, root.level = handlers, level
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def environment(server: Server, nowhere: str) -> dict[str, str]:
+    """A healthy Prometheus, and no Unleash."""
+    server.reply = FINE
+    return {
+        "CANARIO_UNLEASH_URL": nowhere,
+        "CANARIO_UNLEASH_ADMIN_TOKEN": TOKEN,
+        "CANARIO_PROMETHEUS_URL": server.url,
+    }
+
+
+def run(environment: dict[str, str], *arguments: str) -> Result:
+    return CliRunner(env=environment).invoke(cli.main, arguments)
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Starts the command as a process of its own, which does not outlive the test."""
+    processes = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rollback", *arguments],
+            env={**os.environ, **environment},
+            cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.usefixtures("_logging")
+@pytest.mark.parametrize(
+    ("numbers", "state", "outcome", "code"),
+    [
+        (FINE, STATE, "fine", 0),
+        (FINE, replace(STATE, enabled=False), "not exposed", 0),
+        (SLOW, STATE, "rolled back", 1),
+        (replace(FINE, up=None), STATE, "cannot measure", 3),
+    ],
+)
+def test_one_pass_of_the_shipped_guardrails(
+    server: Server,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    numbers: Numbers,
+    state: object,
+    outcome: str,
+    code: int,
+) -> None:
+    server.reply = numbers
+    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary(state))  # type: ignore[arg-type]
+    table = run(environment)
+    assert table.exit_code == code
+    assert f"canary in production: {outcome}" in table.stdout
+    line = json.loads(table.stderr.splitlines()[-1])
+    assert (line["message"], line["exit_code"], line["component"]) == (outcome, code, "rollback")
+
+
+@pytest.mark.usefixtures("_logging")
+def test_a_pass_as_a_document(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary())
+    printed = json.loads(run(environment, "--json").stdout)
+    file = tmp_path / "pass.json"
+    assert run(environment, "--json", str(file)).stdout == ""
+    written = json.loads(file.read_text())
+    assert {**printed, "seconds": 0} == {**written, "seconds": 0}
+    assert [verdict["verdict"] for verdict in written["verdicts"]] == ["ok"] * 3
+
+
+@pytest.mark.usefixtures("_logging")
+def test_a_bug_does_not_look_like_a_rollback(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary(read_fault=KeyError("bug")))
+    result = run(environment)
+    assert result.exit_code == 3
+    assert json.loads(result.stderr.splitlines()[-1])["error"] == "KeyError: 'bug'"
+
+
+def test_without_unleash_it_cannot_measure(start: Start, environment: dict[str, str]) -> None:
+    process = start()
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "cannot measure" in stdout
+    assert environment["CANARIO_UNLEASH_URL"] in stdout
+    assert TOKEN not in stdout + stderr
+
+
+def test_without_unleash_a_due_rollback_is_tried_and_cannot_be_done(start: Start, server: Server) -> None:
+    server.reply = SLOW
+    process = start()
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 4
+    assert "canary NOT rolled back" in stderr
+    assert TOKEN not in stderr
+
+
+@pytest.mark.usefixtures("_logging")
+def test_all_faults_of_the_configuration_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "guardrails.yaml"
+    file.write_text("guardrails: []\n")
+    result = run({"CANARIO_PROMETHEUS_URL": "x"}, "--guardrails", str(file))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [
+        f"{file}:1",
+        f"{file}:1",
+        "CANARIO_UNLEASH_URL",
+        "CANARIO_UNLEASH_ADMIN_TOKEN",
+        "CANARIO_PROMETHEUS_URL",
+    ]
+
+
+@pytest.mark.usefixtures("_logging")
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--every", "15"], "'15' is no duration"),
+        (["--every", "5s", "--json"], "--json writes one pass"),
+        (["--json", "/no/such/folder/x"], "No such file"),
+        (["--guardrails", "/no/such/file"], "/no/such/file: cannot be read"),
+        (["--now"], "No such option"),
+    ],
+)
+def test_wrong_usage(environment: dict[str, str], arguments: list[str], fault: str) -> None:
+    result = run(environment, *arguments)
+    assert result.exit_code == 2
+    assert fault in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_loop_goes_on_without_unleash_until_a_signal(
+    start: Start, server: Server, number: signal.Signals
+) -> None:
+    process = start("--every", "1s")
+    assert process.stderr is not None
+    seen = [json.loads(process.stderr.readline())["message"] for _ in range(3)]
+    assert seen == ["watching", "cannot measure", "cannot measure"]
+    server.reply = lambda _path, _form: Answer(b"", delay=3)  # the signal comes in the middle of a query
+    time.sleep(0.5)
+    process.send_signal(number)
+    began = time.monotonic()
+    _, rest = process.communicate(timeout=10)
+    assert time.monotonic() - began < 1
+    assert process.returncode == 0
+    assert json.loads(rest.splitlines()[-1])["message"] == "stopped"
+
+
+def test_help_names_every_exit_code_and_variable() -> None:
+    told = CliRunner().invoke(cli.main, ["--help"]).stdout
+    for word in ["0  ", "1  ", "2  ", "3  ", "4  "]:
+        assert f"\n    {word}" in told
+    for name in RollbackSettings.model_fields:
+        assert f"CANARIO_{name.upper()}" in told

@@ -1,0 +1,109 @@
+import io
+import json
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from rollback.guardrails import Action
+from rollback.outcome import Pass, Rollback
+from rollback.report import pass_fields, show
+from rollback.verdict import Status, Verdict
+from tests.unit.rollback.conftest import STATE, FakeCanary
+
+VERDICT = Verdict(
+    guardrail="slow",
+    status=Status.BREACH,
+    action=Action.ROLLBACK,
+    limit=0.2,
+    smallest_sample=50,
+    sentence="0.3 on 80 calls is over the limit of 0.2",
+    value=0.3,
+    sample=80.4,
+    query='x{a="b"}[1m]',
+    window=timedelta(minutes=1),
+)
+DONE = Pass(
+    state=STATE,
+    flag_fault=None,
+    dry_run=False,
+    seconds=0.12345,
+    verdicts=(VERDICT,),
+    rollback=Rollback("slow", None, 0.0456),
+)
+NOT_KNOWN = Pass(state=None, flag_fault="Unleash [at home] is gone", dry_run=False, seconds=1)
+
+
+def test_a_pass_as_json() -> None:
+    assert json.loads(json.dumps(pass_fields(DONE, FakeCanary()), allow_nan=False)) == {
+        "outcome": "rolled back",
+        "exit_code": 1,
+        "dry_run": False,
+        "flag": "canary",
+        "environment": "production",
+        "exposed": True,
+        "share": 5,
+        "changed_by": "paula",
+        "changed_at": "2026-11-23T11:00:00+00:00",
+        "flag_fault": None,
+        "verdicts": [
+            {
+                "guardrail": "slow",
+                "verdict": "breach",
+                "value": 0.3,
+                "limit": 0.2,
+                "sample": 80.4,
+                "smallest_sample": 50,
+                "window": "1m",
+                "query": 'x{a="b"}[1m]',
+                "action": "rollback",
+                "sentence": "0.3 on 80 calls is over the limit of 0.2",
+            }
+        ],
+        "rollback": {"guardrail": "slow", "verified": True, "fault": None, "seconds": 0.046},
+        "seconds": 0.123,
+    }
+
+
+def test_a_flag_that_could_not_be_read_has_no_fields() -> None:
+    fields = pass_fields(NOT_KNOWN, FakeCanary())
+    assert (fields["flag"], fields["share"], fields["exposed"], fields["changed_at"]) == ("canary",) + (
+        None,
+    ) * 3
+    assert fields["rollback"] is None
+
+
+@pytest.mark.parametrize(("value", "told"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+def test_what_json_does_not_know_is_text(value: float, told: str) -> None:
+    done = replace(DONE, verdicts=(replace(VERDICT, value=value, sample=value),))
+    (verdict,) = pass_fields(done, FakeCanary())["verdicts"]
+    assert (verdict["value"], verdict["sample"]) == (told, told)
+
+
+def test_the_line_of_a_pass_says_why_only_where_something_is_not_ok() -> None:
+    fine = replace(VERDICT, status=Status.OK)
+    done = replace(DONE, verdicts=(fine, VERDICT), rollback=None)
+    first, second = pass_fields(done, FakeCanary(), brief=True)["verdicts"]
+    assert set(first) == {"guardrail", "verdict", "value", "limit", "sample"}
+    assert set(second) == {*first, "sentence"}
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (DONE, ["canary in production: rolled back", "slow", "breach", "0.3 on 80 calls"]),
+        (NOT_KNOWN, ["cannot measure", "Unleash [at home] is gone"]),
+        (replace(DONE, rollback=Rollback("slow", "HTTP 403", 0)), ["cannot act", "HTTP 403"]),
+        (replace(DONE, state=replace(STATE, enabled=False), verdicts=(), rollback=None), ["not exposed"]),
+        (replace(DONE, rollback=None, dry_run=True), ["would roll back"]),
+    ],
+)
+def test_a_pass_for_people(done: Pass, words: list[str]) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    show(done, FakeCanary(), console)
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    for word in words:
+        assert word in told
