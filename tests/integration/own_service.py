@@ -50,6 +50,7 @@ def own_service(stack: Stack, folder: Path, **settings: str) -> Iterator[OwnServ
     }
     for name in settings:
         environment.pop(f"CANARIO_{name.upper()}_FILE", None)
+    folder.mkdir(exist_ok=True)
     log = folder / "service.log"
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -46,7 +46,7 @@ def test_too_little_traffic_is_no_data_and_no_rollback(
     service.predict_all([f"u{number}" for number in range(30)])
     code, document, _ = one_pass(stack)
     assert code == 0
-    assert {verdict["verdict"] for verdict in document["verdicts"]} == {"no_data"}
+    assert {verdict["verdict"] for verdict in document["verdicts"]} == {"no data"}
     assert read_state(admin, FLAG).enabled
 
 
