@@ -24,7 +24,7 @@ def _server(url: str) -> str:
 
 
 def _fault(text: str) -> PydanticCustomError:
-    return PydanticCustomError("address", text)  # type: ignore[arg-type]  # wants a literal, for templates
+    return PydanticCustomError("address", text)
 
 
 ServerUrl = Annotated[str, AfterValidator(_server)]
