@@ -34,10 +34,10 @@ logconfig_dict = {
 # Workers beat on a file; on a disk that stalls they would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
-# prometheus_client looks at this when it is first imported, which is after the fork.
-_metrics = Path(
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(settings.state_dir.absolute() / "metrics"))
-)
+# Services may share a state folder, and with it the last known flags, but not the files that they count in:
+# hence the address in the name. prometheus_client looks at the variable when a worker first imports it.
+_own = settings.state_dir.absolute() / f"metrics-{settings.bind.replace('/', '_')}"
+_metrics = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_own)))
 
 
 def on_starting(_server: Any) -> None:
