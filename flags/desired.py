@@ -23,7 +23,9 @@ def _sticky(stickiness: str) -> str:
     return stickiness
 
 
-def _unique(flags: "tuple[DesiredFlag, ...]") -> "tuple[DesiredFlag, ...]":
+def _some_unique(flags: "tuple[DesiredFlag, ...]") -> "tuple[DesiredFlag, ...]":
+    if not flags:
+        raise PydanticCustomError("empty", "is empty: name at least one flag")
     names = [flag.name for flag in flags]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PydanticCustomError("twice", "stand here more than once: {names}", {"names": ", ".join(twice)})
@@ -50,7 +52,7 @@ class DesiredFlag(StrictModel):
 class DesiredFlags(StrictModel):
     """The file."""
 
-    flags: Annotated[tuple[DesiredFlag, ...], Field(min_length=1), AfterValidator(_unique)]
+    flags: Annotated[tuple[DesiredFlag, ...], AfterValidator(_some_unique)]
 
 
 def load_desired(path: Path = DEFAULT_FILE) -> tuple[DesiredFlag, ...]:
