@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from stack.bootstrap import ensure_venv, is_ready, venv_python
+from stack.bootstrap import ensure_venv, venv_python
 from stack.paths import Cache
 
 INSTALLING = {"up", "demo", "install"}  # the other commands need what these have made
@@ -17,17 +17,20 @@ INSTALLING = {"up", "demo", "install"}  # the other commands need what these hav
 def main() -> None:
     """Hand over to `stack.cli` inside the venv."""
     signal.signal(signal.SIGTERM, _terminated)
-    cache = Cache.default()
+    try:
+        _main(Cache.default())
+    except KeyboardInterrupt:  # before the command line has begun to care for it
+        print("\ninterrupted: nothing was left running", file=sys.stderr)
+        sys.exit(130)
+
+
+def _main(cache: Cache) -> None:
     python = str(venv_python(cache))
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     installed = 0.0
     if INSTALLING.intersection(words):
-        try:
-            installed = ensure_venv(cache)
-        except KeyboardInterrupt:
-            print("\ninterrupted; nothing was left running", file=sys.stderr)
-            sys.exit(130)
-    elif not is_ready(cache) and not os.access(python, os.X_OK):
+        installed = ensure_venv(cache)
+    elif not os.access(python, os.X_OK):
         print("Nothing is installed yet: `make up` installs and starts everything.", file=sys.stderr)
         sys.exit(1)
     if installed or Path(sys.prefix) != cache.venv:

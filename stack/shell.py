@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stack.errors import StackError
@@ -47,7 +48,8 @@ def run(  # noqa: PLR0913 - as of subprocess.run
         try:
             process.communicate(stdin.encode())
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
     if process.returncode:

@@ -135,6 +135,7 @@ class Supervisor:
                     process.wait(patience_seconds)
                 except psutil.TimeoutExpired:
                     process.kill()  # its programs die with it
+                    process.wait()
         if self._process is not None:
             self._process.wait()
             self._process = None
@@ -160,6 +161,8 @@ class Supervisor:
                     yield process
 
     def _find(self) -> psutil.Process | None:
+        if self._process is not None and self._process.poll() is None:
+            return psutil.Process(self._process.pid)  # perhaps too young to have written its file
         with suppress(OSError, ValueError, psutil.Error):
             process = psutil.Process(int((self._home.run / "supervisord.pid").read_text()))
             if process.environ().get(MARK) == str(self._home.root):
