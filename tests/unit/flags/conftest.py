@@ -10,7 +10,7 @@ from tests.unit.flags.server import Server, serving
 from tests.unit.flags.unleash import FakeUnleash
 
 TOKEN = "user:flags"
-QUICK = Timeouts(connect=0.5, read=0.5)
+QUICK = Timeouts(connect=0.5, read=0.5, backoff=0.01)
 
 
 @pytest.fixture

@@ -101,6 +101,13 @@ def test_an_archived_flag_is_told_from_a_missing_one(unleash: FakeUnleash, admin
         turn_off(admin, "canary")
 
 
+def test_a_flag_deleted_from_the_archive_is_missing(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.log("feature-archived", "canary", "ada")
+    unleash.log("feature-deleted", "canary", "eve")
+    state = read_state(admin, "canary")
+    assert (state.exists, state.archived, state.changed_by) == (False, False, "eve")
+
+
 @pytest.mark.parametrize(("strategies", "kind", "sentence"), NO_SHARE)
 def test_without_one_share_nothing_is_set_and_off_still_works(
     unleash: FakeUnleash,

@@ -22,7 +22,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(unleash: FakeUnleash, monkeypatch: pytest.MonkeyPatch) -> Run:
     def quick(*args: Any, **rest: Any) -> UnleashAdmin:
-        return UnleashAdmin(*args, **rest, timeouts=Timeouts(0.5, 0.2))
+        return UnleashAdmin(*args, **rest, timeouts=Timeouts(0.5, 0.2, backoff=0.01))
 
     monkeypatch.setattr(main, "UnleashAdmin", quick)
 

@@ -35,7 +35,9 @@ DETAILS = {"name": "BadDataError", "message": "short", "details": [{"message": "
 
 
 def transport(url: str, read: float = 0.5) -> Transport:
-    return Transport(url, TokenAuth(SECRET), refused="set THE_TOKEN", timeouts=Timeouts(0.5, read))
+    return Transport(
+        url, TokenAuth(SECRET), refused="set THE_TOKEN", timeouts=Timeouts(0.5, read, backoff=0.01)
+    )
 
 
 @pytest.mark.parametrize(
