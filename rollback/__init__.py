@@ -6,7 +6,8 @@
     measure      a guardrail's queries, asked over its window
     verdict      ok, breach, no data or cannot measure (pure)
     act          the flag's environment turned off, and seen to be off
-    job          one pass of all this, and its exit code
+    job          one pass of all this
+    outcome      what a pass came to, and its exit code
     schedule     passes on a steady schedule until a signal
     report       a pass as one log line, one JSON document or one table
 

@@ -73,7 +73,8 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
          (with --dry-run: it would have been turned off)
       2  wrong usage, guardrails or environment variables; every fault is named
       3  cannot measure: Prometheus or Unleash could not be asked, the service is not
-         scraped, a query failed, or the flag is missing, archived or without strategy
+         scraped, a query failed, or a person must mend the flag (missing, archived,
+         strategy deleted, more than one strategy)
       4  a rollback was due and could not be done or verified: somebody must look
 
     \b

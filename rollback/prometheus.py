@@ -40,6 +40,7 @@ _RETRY = Retry(
     backoff_factor=0.2,
     allowed_methods={"POST"},
     raise_on_status=False,
+    respect_retry_after_header=False,  # it may ask for more than a pass has
 )
 
 _log = logging.getLogger(__name__)

@@ -34,15 +34,15 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "value": number(verdict.value),
         "limit": verdict.limit,
         "sample": number(verdict.sample),
+        "sentence": verdict.sentence,
     }
     if brief:
-        return fields if verdict.status is Status.OK else fields | {"sentence": verdict.sentence}
+        return fields
     return fields | {
         "smallest_sample": verdict.smallest_sample,
         "window": format_duration(verdict.window) if verdict.window else None,
         "query": verdict.query,
         "action": verdict.action.value,
-        "sentence": verdict.sentence,
     }
 
 
