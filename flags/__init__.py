@@ -1,0 +1,1 @@
+"""Flags in Unleash: the desired ones, what changes them, and the users that may."""

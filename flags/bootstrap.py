@@ -11,7 +11,7 @@ once and kept nowhere.
 import secrets
 import socket
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,16 +76,9 @@ class Outcome:
 class Bootstrap:
     """One run against one server."""
 
-    def __init__(
-        self,
-        settings: BootstrapSettings,
-        vault: Vault,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, settings: BootstrapSettings, vault: Vault) -> None:
         self._settings = settings
         self._vault = vault
-        self._now = now
 
     def run(self) -> Iterator[Outcome]:
         """Bring every user and token into order, one outcome each as soon as it is known.
@@ -110,11 +103,11 @@ class Bootstrap:
             return self._make(user, "the old one no longer worked")
         if me.user.username != user.username:
             return self._make(user, f"the old one belonged to {me.user.username}")
-        role = "" if self._may_write(me) else self._restore_role(user)
+        role = self._mended_role(user, me)
         if kept.label is None:
             return self._renew(user, account, "it was not known when the old one ends", role)
         ends = kept.label.expires_at
-        if ends - self._now() >= RENEW_BEFORE:
+        if ends - datetime.now(UTC) >= RENEW_BEFORE:
             return Outcome(user.username, Action.KEPT, ends, role)
         outcome = self._renew(user, account, f"the old one would have ended on {ends:%Y-%m-%d}", role)
         with suppress(AdminError):  # it ends by itself soon
@@ -127,13 +120,6 @@ class Bootstrap:
         except ConfigError:  # not even the form of a token
             return None
 
-    def _may_write(self, me: Me) -> bool:
-        project, environment = self._settings.unleash_project, self._settings.unleash_environment
-        return all(
-            any(permission.covers(needed, project, environment) for permission in me.permissions)
-            for needed in NEEDED
-        )
-
     def _make(self, user: ServiceUser, why: str) -> Outcome:
         """A token by way of the administrator: make the user or reset its password, and log in as it."""
         password = new_password()
@@ -142,19 +128,18 @@ class Bootstrap:
             self._users.create(user.username, user.name, self._role, password)
         else:
             self._users.set_password(found.id, password)
-            if found.root_role != self._role:
-                self._users.set_role(found.id, self._role)
-        session = logged_in(self._settings.unleash_url, user.username, password)
-        token = self._new_token(user, OwnAccount(session))
-        return Outcome(user.username, Action.MADE, token.expires_at, why)
+        account = OwnAccount(logged_in(self._settings.unleash_url, user.username, password))
+        role = self._mended_role(user, account.me())
+        token = self._new_token(user, account)
+        return Outcome(user.username, Action.MADE, token.expires_at, _joined(why, role))
 
     def _renew(self, user: ServiceUser, account: OwnAccount, *why: str) -> Outcome:
         """A token by way of the one that still works."""
         token = self._new_token(user, account)
-        return Outcome(user.username, Action.RENEWED, token.expires_at, "; ".join(filter(None, why)))
+        return Outcome(user.username, Action.RENEWED, token.expires_at, _joined(*why))
 
     def _new_token(self, user: ServiceUser, account: OwnAccount) -> NewToken:
-        now = self._now()
+        now = datetime.now(UTC)
         self._make_room(account, now)
         # People see this in Unleash, and two of one name are refused.
         description = f"canario on {socket.gethostname()}, {now:%Y-%m-%d %H:%M:%S} {secrets.token_hex(2)}"
@@ -172,7 +157,14 @@ class Bootstrap:
         for token in ended or idle[: len(tokens) - MAX_TOKENS + 1]:
             account.delete_token(token.id)
 
-    def _restore_role(self, user: ServiceUser) -> str:
+    def _mended_role(self, user: ServiceUser, me: Me) -> str:
+        """Give the user its role back where it may not do its work. Returns what was done, "" for nothing."""
+        project, environment = self._settings.unleash_project, self._settings.unleash_environment
+        if all(
+            any(permission.covers(needed, project, environment) for permission in me.permissions)
+            for needed in NEEDED
+        ):
+            return ""
         found = self._find(user)
         if found is None:
             raise UnexpectedAnswer(f"Unleash knows the token of {user.username}, and no such user")
@@ -205,3 +197,7 @@ def new_password() -> SecretStr:
     """A password of 117 bits that Unleash takes: each kind of character, and none three times in a row."""
     kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.!")
     return SecretStr("".join(secrets.choice(kind) for _ in range(8) for kind in kinds))
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))

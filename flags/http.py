@@ -32,10 +32,11 @@ Json = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class Timeouts(NamedTuple):
-    """Seconds to wait for a connection, and for each piece of an answer."""
+    """Seconds to wait for a connection, for each piece of an answer, and (doubled) before a second retry."""
 
     connect: float = 3.0
     read: float = 5.0
+    backoff: float = 0.2
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -73,8 +74,8 @@ class Transport:
         self.url = url.rstrip("/")
         self._refused = refused
         self._timeouts = timeouts
-        self._once = _session(auth, repeat=False)
-        self._repeating = _session(auth, repeat=True)
+        self._once = _session(auth, timeouts.backoff, repeat=False)
+        self._repeating = _session(auth, timeouts.backoff, repeat=True)
         self._repeating.cookies = self._once.cookies
 
     def __repr__(self) -> str:
@@ -114,7 +115,7 @@ class Transport:
                 self.url + path,
                 json=body,
                 params=params,
-                timeout=self._timeouts,
+                timeout=(self._timeouts.connect, self._timeouts.read),
                 allow_redirects=False,  # a PATCH that follows a redirect becomes a GET, and looks done
             )
         except requests.RequestException as error:
@@ -165,7 +166,7 @@ class Transport:
         return kind(f"{said}; {advice}" if advice else said, status=status, details=details)
 
 
-def _session(auth: AuthBase, *, repeat: bool) -> requests.Session:
+def _session(auth: AuthBase, backoff: float, *, repeat: bool) -> requests.Session:
     """A session that tries again to connect, when nothing was sent yet, and all else only with `repeat`."""
     retry = Retry(
         total=2,
@@ -174,7 +175,7 @@ def _session(auth: AuthBase, *, repeat: bool) -> requests.Session:
         status=2,
         redirect=0,
         other=0,
-        backoff_factor=0.2,
+        backoff_factor=backoff,
         status_forcelist=(500, 502, 503, 504) if repeat else (),
         allowed_methods=None,
         raise_on_status=False,

@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from common.config import ConfigError
-from flags.bootstrap import LIFETIME, USERS, Action, Bootstrap, Outcome, new_password
+from flags.bootstrap import LIFETIME, NEEDED, USERS, Action, Bootstrap, Outcome, new_password
 from flags.errors import Rejected, Unauthorized, Unreachable
 from flags.settings import BootstrapSettings
 from flags.vault import Vault
-from tests.unit.flags.accounts import FakeAccounts, password_fault
+from tests.unit.flags.accounts import EDITOR, PERMISSIONS, FakeAccounts, password_fault
 from tests.unit.flags.server import Server
 
 NAMES = ["canario-flags", "canario-rollback", "canario-service"]
@@ -145,9 +145,32 @@ def test_a_role_that_was_taken_away_is_restored(accounts: FakeAccounts, folder: 
 
 
 def test_a_new_token_comes_with_the_role(accounts: FakeAccounts, folder: Path) -> None:
-    accounts.add("canario-flags", 1)
+    accounts.add("canario-flags", 3)
+    first, second, _ = run(accounts, folder)
+    assert accounts.users["canario-flags"]["rootRole"] == 2
+    assert first.why == "there was none; it could not change flags: its role is Editor again"
+    assert second.why == "there was none"
+
+
+@pytest.mark.parametrize("lacking", NEEDED)
+def test_every_permission_that_is_needed_is_asked_for(
+    accounts: FakeAccounts, folder: Path, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(accounts, folder)
-    assert accounts.users["canario-flags"]["rootRole"] == 2  # Editor, no more and no less
+    rest = [one for one in EDITOR if one["permission"] != lacking]
+    monkeypatch.setitem(PERMISSIONS, 2, rest)
+    assert all(one.why for one in run(accounts, folder))
+
+
+def test_a_narrower_role_that_is_enough_is_left(
+    accounts: FakeAccounts, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(accounts, folder)
+    accounts.users["canario-flags"]["rootRole"] = 3
+    monkeypatch.setitem(PERMISSIONS, 3, EDITOR)
+    (folder / "canario-flags.token").unlink()
+    assert run(accounts, folder)[0].action is Action.MADE
+    assert accounts.users["canario-flags"]["rootRole"] == 3
 
 
 @pytest.mark.parametrize(
