@@ -151,12 +151,18 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     stack.up(attached=foreground)
     click.echo(f"Everything is up, after {time.monotonic() - start:.1f} s.\n\n{summary(stack.site)}")
     if foreground:
-        try:
-            stack.wait()
-        finally:
-            click.echo("ending everything ...")
-            stack.down()
+        _stay(stack)
+
+
+def _stay(stack: Stack) -> None:
+    try:
+        stack.wait()
+    except KeyboardInterrupt:
+        click.echo("\nending everything ...")
+    else:
         raise StackError(failure("supervisord has ended", stack.home.log("supervisord")))
+    finally:
+        stack.down()
 
 
 @cli.command()

@@ -32,8 +32,3 @@ def succeeds(*command: str) -> Probe:
             return False
 
     return probe
-
-
-def runs() -> bool:
-    """Ready as soon as it runs: for programs that serve nobody."""
-    return True

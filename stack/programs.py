@@ -18,17 +18,19 @@ from stack.site import Site
 class Program:
     """One process that supervisord runs and restarts.
 
-    `inputs` changes when the program must be restarted although its command stays the same. `prefix` stands
-    before the command, outermost. `death_signal` is what the kernel sends it when supervisord dies,
-    `stop_signal` what supervisord sends first, and `stop_seconds` later SIGKILL. `patience_seconds` is how
-    long it may take until `ready`.
+    Programs of one `stage` start together, when all of the stages before are ready. Without `ready` it is
+    enough that it goes on running for a second. `inputs` changes when the program must be restarted although
+    its command stays the same. `prefix` stands before the command, outermost. `death_signal` is what the
+    kernel sends it when supervisord dies, `stop_signal` what supervisord sends first, and `stop_seconds`
+    later SIGKILL. `patience_seconds` is how long it may take until it is ready.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    ready: Probe = field(compare=False)
+    stage: int
+    ready: Probe | None = field(default=None, compare=False)
     address: str = ""
     inputs: str = ""
     prefix: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ def _postgres(site: Site) -> Program:
         title=f"PostgreSQL {postgres.version()}",
         command=postgres.command(site.home, port),
         environment=environment.basic(),
+        stage=1,
         ready=probes.succeeds(str(postgres_binary("pg_isready")), "-q", "-h", HOST, "-p", str(port)),
         address=site.addresses.postgres,
         prefix=postgres.not_as_root(),
@@ -72,6 +75,7 @@ def _unleash(site: Site) -> Program:
         title=f"Unleash {version}",
         command=(str(node()), str(unleash.server(site.cache, version))),
         environment=environment.unleash(site),
+        stage=2,
         ready=probes.answers(f"{site.addresses.unleash}/health"),
         address=site.addresses.unleash,
         patience_seconds=120.0,
@@ -95,6 +99,7 @@ def _prometheus(site: Site) -> Program:
             "--log.level=warn",
         ),
         environment=environment.basic(),
+        stage=2,
         ready=probes.answers(f"{site.addresses.prometheus}/-/ready"),
         address=f"{site.addresses.prometheus}/classic/graph",
         inputs=fingerprint(*monitoring.SOURCES),
@@ -108,6 +113,7 @@ def _service(site: Site) -> Program:
         title=f"Service, {site.settings.workers} workers",
         command=(sys.executable, "-m", "stack.mortal", "gunicorn", "-c", "service/gunicorn_conf.py"),
         environment=environment.service(site),
+        stage=3,
         ready=probes.answers(f"{site.addresses.service}/readyz"),
         address=site.addresses.service,
         inputs=fingerprint(
@@ -123,7 +129,7 @@ def _rollback(site: Site) -> Program:
         title=f"Rollback job, every {site.settings.rollback_every}",
         command=(sys.executable, "-m", "rollback", "--every", site.settings.rollback_every),
         environment=environment.rollback(site),
-        ready=probes.runs,
+        stage=4,
         inputs=fingerprint("common", "flags", "rollback", site.secrets.token("canario-rollback")),
     )
 
@@ -135,7 +141,7 @@ def _traffic(site: Site) -> Program:
         title=f"Sample traffic, {rate:g} requests a second",
         command=(sys.executable, "-m", "stack.traffic", "--rate", f"{rate:g}"),
         environment=environment.traffic(site),
-        ready=probes.runs,
+        stage=4,
         inputs=fingerprint("stack/traffic.py"),
     )
 

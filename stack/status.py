@@ -72,7 +72,7 @@ def _inspect(program: Program, info: ProcessInfo | None) -> ProgramStatus:
     if info is None or info.state not in UP:
         state, description = (info.state.lower(), info.description) if info else ("stopped", "")
         return ProgramStatus(program.name, state, 0, 0.0, 0, program.address, description)
-    state = "ready" if program.ready() else "not ready"
+    state = "ready" if program.ready is None or program.ready() else "not ready"
     up_for = max(0.0, time.time() - info.since)
     return ProgramStatus(
         program.name, state, info.pid, up_for, _memory(info.pid), program.address, info.description

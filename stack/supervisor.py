@@ -106,6 +106,10 @@ class Supervisor:
             for info in found
         }
 
+    def running(self) -> frozenset[str]:
+        """The names of the programs that run, ready or not."""
+        return frozenset(name for name, info in self.processes().items() if info.state in UP)
+
     def start_program(self, name: str) -> None:
         """Start it unless it runs; do not wait.
 

@@ -19,7 +19,7 @@ from stack.secrets import PAT_USERS, Secrets
 from stack.settings import Settings
 from stack.shell import failure, run
 from stack.site import Site
-from stack.supervisor import UP, Supervisor
+from stack.supervisor import UP, ProcessInfo, Supervisor
 
 _POLL_SECONDS = 0.05
 
@@ -83,9 +83,12 @@ def prepare_site(wish: Wish, supervisor: Supervisor, progress: Progress) -> Site
             "bring it back, or throw the data away with `make reset`"
         )
     Secrets(home.secrets).ensure()
-    ours = [name for name, info in supervisor.processes().items() if info.state in UP]
     assignment = assign(
-        asked=wish.ports, remembered=recall(home.ports), ours=ours, mode=wish.mode, holder=holder
+        asked=wish.ports,
+        remembered=recall(home.ports),
+        ours=supervisor.running(),
+        mode=wish.mode,
+        holder=holder,
     )
     for notice in assignment.notices:
         progress.say(f"note: {notice}")
@@ -108,22 +111,22 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
     else:
         supervisor.end_strays()
         supervisor.start(programs, attached=attached)
-    for name in site.settings.programs:
-        program = next(program for program in programs if program.name == name)
-        with progress.step(program.title) as step:
-            running = supervisor.processes()[name].state in UP
-            step.remark = "runs already" if running and program.ready() else ""
-            if not running:
-                _BEFORE.get(name, _nothing)(site)
-                supervisor.start_program(name)
-            wait_until_ready(site.home, supervisor, program)
-            _AFTER.get(name, _nothing)(site)
-        if name == "unleash":
-            provision(site, progress, fresh=not running)
-            programs = all_programs(
-                site
-            )  # the tokens may be new, and programs that hold old ones must restart
-            supervisor.apply(programs)
+    for stage in sorted({program.stage for program in programs}):
+        running = supervisor.running()
+        together = [program for program in programs if program.stage == stage]
+        for program in together:
+            if program.name not in running:
+                _BEFORE.get(program.name, _nothing)(site)
+                supervisor.start_program(program.name)
+        for program in together:
+            with progress.step(program.title) as step:
+                step.remark = "runs already" if program.name in running else ""
+                wait_until_ready(site.home, supervisor, program)
+                _AFTER.get(program.name, _nothing)(site)
+            if program.name == "unleash":
+                provision(site, progress, fresh="unleash" not in running)
+                programs = all_programs(site)  # the tokens may be new, and who holds old ones must restart
+                supervisor.apply(programs)
 
 
 def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
@@ -165,7 +168,7 @@ def wait_until_ready(home: Home, supervisor: Supervisor, program: Program) -> No
             raise StackError(
                 failure(f"supervisord ended while {program.name} was starting", home.log("supervisord"))
             )
-        if info.state in UP and program.ready():
+        if _is_ready(program, info):
             return
         if info.state == "FATAL":
             raise StackError(failure(f"{program.name} ends as soon as it starts", log))
@@ -192,6 +195,12 @@ def alone(home: Home) -> Iterator[None]:
         except OSError as error:
             raise Refused(f"another `up` is at work in {home.root}: wait for it, or end it") from error
         yield
+
+
+def _is_ready(program: Program, info: ProcessInfo) -> bool:
+    if program.ready is None:
+        return info.state == "RUNNING"
+    return info.state in UP and program.ready()
 
 
 def _nothing(_site: Site) -> None:
