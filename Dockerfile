@@ -7,9 +7,10 @@
 ARG PYTHON=docker.io/library/python:3.13.15-slim-trixie
 
 FROM ${PYTHON} AS base
-# Images are read-only where they run: bytecode is made here or never.
+# Images are read-only where they run: bytecode is made here or never. ONNX Runtime would report to its makers.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 RUN groupadd --gid 10001 canario \
@@ -68,6 +69,6 @@ ENV PATH=/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 # For the service; docker-compose.yml gives the other processes of this image their own.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-Ic", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=2); c.request('GET', '/readyz'); exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]

@@ -1,0 +1,188 @@
+"""The rules that every service of docker-compose.yml keeps, and that its settings are settings we know."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from common.config import StrictModel, load_settings
+from deploy import env
+from flags.settings import BootstrapSettings, FlagsSettings
+from rollback.settings import RollbackSettings
+from service.settings import Settings
+from stack.traffic import main as traffic
+from tests.unit.deploy import compose
+from tests.unit.deploy.compose import ONE_SHOT, OURS, REPOSITORY, SERVICES, environment_of
+from tests.unit.deploy.dockerfile import image_environment
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
+    "provision": (BootstrapSettings, FlagsSettings),
+    "service": (Settings,),
+    "rollback": (RollbackSettings,),
+}
+
+
+def env_file() -> dict[str, str]:
+    lines = [line for line in env.content().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+@every_service
+def test_images_are_pinned(name: str) -> None:
+    tag = SERVICES[name]["image"].rpartition(":")[2].partition("@")[0]
+    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-\w+)?", tag), f"{tag} is no exact version"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_images_carry_the_version_of_the_project(name: str) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert SERVICES[name]["image"].endswith(f":{project['version']}")
+    assert SERVICES[name]["build"]["target"]
+
+
+@every_service
+def test_services_run_with_as_little_as_they_need(name: str) -> None:
+    service = SERVICES[name]
+    uid, gid = map(int, service["user"].split(":"))  # numbers: a name could mean root in the image
+    assert uid > 0
+    assert gid > 0
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc"} & service.keys()
+    assert not any("docker.sock" in volume for volume in service.get("volumes", []))
+
+
+@every_service
+def test_services_are_limited(name: str) -> None:
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory", "pids"} == limits.keys()
+    logging = SERVICES[name]["logging"]["options"]
+    assert logging["max-size"]
+
+
+@every_service
+def test_services_tell_their_health_and_come_back(name: str) -> None:
+    service = SERVICES[name]
+    if name in ONE_SHOT:
+        assert service["restart"] == "no"
+        assert service["healthcheck"]["disable"], "the check of the image is the service's"
+        return
+    assert service["restart"] == "unless-stopped"
+    if name == "traffic":  # of an optional profile; nothing waits for it
+        assert service["profiles"] == ["traffic"]
+        return
+    assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
+
+
+@every_service
+def test_services_wait_for_what_they_need(name: str) -> None:
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        assert wait == {"condition": wanted}
+
+
+@every_service
+def test_ports_are_open_to_this_machine_only_unless_told_otherwise(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(
+            r"\$\{CANARIO_PUBLISH_ADDRESS:-127\.0\.0\.1\}:\$\{CANARIO_\w+_PORT:-(\d+)\}:\1", port
+        )
+
+
+def test_nothing_but_unleash_reaches_the_database() -> None:
+    networks = compose.DOCUMENT["networks"]
+    assert networks["database"]["internal"] is True
+    members = {name for name, service in SERVICES.items() if "database" in service["networks"]}
+    assert members == {"postgres", "unleash"}
+
+
+@every_service
+def test_no_secret_stands_in_the_file(name: str) -> None:
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if re.search(r"PASSWORD|SECRET|TOKEN", variable) and not variable.endswith("_FILE"):
+            assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), f"{variable} is not taken from the env file"
+
+
+def test_a_missing_env_file_is_told_with_the_command_that_makes_it() -> None:
+    assert not [match[0] for match in compose.variables() if match["unguarded"]]
+    bare = [match["name"] for match in compose.variables() if match["message"] is match["default"] is None]
+    assert bare == [], "without message or default, Compose takes a missing variable for an empty one"
+    for match in compose.variables():
+        if match["default"] is None:
+            assert "python3 -m deploy.env" in match["message"]
+
+
+def test_the_env_file_gives_what_is_asked_for_and_no_more() -> None:
+    required = {match["name"] for match in compose.variables() if match["default"] is None}
+    assert env_file().keys() == required
+    offered = set(re.findall(r"^#(CANARIO_\w+)=", env.content(), re.MULTILINE))
+    with_default = {match["name"] for match in compose.variables() if match["default"] is not None}
+    assert offered <= with_default
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_our_processes_get_settings_that_they_accept(name: str, tmp_path: Path) -> None:
+    environment = image_environment() | environment_of(name, env_file())
+    token = tmp_path / "token"
+    token.write_text("user:0123456789abcdef\n", encoding="utf-8")
+    for variable in [one for one in environment if one.endswith("_FILE")]:
+        environment[variable] = str(token)
+    for model in SETTINGS[name]:
+        load_settings(model, environment)
+    known = {f"CANARIO_{field}".upper() for model in SETTINGS[name] for field in model.model_fields}
+    for variable in environment_of(name, env_file()):
+        if variable.startswith("CANARIO_"):
+            assert variable.removesuffix("_FILE") in known
+
+
+def test_the_traffic_gets_settings_that_it_accepts() -> None:
+    known = {parameter.envvar for parameter in traffic.params}
+    assert environment_of("traffic", {}).keys() <= known
+
+
+def test_each_process_sees_no_token_but_its_own() -> None:
+    def volumes(name: str) -> dict[str, str]:
+        return dict(volume.split(":", 1) for volume in SERVICES[name].get("volumes", []))
+
+    assert volumes("service")["service-token"].endswith(":ro")
+    assert volumes("rollback")["rollback-token"].endswith(":ro")
+    for name, theirs in (("service", "service-token"), ("rollback", "rollback-token")):
+        assert {one for one in volumes(name) if "token" in one} == {theirs}
+        path = environment_of(name, env_file())["CANARIO_UNLEASH_ADMIN_TOKEN_FILE"]
+        folder = volumes(name)[theirs].removesuffix(":ro")
+        assert path.startswith(f"{folder}/")
+        assert path in SERVICES["provision"]["command"][-1], "provision puts it there"
+    assert not any("tokens" in volumes(name) for name in SERVICES if name != "provision")
+
+
+def test_volumes_and_bind_mounts_exist() -> None:
+    named = set(compose.DOCUMENT["volumes"])
+    used: set[str] = set()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source, _, rest = volume.partition(":")
+            if source.startswith("."):
+                assert (REPOSITORY / source).is_dir()
+                assert rest.endswith(":ro,z")
+            else:
+                used.add(source)
+    assert used == named
+
+
+def test_prometheus_finds_its_config_and_the_service() -> None:
+    assert "./monitoring:/etc/prometheus:ro,z" in SERVICES["prometheus"]["volumes"]
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "service")
+    patterns = job["file_sd_configs"][0]["files"]
+    files = [file for pattern in patterns for file in (REPOSITORY / "monitoring").glob(pattern)]
+    targets = [
+        target for file in files for group in yaml.safe_load(file.read_text()) for target in group["targets"]
+    ]
+    port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
+    assert targets == [f"service:{port}"]
