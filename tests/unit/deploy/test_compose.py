@@ -73,9 +73,6 @@ def test_services_tell_their_health_and_come_back(name: str) -> None:
         assert service["healthcheck"]["disable"], "the check of the image is the service's"
         return
     assert service["restart"] == "unless-stopped"
-    if name == "traffic":  # of an optional profile; nothing waits for it
-        assert service["profiles"] == ["traffic"]
-        return
     assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
 
 
