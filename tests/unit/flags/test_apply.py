@@ -7,7 +7,7 @@ import pytest
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
 from flags.desired import DesiredFlag, Initial
-from flags.errors import ChangedMeanwhile, ServerFault
+from flags.errors import ChangedMeanwhile, ServerFault, StrategyMissing
 from flags.plan import Step, plan
 from tests.unit.flags.unleash import FakeUnleash, error, gradual
 
@@ -75,6 +75,18 @@ def test_a_person_who_was_faster_wins_even_over_force(unleash: FakeUnleash, admi
     with pytest.raises(ChangedMeanwhile):
         apply(admin, force=True)
     assert unleash.rollout() == "0"
+
+
+def test_a_strategy_that_goes_before_the_switch_leaves_it_off(
+    unleash: FakeUnleash, admin: UnleashAdmin
+) -> None:
+    create, add, switch = steps(admin)
+    carry_out(admin, create)
+    carry_out(admin, add)
+    unleash.here()["strategies"].clear()
+    with pytest.raises(StrategyMissing):
+        carry_out(admin, switch)
+    assert not unleash.here()["enabled"]
 
 
 def test_a_switch_to_off_is_verified(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
