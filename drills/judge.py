@@ -1,7 +1,7 @@
 """Was the rollback as it must be? Pure functions of what was measured."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
@@ -19,7 +19,7 @@ class Outsiders:
         users: how many of them there are.
         requests: how many requests they sent since the fault.
         failed: how many of these brought no prediction.
-        median_before: of their requests in the canary before the fault, seconds.
+        median_before, p99_before: of their requests in the healthy canary, seconds.
         p99, slowest: of their requests since the fault, seconds.
     """
 
@@ -27,13 +27,17 @@ class Outsiders:
     requests: int
     failed: int
     median_before: float
+    p99_before: float
     p99: float
     slowest: float
 
     @property
     def delay(self) -> float:
-        """By how much the slowest request since the fault was slower than the median before, seconds."""
-        return self.slowest - self.median_before
+        """By how much the slowest request since the fault exceeds what 99% of them took before, seconds.
+
+        Not the median: on a busy machine single requests are slow with or without a fault.
+        """
+        return self.slowest - self.p99_before
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,15 @@ def outsiders(canary: Iterable[Sample], since_fault: Iterable[Sample]) -> Outsid
         requests=len(later),
         failed=sum(sample.failed for sample in later),
         median_before=median(before),
-        p99=quantiles(seconds, n=100, method="inclusive")[98] if len(seconds) > 1 else seconds[0],
+        p99_before=p99(before),
+        p99=p99(seconds),
         slowest=max(seconds),
     )
+
+
+def p99(seconds: Sequence[float]) -> float:
+    """The 99th percentile of one or more durations."""
+    return quantiles(seconds, n=100, method="inclusive")[98] if len(seconds) > 1 else seconds[0]
 
 
 def judge(measured: Measured, *, limit_seconds: float, job: str) -> Outcome:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from drills.judge import tally
+from drills.judge import p99, tally
 from drills.scenario import Result
 
 
@@ -44,8 +44,8 @@ def show(result: Result, console: Console) -> None:
     )
     console.print(
         f"Users outside the canary: {seen.users}; since the fault {seen.requests} requests, "
-        f"{seen.failed} failed; median before {seen.median_before * 1000:.1f} ms, "
-        f"p99 since {seen.p99 * 1000:.1f} ms, slowest {seen.slowest * 1000:.1f} ms.",
+        f"{seen.failed} failed; p99 before {seen.p99_before * 1000:.1f} ms, "
+        f"since {seen.p99 * 1000:.1f} ms, slowest since {seen.slowest * 1000:.1f} ms.",
         highlight=False,
     )
     console.print()
@@ -90,9 +90,7 @@ def _requests(result: Result) -> list[dict[str, Any]]:
                     "outcome": outcome,
                     "requests": number,
                     "p50_seconds": statistics.median(seconds),
-                    "p99_seconds": statistics.quantiles(seconds, n=100, method="inclusive")[98]
-                    if len(seconds) > 1
-                    else seconds[0],
+                    "p99_seconds": p99(seconds),
                 }
             )
     return rows

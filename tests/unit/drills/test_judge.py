@@ -8,7 +8,9 @@ import pytest
 from drills.judge import Measured, Outcome, Outsiders, judge, outsiders, tally
 from drills.load import Sample
 
-SEEN = Outsiders(users=300, requests=1000, failed=0, median_before=0.004, p99=0.03, slowest=0.2)
+SEEN = Outsiders(
+    users=300, requests=1000, failed=0, median_before=0.003, p99_before=0.004, p99=0.03, slowest=0.2
+)
 GOOD = Measured(
     seconds_to_off=12.0,
     turned_off_by="canario-rollback",
@@ -62,7 +64,7 @@ def test_each_thing_that_must_not_be_is_a_fault(change: dict[str, Any], sentence
 
 
 def test_the_limit_of_the_delay_is_allowed() -> None:
-    assert verdict(replace(GOOD, outsiders=replace(SEEN, median_before=0.0, slowest=0.25))).passed
+    assert verdict(replace(GOOD, outsiders=replace(SEEN, p99_before=0.0, slowest=0.25))).passed
 
 
 def test_outsiders_are_those_whom_the_healthy_canary_left_with_the_champion() -> None:
@@ -76,8 +78,9 @@ def test_outsiders_are_those_whom_the_healthy_canary_left_with_the_champion() ->
     seen = outsiders(healthy, later)
     assert (seen.users, seen.requests, seen.failed) == (1, 2, 1)
     assert seen.median_before == pytest.approx(0.003)
+    assert seen.p99_before == pytest.approx(0.00398)
     assert seen.slowest == 5.0
-    assert seen.delay == pytest.approx(4.997)
+    assert seen.delay == pytest.approx(5 - 0.00398)
 
 
 def test_without_outsiders_there_is_no_comparison() -> None:
