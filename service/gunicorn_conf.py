@@ -28,8 +28,12 @@ timeout = 30
 control_socket_disable = True
 logconfig_dict = {
     **logging_config("service"),
-    # Gunicorn gives its loggers handlers of their own unless told otherwise.
-    "loggers": {name: {"handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")},
+    "loggers": {
+        # Gunicorn gives its loggers handlers of their own unless told otherwise.
+        "gunicorn.error": {"handlers": [], "propagate": True},
+        # A line a request would cost more than the prediction; the metrics count requests.
+        "gunicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+    },
 }
 # Workers beat on a file; on a disk that stalls they would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

@@ -1,9 +1,13 @@
 """Runs a verified artifact in ONNX Runtime: the one door to it."""
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+# Since 1.32 ONNX Runtime reports its use to its vendor unless told otherwise before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from common.errors import CanarioError

@@ -9,6 +9,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
+    "deploy": set(),
     "flags": {"common"},
     "rollback": {"common", "flags"},
     "service": {"common", "flags"},
