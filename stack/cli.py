@@ -148,7 +148,14 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         )
     if foreground and stack.is_running:
         raise Refused("it runs already, in the background: `make down` ends it")
-    stack.up(attached=foreground)
+    try:
+        stack.up(attached=foreground)
+    except StackError as error:
+        if stack.is_running:
+            error.args = (
+                f"{error}\nWhat is up stays up: `make up` goes on from there, `make down` ends it.",
+            )
+        raise
     click.echo(f"Everything is up, after {time.monotonic() - start:.1f} s.\n\n{summary(stack.site)}")
     if foreground:
         _stay(stack)

@@ -11,6 +11,7 @@ from stack.errors import StackError
 from stack.paths import REPOSITORY
 
 LAST_LINES = 15
+_LONGEST_LINE = 500
 
 
 def run(  # noqa: PLR0913 - as of subprocess.run
@@ -58,7 +59,7 @@ def run(  # noqa: PLR0913 - as of subprocess.run
 
 def failure(what: str, log: Path, hint: str = "") -> str:
     """A text with what failed, the last lines of its log, where the log lies, and what to do."""
-    lines = [f"{what}. The last lines of its log:", *(f"    {line}" for line in tail(log))]
+    lines = [f"{what}. The last lines of its log:", *(f"    {line[:_LONGEST_LINE]}" for line in tail(log))]
     return "\n".join([*lines, f"The whole log: {log}", *([hint] if hint else [])])
 
 

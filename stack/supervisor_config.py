@@ -37,8 +37,8 @@ minprocs=64
 umask=022
 """
 
-# A program that ends within a second did not start; the next try waits a second longer each time, and after
-# the fifth the program is FATAL, until the next `up`.
+# A program that ends within five seconds did not start; the next try waits a second longer each time, and
+# after the fifth the program is FATAL, until the next `up`.
 _PROGRAM = """
 [program:{name}]
 command={command}
@@ -46,7 +46,7 @@ environment=CANARIO_STACK_SPEC="{digest}"
 priority={priority}
 autostart=false
 autorestart=true
-startsecs=1
+startsecs=5
 startretries=5
 stopsignal={stop_signal}
 stopwaitsecs={stop_seconds}

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from stack import environment, monitoring, postgres
 from stack.errors import Refused, StackError
 from stack.install import installing, models, prometheus, unleash
@@ -19,9 +21,11 @@ from stack.secrets import PAT_USERS, Secrets
 from stack.settings import Settings
 from stack.shell import failure, run
 from stack.site import Site
-from stack.supervisor import UP, ProcessInfo, Supervisor
+from stack.supervisor import Supervisor
 
 _POLL_SECONDS = 0.05
+_SETTLED_SECONDS = 1.0
+_TRIES = 3  # PostgreSQL may need a second one, when the memory of one that was killed is still in use
 
 
 @dataclass(frozen=True)
@@ -155,28 +159,29 @@ def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
 
 
 def wait_until_ready(home: Home, supervisor: Supervisor, program: Program) -> None:
-    """Wait for the probe of `program`.
+    """Wait for the probe of `program`, or, where it has none, until it has run for a second.
 
     Raises:
-        StackError: supervisord has given it up, or it takes longer than its patience.
+        StackError: it ends again and again, or takes longer than its patience.
     """
-    deadline = time.monotonic() + program.patience_seconds
+    begun = time.monotonic()
+    seen: set[int] = set()  # each process of it
     while True:
         info = supervisor.processes().get(program.name)
-        log = home.log(program.name)
         if info is None:
             raise StackError(
                 failure(f"supervisord ended while {program.name} was starting", home.log("supervisord"))
             )
-        if _is_ready(program, info):
-            return
-        if info.state == "FATAL":
-            raise StackError(failure(f"{program.name} ends as soon as it starts", log))
-        if time.monotonic() > deadline:
+        if info.pid:
+            seen.add(info.pid)
+            if program.ready() if program.ready else _has_settled(info.pid):
+                return
+        log = home.log(program.name)
+        if info.state == "FATAL" or len(seen) > _TRIES:
+            raise StackError(failure(f"{program.name} ends again and again while it starts", log))
+        if time.monotonic() - begun > program.patience_seconds:
             raise StackError(
-                failure(
-                    f"{program.name} is not ready after {program.patience_seconds:g} s ({info.state})", log
-                )
+                failure(f"{program.name} is not ready after {program.patience_seconds:g} s", log)
             )
         time.sleep(_POLL_SECONDS)
 
@@ -197,10 +202,11 @@ def alone(home: Home) -> Iterator[None]:
         yield
 
 
-def _is_ready(program: Program, info: ProcessInfo) -> bool:
-    if program.ready is None:
-        return info.state == "RUNNING"
-    return info.state in UP and program.ready()
+def _has_settled(pid: int) -> bool:
+    try:
+        return time.time() - psutil.Process(pid).create_time() > _SETTLED_SECONDS
+    except psutil.Error:
+        return False
 
 
 def _nothing(_site: Site) -> None:
