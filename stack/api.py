@@ -183,8 +183,9 @@ class Stack:
 
     def start(self, program: str) -> None:
         """Start a stopped program, and wait until it is ready."""
+        started = time.monotonic()
         self._supervisor.start_program(program)
-        wait_until_ready(self.home, self._supervisor, self._program(program))
+        wait_until_ready(self.home, self._supervisor, self._program(program), started)
 
     def stop(self, program: str) -> None:
         """Stop a program, and wait for its end; it stays stopped."""

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import psutil
-
 from stack import environment, monitoring, postgres
 from stack.errors import Refused, StackError
 from stack.install import installing, models, prometheus, unleash
@@ -118,14 +116,16 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
     for stage in sorted({program.stage for program in programs}):
         running = supervisor.running()
         together = [program for program in programs if program.stage == stage]
+        started = time.monotonic()
         for program in together:
             if program.name not in running:
                 _BEFORE.get(program.name, _nothing)(site)
                 supervisor.start_program(program.name)
         for program in together:
             with progress.step(program.title) as step:
-                step.remark = "runs already" if program.name in running else ""
-                wait_until_ready(site.home, supervisor, program)
+                ran = program.name in running
+                step.remark = "runs already" if ran else ""
+                wait_until_ready(site.home, supervisor, program, 0.0 if ran else started)
                 _AFTER.get(program.name, _nothing)(site)
             if program.name == "unleash":
                 provision(site, progress, fresh="unleash" not in running)
@@ -158,14 +158,16 @@ def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
             step.remark = "there already"
 
 
-def wait_until_ready(home: Home, supervisor: Supervisor, program: Program) -> None:
+def wait_until_ready(home: Home, supervisor: Supervisor, program: Program, started: float) -> None:
     """Wait for the probe of `program`, or, where it has none, until it has run for a second.
+
+    `started` is when it was told to start, by the monotonic clock; 0 if it ran before.
 
     Raises:
         StackError: it ends again and again, or takes longer than its patience.
     """
     begun = time.monotonic()
-    seen: set[int] = set()  # each process of it
+    seen: dict[int, float] = {}  # since when each process of it runs, as far as we know
     while True:
         info = supervisor.processes().get(program.name)
         if info is None:
@@ -173,8 +175,8 @@ def wait_until_ready(home: Home, supervisor: Supervisor, program: Program) -> No
                 failure(f"supervisord ended while {program.name} was starting", home.log("supervisord"))
             )
         if info.pid:
-            seen.add(info.pid)
-            if program.ready() if program.ready else _has_settled(info.pid):
+            since = seen.setdefault(info.pid, time.monotonic() if seen else started)
+            if program.ready() if program.ready else time.monotonic() - since > _SETTLED_SECONDS:
                 return
         log = home.log(program.name)
         if info.state == "FATAL" or len(seen) > _TRIES:
@@ -200,13 +202,6 @@ def alone(home: Home) -> Iterator[None]:
         except OSError as error:
             raise Refused(f"another `up` is at work in {home.root}: wait for it, or end it") from error
         yield
-
-
-def _has_settled(pid: int) -> bool:
-    try:
-        return time.time() - psutil.Process(pid).create_time() > _SETTLED_SECONDS
-    except psutil.Error:
-        return False
 
 
 def _nothing(_site: Site) -> None:
