@@ -71,7 +71,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         faults = [
-            f"{path}:{line_of(root, fault['loc'])}: {dotted(fault['loc'])}: {fault['msg']}"
+            f"{path}:{line_of(root, fault['loc'])}: {dotted(fault['loc'])}: {plain(fault['msg'])}"
             for fault in error.errors(include_url=False)
         ]
         raise ConfigError("\n".join(faults)) from error
@@ -98,6 +98,11 @@ def dotted(location: Location) -> str:
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"
     return text.lstrip(".") or "document"
+
+
+def plain(message: str) -> str:
+    """Pydantic's message without the words that it puts before a validator's own sentence."""
+    return message.removeprefix("Value error, ")
 
 
 def load_settings(
@@ -128,7 +133,7 @@ def load_settings(
         for fault in error.errors(include_url=False, include_input=False):
             variable = f"{prefix}{fault['loc'][0]}".upper() if fault["loc"] else "settings"
             needed = " (set it, or its _FILE)" if fault["type"] == "missing" else ""
-            faults.setdefault(variable, f"{variable}: {fault['msg']}{needed}")
+            faults.setdefault(variable, f"{variable}: {plain(fault['msg'])}{needed}")
         raise ConfigError("\n".join(faults.values())) from None  # the cause would show values
     if faults:
         raise ConfigError("\n".join(faults.values()))

@@ -3,8 +3,12 @@
     CanarioError
     ├── ConfigError              common.config: a setting or a file that cannot be used
     ├── ArtifactError            service.artifact: a model folder that must not be served
-    ├── AdminError               flags.admin: Unleash's admin API said no, or said nothing
-    └── PrometheusError          rollback.prometheus: a query without a usable answer
+    ├── AdminError               flags.errors: Unleash's admin API said no, or said nothing
+    ├── FlagError                flags.errors: the flag needs a person before this can be done
+    ├── PrometheusError          rollback.prometheus: a query without a usable answer
+    ├── StackError               stack.errors: a server that does not come up, a machine that lacks something
+    ├── InvalidAnswerError       service.model: a model answered nonsense
+    └── RequestError             service.problems: a request that is answered with a problem document
 
 A command line prints such an error as one sentence and exits; anything else is a bug and keeps its traceback.
 """

@@ -46,7 +46,7 @@ def latency_buckets() -> tuple[float, ...]:
     """Upper edges in seconds from 0.1 ms to 10 s, each at most 1.2 times the one before.
 
     A factor of 1.2 keeps the error of a p99 within 2%; with the client's defaults a true ratio of 1.2
-    between two models reads 1.049 (docs/decisions/0005-buckets.md).
+    between two models reads 1.049 (docs/decisions/0005-metrics.md).
     """
     steps = 64  # the least number for which (10 / 0.0001) ** (1 / steps) <= 1.2
     return tuple(round(0.0001 * (10 / 0.0001) ** (step / steps), 9) for step in range(steps + 1))

@@ -5,7 +5,7 @@ from typing import TypeVar
 from flask import Request
 from pydantic import BaseModel, ValidationError
 
-from common.config import Location, dotted
+from common.config import Location, dotted, plain
 from service.problems import Fault, RequestError
 
 SHOWN_FAULTS = 20
@@ -32,7 +32,7 @@ def read_body(request: Request, model: type[Body]) -> Body:
         faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         raise RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
-    raise invalid([Fault(field=_field(fault["loc"]), detail=fault["msg"]) for fault in faults])
+    raise invalid([Fault(field=_field(fault["loc"]), detail=plain(fault["msg"])) for fault in faults])
 
 
 def invalid(faults: list[Fault]) -> RequestError:

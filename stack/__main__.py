@@ -35,8 +35,11 @@ def _main(cache: Cache) -> None:
         sys.exit(1)
     if installed or Path(sys.prefix) != cache.venv:
         os.execv(python, [python, "-m", "stack", *sys.argv[1:]])  # noqa: S606 - our own venv
-    from stack.cli import cli  # noqa: PLC0415 - its imports exist only in the venv
-
+    try:
+        from stack.cli import cli  # noqa: PLC0415 - its imports exist only in the venv
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is missing in {cache.venv}: `make up` installs it.", file=sys.stderr)
+        sys.exit(1)
     cli(prog_name="python -m stack")
 
 

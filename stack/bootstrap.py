@@ -55,6 +55,7 @@ def ensure_venv(cache: Cache) -> float:
         if not is_ready(cache):
             python = _new_enough_python()
             _require_room(cache.root)
+            _require_venv(cache, python)
             print(
                 "Python packages, by hash, from locks/dev.txt (about half a minute) ... ", end="", flush=True
             )
@@ -97,14 +98,17 @@ def _require_room(folder: Path) -> None:
         )
 
 
-def _make_venv(cache: Cache, python: str) -> None:
-    if _succeeds(str(venv_python(cache)), "import pip"):
-        return
-    if not _succeeds(python, "import ensurepip, venv"):
+def _require_venv(cache: Cache, python: str) -> None:
+    if not _has_pip(cache) and not _succeeds(python, "import ensurepip, venv; ensurepip.version()"):
         _give_up(
             f"{python} cannot make a venv: `sudo apt-get install python3-venv` brings what it lacks.",
             EXIT_MACHINE_LACKS,
         )
+
+
+def _make_venv(cache: Cache, python: str) -> None:
+    if _has_pip(cache):
+        return
     shutil.rmtree(str(cache.venv), ignore_errors=True)
     _run([python, "-m", "venv", str(cache.venv)], cache.logs / "venv.log")
 
@@ -112,6 +116,10 @@ def _make_venv(cache: Cache, python: str) -> None:
 def _install(cache: Cache) -> None:
     pip = [str(venv_python(cache)), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     _run([*pip, "--require-hashes", "--only-binary=:all:", "-r", str(LOCK)], cache.logs / "pip.log")
+
+
+def _has_pip(cache: Cache) -> bool:
+    return _succeeds(str(venv_python(cache)), "import pip")
 
 
 def _succeeds(python: str, code: str) -> bool:

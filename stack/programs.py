@@ -101,7 +101,7 @@ def _prometheus(site: Site) -> Program:
         environment=environment.basic(),
         stage=2,
         ready=probes.answers(f"{site.addresses.prometheus}/-/ready"),
-        address=f"{site.addresses.prometheus}/classic/graph",
+        address=site.addresses.prometheus,
         inputs=fingerprint(*monitoring.SOURCES),
         patience_seconds=90.0,  # it reads its log of writes after a kill
     )

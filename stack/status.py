@@ -41,7 +41,8 @@ def inspect(programs: Iterable[Program], processes: Mapping[str, ProcessInfo]) -
 
 def render(statuses: Iterable[ProgramStatus]) -> Table:
     """The table that `status` prints."""
-    table = Table("program", "state", "pid", "up for", "memory", "address", box=None, pad_edge=False)
+    table = Table("program", "state", "pid", "up for", "memory", box=None, pad_edge=False)
+    table.add_column("address", overflow="fold")
     for status in statuses:
         style = "green" if status.is_ready else "red"
         table.add_row(
