@@ -1,22 +1,17 @@
 """What `up` says at its end: where everything is, one thing to try, what to move, what to do next."""
 
-import json
 import os
 from pathlib import Path
 
+from stack.paths import REPOSITORY
 from stack.site import ADMIN, Site
 
-# The first row of scikit-learn's breast cancer data: a tumour that was malignant.
-SAMPLE_ROW = (
-    17.99, 10.38, 122.8, 1001.0, 0.1184, 0.2776, 0.3001, 0.1471, 0.2419, 0.07871,
-    1.095, 0.9053, 8.589, 153.4, 0.006399, 0.04904, 0.05373, 0.01587, 0.03003, 0.006193,
-    25.38, 17.33, 184.6, 2019.0, 0.1622, 0.6656, 0.7119, 0.2654, 0.4601, 0.1189,
-)  # fmt: skip
+REQUEST = REPOSITORY / "docs" / "request.json"
 
 
 def summary(site: Site) -> str:
     """Only about the programs that this stack has. It tells one secret: the password of Unleash's page."""
-    return "\n\n".join(filter(None, (_addresses(site), _try(site), _move(site), _next(site))))
+    return "\n\n".join(filter(None, (_addresses(site), _try(site), _move(site), _next())))
 
 
 def _addresses(site: Site) -> str:
@@ -39,10 +34,9 @@ def _addresses(site: Site) -> str:
 def _try(site: Site) -> str:
     if "service" not in site.settings.programs:
         return ""
-    body = json.dumps({"user_id": "ada", "features": SAMPLE_ROW})
     return (
         "Ask for a prediction (the answer says which model gave it, and why):\n"
-        f"  curl -s {site.addresses.service}/predict -H 'Content-Type: application/json' -d '{body}'"
+        f"  curl -s {site.addresses.service}/predict -H 'Content-Type: application/json' -d @{_short(REQUEST)}"
     )
 
 
@@ -52,13 +46,15 @@ def _move(site: Site) -> str:
     return (
         "Give users the challenger: open\n"
         f"  {site.addresses.unleash}/projects/default/features/canary\n"
-        "edit the strategy under `production`, move the slider `Rollout`, save. Users follow within 3 s."
+        "unfold `production`, edit its strategy (the pencil), move the slider `Rollout`, save.\n"
+        "Users follow within 3 s, on every worker."
     )
 
 
-def _next(site: Site) -> str:
-    del site
-    return "Next: make status, make logs, make demo (a rollback to watch), make down."
+def _next() -> str:
+    return (
+        "Next: make status, make logs, make demo (a bad challenger is taken away while you watch), make down."
+    )
 
 
 def _short(path: Path) -> str:
