@@ -45,7 +45,7 @@ def fit_window(
         full: the window that the guardrail asks for.
         hold: its `for`; the looks are then three scrapes apart and reach back over all of it.
         scrape: the scrape interval.
-        began: when the stage began; None if that is unknown, and then the window is not clipped.
+        began: when the stage began; None if that is longer ago than anybody remembers: nothing is clipped.
         now: the time of the last look, by the clock of Prometheus.
     """
     looks = _looks(hold or timedelta(), FEWEST_SCRAPES * scrape, now)

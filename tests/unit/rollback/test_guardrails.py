@@ -51,15 +51,15 @@ def test_a_file_becomes_a_policy(tmp_path: Path) -> None:
         ("direction: above", "direction: beyond", ":7: guardrails[0].direction: "),
         ("kind: threshold", "kind: magic", ":3: guardrails[0].kind: "),
         ("name: slow", "name: Slow One", ":4: guardrails[0].name: "),
-        ("for: 1m", "for: 60", ":9: guardrails[0].for: Value error, 60 is no duration"),
+        ("for: 1m", "for: 60", ":9: guardrails[0].for: 60 is no duration"),
         ("window: 5m", "window: 14s", "the window of slow is shorter than 3 scrapes (15s)"),
         (
             "[{window}])\n    dir",
             "[5m])\n    dir",
-            ":6: guardrails[0].value: Value error, {window} is missing",
+            ":6: guardrails[0].value: {window} is missing",
         ),
-        ("{challenger}", "{guest}", ":6: guardrails[0].value: Value error, {guest} is no known placeholder"),
-        ("increase(x[{window}])", "x", ":11: guardrails[0].sample: Value error, {window} is missing"),
+        ("{challenger}", "{guest}", ":6: guardrails[0].value: {guest} is no known placeholder"),
+        ("increase(x[{window}])", "x", ":11: guardrails[0].sample: {window} is missing"),
         ("smallest_sample: 50", "smallest_sample: 0", ":12: guardrails[0].smallest_sample: "),
         ("action: rollback", "action: pray", ":13: guardrails[0].action: "),
         ("action: rollback", "acton: rollback", ":13: guardrails[0].acton: Extra inputs"),
@@ -78,14 +78,14 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_two_guardrails_of_one_name_are_a_fault(tmp_path: Path) -> None:
     text = GOOD + GOOD[GOOD.index("  - kind") :]
-    assert ":2: guardrails: Value error, names must differ, but some stand here twice: slow" in str(
+    assert ":2: guardrails: names must differ, but some stand here twice: slow" in str(
         load(tmp_path, text)
     )
 
 
 def test_no_guardrail_is_a_fault(tmp_path: Path) -> None:
     text = "scrape_interval: 5s\nguardrails: []\n"
-    assert ":2: guardrails: Value error, there is none" in str(load(tmp_path, text))
+    assert ":2: guardrails: there is none" in str(load(tmp_path, text))
 
 
 def test_placeholders_are_filled_in_and_matchers_left_alone() -> None:

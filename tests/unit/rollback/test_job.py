@@ -75,8 +75,19 @@ def test_prometheus_is_judged_and_the_flag_turned_off_although_it_could_not_be_r
     assert (done.exit_code, done.state) == (ExitCode.BREACHED, None)
 
 
-def test_the_window_of_an_unknown_stage_is_whole(server: Server) -> None:
-    done = run(server, Numbers(FAST), FakeCanary(read_fault=GONE))
+def test_of_an_unknown_stage_only_the_last_two_minutes_count(server: Server) -> None:
+    server.reply, unknown = Numbers(FAST), FakeCanary(read_fault=GONE)
+    policy = make_policy(window="10m")
+    (verdict,) = Job(policy, Prometheus(server.url), unknown).run().verdicts
+    assert verdict.query == "value_slow[1m55s]"
+    policy = make_policy(window="10m", **{"for": "5m"})
+    (verdict,) = Job(policy, Prometheus(server.url), unknown).run().verdicts
+    assert verdict.status is Status.NO_DATA
+    assert verdict.sentence.startswith("without Unleash only the last 2m count")
+
+
+def test_a_flag_without_a_history_has_an_old_stage(server: Server) -> None:
+    done = run(server, Numbers(FAST), FakeCanary(replace(STATE, changed_at=None)))
     assert done.verdicts[0].window == timedelta(minutes=1)
 
 
