@@ -56,11 +56,12 @@ format: ## Format, and repair what can be repaired by itself
 	$(VENV)/ruff check --fix .
 
 # Addresses of registries and paths of this machine have no place in the locks.
-LOCK = $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
-lock: ## Resolve requirements*.txt anew into locks/
+LOCK = $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(if $(UPGRADE),--upgrade)
+lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions of what they need)
 	@$(RUN) install --python-only
 	$(LOCK) --output-file locks/dev.txt requirements-dev.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

@@ -1,5 +1,5 @@
 """The whole product on one bare Debian machine, without Docker: `make up`, or `python -m stack up`.
 
 `bootstrap` (standard library only) makes the venv; everything else runs inside it. `api.Stack` is the door
-for tests and scripts, `cli` the one for people. No other package imports this one.
+for tests, drills and scripts, `cli` the one for people. No part of the product imports this package.
 """

@@ -23,12 +23,16 @@ def show(logs: Mapping[str, Path], lines: int, write: Write) -> None:
 def follow(logs: Mapping[str, Path], write: Write, poll_seconds: float = 0.25) -> Iterator[None]:
     """Write what is added to each log, also after it was rotated; yields after each look, for ever."""
     followers = [Follower(name, path) for name, path in logs.items()]
-    while True:
+    try:
+        while True:
+            for follower in followers:
+                for line in follower.read():
+                    write(follower.name, line)
+            yield
+            time.sleep(poll_seconds)
+    finally:
         for follower in followers:
-            for line in follower.read():
-                write(follower.name, line)
-        yield
-        time.sleep(poll_seconds)
+            follower.close()
 
 
 @dataclass
@@ -53,6 +57,12 @@ class Follower:
         *whole, self._rest = found.split(b"\n")
         return [line.decode("utf-8", "replace") for line in whole]
 
+    def close(self) -> None:
+        """Give the file up."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
     def _was_replaced(self) -> bool:
         try:
             now = self.path.stat()
@@ -63,7 +73,6 @@ class Follower:
         return now.st_size < self._file.tell() or now.st_ino != os.fstat(self._file.fileno()).st_ino
 
     def _reopen(self) -> bytes:
-        if self._file:
-            self._file.close()
+        self.close()
         self._file = self.path.open("rb")
         return self._file.read()

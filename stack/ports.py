@@ -109,6 +109,8 @@ def recall(file: Path) -> dict[str, int]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    if not isinstance(found, dict):
+        return {}
     return {name: port for name, port in found.items() if name in DEFAULTS and isinstance(port, int)}
 
 

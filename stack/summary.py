@@ -34,9 +34,10 @@ def _addresses(site: Site) -> str:
 def _try(site: Site) -> str:
     if "service" not in site.settings.programs:
         return ""
+    header = "-H 'Content-Type: application/json'"
     return (
         "Ask for a prediction (the answer says which model gave it, and why):\n"
-        f"  curl -s {site.addresses.service}/predict -H 'Content-Type: application/json' -d @{_short(REQUEST)}"
+        f"  curl -s {site.addresses.service}/predict {header} -d @{_short(REQUEST)}"
     )
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,23 @@ class ProcessInfo:
     pid: int
     since: float
     description: str
+
+
+def still_alive(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended after `seconds`; a zombie has ended, whenever its parent looks."""
+    alive, end = list(processes), time.monotonic() + seconds
+    while alive := [process for process in alive if _lives(process)]:
+        if time.monotonic() > end:
+            break
+        time.sleep(_POLL_SECONDS)
+    return alive
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Supervisor:
@@ -135,11 +152,9 @@ class Supervisor:
         if process is not None:
             with suppress(psutil.Error):
                 process.terminate()
-                try:
-                    process.wait(patience_seconds)
-                except psutil.TimeoutExpired:
+                if still_alive([process], patience_seconds):
                     process.kill()  # its programs die with it
-                    process.wait()
+                    still_alive([process], 10)
         if self._process is not None:
             self._process.wait()
             self._process = None
@@ -151,7 +166,7 @@ class Supervisor:
         for stray in strays:
             with suppress(psutil.Error):
                 stray.terminate()
-        for stray in psutil.wait_procs(strays, timeout=10)[1]:
+        for stray in still_alive(strays, 10):
             with suppress(psutil.Error):
                 stray.kill()
 

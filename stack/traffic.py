@@ -64,6 +64,10 @@ class Sender:
             self._failing = bool(reason)
             _log.log(logging.WARNING if reason else logging.INFO, reason or "the service answers again")
 
+    def close(self) -> None:
+        """Give up the connection."""
+        self._session.close()
+
     def report(self) -> None:
         """Log the counts since the last report."""
         _log.info("sent", extra={"outcomes": dict(self.counts)})

@@ -1,0 +1,121 @@
+"""The programs of a stack as data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stack import monitoring
+from stack.errors import StackError
+from stack.fingerprint import fingerprint
+from stack.programs import Program, all_programs
+from stack.secrets import MAKERS
+from stack.settings import PROGRAMS, Settings
+from stack.site import Site
+from stack.summary import REQUEST, summary
+
+
+def by_name(site: Site) -> dict[str, Program]:
+    return {program.name: program for program in all_programs(site)}
+
+
+def test_there_are_those_of_the_settings_in_the_order_of_their_start(site: Site) -> None:
+    assert tuple(by_name(site)) == PROGRAMS
+    stages = [program.stage for program in all_programs(site)]
+    assert stages == sorted(stages)
+    fewer = replace(site, settings=Settings(programs=("postgres", "traffic")))
+    assert tuple(by_name(fewer)) == ("postgres", "traffic")
+
+
+def test_no_secret_is_on_a_command_line(site: Site) -> None:
+    words = " ".join(word for program in all_programs(site) for word in (*program.prefix, *program.command))
+    for name in MAKERS:
+        assert site.secrets.read(name) not in words
+
+
+def test_python_programs_get_secrets_as_files(site: Site) -> None:
+    for name in ("service", "rollback", "traffic"):
+        values = by_name(site)[name].environment.values()
+        for secret in MAKERS:
+            assert site.secrets.read(secret) not in values
+
+
+def test_the_users_shell_does_not_reach_the_programs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "PYTHONPATH", "HTTP_PROXY", "CANARIO_REFRESH_SECONDS", "NODE_OPTIONS"):
+        monkeypatch.setenv(name, "from the shell")
+    for program in all_programs(site):
+        assert "from the shell" not in program.environment.values()
+
+
+def test_servers_listen_on_this_machine_only(site: Site) -> None:
+    programs = by_name(site)
+    assert programs["unleash"].environment["HTTP_HOST"] == "127.0.0.1"
+    assert programs["service"].environment["CANARIO_BIND"] == "127.0.0.1:8000"
+    assert "--web.listen-address=127.0.0.1:9090" in programs["prometheus"].command
+    assert "listen_addresses=127.0.0.1" in programs["postgres"].command
+
+
+def test_variables_can_be_added_to_one_program(site: Site) -> None:
+    settings = Settings(environment={"service": {"CANARIO_THREADS": "4"}})
+    programs = by_name(replace(site, settings=settings))
+    assert programs["service"].environment["CANARIO_THREADS"] == "4"
+    assert "CANARIO_THREADS" not in programs["traffic"].environment
+
+
+def test_each_major_version_of_unleash_has_its_own_database(site: Site) -> None:
+    assert site.database == "unleash_8"
+    older = replace(site, settings=Settings(unleash_version="7.6.5"))
+    assert by_name(older)["unleash"].environment["DATABASE_NAME"] == "unleash_7"
+
+
+def test_a_new_token_is_a_reason_to_restart_who_holds_it(site: Site) -> None:
+    before = by_name(site)
+    site.secrets.token("canario-service").write_text("user:new")
+    after = by_name(site)
+    assert [name for name in PROGRAMS if before[name].inputs != after[name].inputs] == ["service"]
+
+
+def test_a_fingerprint_sees_content_and_forgives_absence(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    rule = tmp_path / "rules" / "a.yml"
+    seen = set()
+    for text in ("a", "b", "c"):
+        rule.write_text(text)
+        seen.add(fingerprint(tmp_path / "rules"))
+        assert fingerprint(tmp_path / "rules") == fingerprint(tmp_path / "rules")
+    seen.add(fingerprint(tmp_path / "missing"))
+    assert len(seen) == 4
+
+
+def test_prometheus_is_pointed_at_this_stacks_service(site: Site) -> None:
+    moved = replace(site, ports={**site.ports, "service": 8123})
+    monitoring.write(moved)
+    monitoring.write(moved)  # again, as each `up` does
+    folder = monitoring.config(moved).parent
+    config = yaml.safe_load(monitoring.config(moved).read_text())
+    (pattern,) = config["scrape_configs"][0]["file_sd_configs"][0]["files"]
+    (targets,) = folder.glob(pattern)
+    assert yaml.safe_load(targets.read_text()) == [{"targets": ["127.0.0.1:8123"]}]
+    assert all(list(folder.glob(rules)) for rules in config["rule_files"])
+
+
+def test_the_last_words_tell_addresses_and_one_secret(site: Site) -> None:
+    text = summary(site)
+    assert all(address in text for address in ("127.0.0.1:4242", "127.0.0.1:8000", "127.0.0.1:9090"))
+    assert "/projects/default/features/canary" in text
+    told = [name for name in MAKERS if site.secrets.read(name) in text]
+    assert told == ["unleash-admin.password"]
+    assert REQUEST.is_file()
+
+
+def test_the_last_words_are_only_about_what_there_is(site: Site) -> None:
+    text = summary(replace(site, settings=Settings(programs=("postgres",))))
+    assert "Unleash" not in text
+    assert "curl" not in text
+
+
+def test_an_unreadable_secret_is_a_sentence(site: Site) -> None:
+    site.secrets.path("unleash-session.secret").unlink()
+    with pytest.raises(StackError, match="unleash-session"):
+        all_programs(site)

@@ -1,0 +1,143 @@
+"""A real supervisord with small programs, under a path that is no easy one."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.errors import StackError
+from stack.paths import Home
+from stack.supervisor import Supervisor, still_alive
+from stack.up import wait_until_ready
+from tests.unit.stack.conftest import python_program
+
+SLEEP = "import time; time.sleep(600)"
+PARENT = "import subprocess, sys, time; subprocess.Popen(['sleep', '601']); time.sleep(600)"
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_programs_are_started_changed_and_ended(supervisor: Supervisor, home: Home) -> None:
+    first = python_program("first", SLEEP)
+    second = python_program("second", SLEEP)
+    supervisor.start([first, second], attached=True)
+    assert {info.state for info in supervisor.processes().values()} == {"STOPPED"}
+
+    supervisor.start_program("first")
+    supervisor.start_program("second")
+    supervisor.start_program("second")  # no harm
+    assert supervisor.running() == {"first", "second"}
+    pids = {name: info.pid for name, info in supervisor.processes().items()}
+
+    changed = python_program("second", SLEEP, environment={"CHANGED": "1"})
+    supervisor.apply([first, changed])
+    assert supervisor.running() == {"first"}  # nothing but what has changed was stopped
+    supervisor.start_program("second")
+    now = {name: info.pid for name, info in supervisor.processes().items()}
+    assert now["first"] == pids["first"]
+    assert eventually(lambda: psutil.Process(now["second"]).environ().get("CHANGED") == "1")
+
+    supervisor.apply([first])
+    assert set(supervisor.processes()) == {"first"}
+    supervisor.stop_program("first")
+    assert supervisor.running() == set()
+
+    supervisor.shutdown()
+    assert not supervisor.is_running()
+    assert supervisor.processes() == {}
+    assert not psutil.pid_exists(now["first"])
+    assert not (home.run / "supervisord.pid").exists()
+
+
+def test_nothing_outlives_a_supervisord_that_is_killed(supervisor: Supervisor, home: Home) -> None:
+    supervisor.start([python_program("one", SLEEP), python_program("two", SLEEP)], attached=False)
+    supervisor.start_program("one")
+    supervisor.start_program("two")
+    processes = [psutil.Process(info.pid) for info in supervisor.processes().values()]
+    os.kill(int((home.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert still_alive(processes, 5) == []
+    assert not supervisor.is_running()
+
+    supervisor.shutdown()
+    supervisor.start([python_program("one", SLEEP)], attached=True)  # the stale socket does no harm
+    assert supervisor.is_running()
+
+
+def test_what_got_away_is_found_and_ended(supervisor: Supervisor, home: Home) -> None:
+    supervisor.start([python_program("parent", PARENT)], attached=True)
+    supervisor.start_program("parent")
+    parent = psutil.Process(supervisor.processes()["parent"].pid)
+    assert eventually(lambda: bool(parent.children()))
+    (child,) = parent.children()
+    os.kill(int((home.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert still_alive([parent], 5) == []
+    assert still_alive([child], 0) == [child]
+    supervisor.shutdown()
+    assert still_alive([child], 0) == []
+
+
+def test_a_program_that_ends_again_and_again_is_given_up_with_its_last_words(
+    supervisor: Supervisor, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stack.up._TRIES", 1)
+    program = python_program("doomed", "raise SystemExit('the reason')")
+    supervisor.start([program], attached=True)
+    supervisor.start_program("doomed")
+    with pytest.raises(StackError) as caught:
+        wait_until_ready(home, supervisor, program, time.monotonic())
+    assert "doomed ends again and again" in str(caught.value)
+    assert "the reason" in str(caught.value)
+    assert str(home.log("doomed")) in str(caught.value)
+
+
+def test_a_program_that_is_not_ready_in_time_is_an_error(supervisor: Supervisor, home: Home) -> None:
+    program = python_program("slow", SLEEP, ready=lambda: False, patience_seconds=0.3)
+    supervisor.start([program], attached=True)
+    supervisor.start_program("slow")
+    with pytest.raises(StackError, match=r"slow is not ready after 0\.3 s"):
+        wait_until_ready(home, supervisor, program, time.monotonic())
+
+
+def test_a_program_without_a_probe_must_run_for_a_second(supervisor: Supervisor, home: Home) -> None:
+    program = python_program("job", SLEEP)
+    supervisor.start([program], attached=True)
+    begun = time.monotonic()
+    supervisor.start_program("job")
+    wait_until_ready(home, supervisor, program, begun)
+    assert time.monotonic() - begun >= 1
+    again = time.monotonic()
+    wait_until_ready(home, supervisor, program, 0.0)
+    assert time.monotonic() - again < 0.5
+
+
+def test_an_unknown_program_is_an_error(supervisor: Supervisor) -> None:
+    supervisor.start([], attached=True)
+    with pytest.raises(StackError, match="nobody cannot be started: it is no program"):
+        supervisor.start_program("nobody")
+
+
+def test_where_nothing_runs_there_is_nothing(supervisor: Supervisor) -> None:
+    assert not supervisor.is_running()
+    assert supervisor.processes() == {}
+    supervisor.shutdown()
+    with pytest.raises(StackError, match="nothing runs"):
+        supervisor.start_program("one")
+
+
+def test_specs_are_for_nobody_else(supervisor: Supervisor, home: Home) -> None:
+    supervisor.start([python_program("one", SLEEP)], attached=True)
+    assert home.run.stat().st_mode & 0o777 == 0o700
+    assert (home.run / "programs" / "one.json").stat().st_mode & 0o777 == 0o600
+    sockets = [path for path in Path(home.run).iterdir() if path.is_socket()]
+    assert [socket.stat().st_mode & 0o777 for socket in sockets] == [0o700]
