@@ -28,6 +28,8 @@ class Metric(StrEnum):
     MODEL_INFO = "model_info"  # {model, name, version, sha256}: always 1
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
+    BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
+    GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
     IN_FLIGHT = "challenger_calls_in_flight"  # calls of the challenger that have not come back yet
 
 

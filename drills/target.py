@@ -30,7 +30,7 @@ class Target:
 
     def switch_fault_on(self, sleep_seconds: float) -> None:
         """Make each call of the challenger sleep; no code changes, and no process is restarted."""
-        self.drill_file.write_text(json.dumps({"sleep_seconds": sleep_seconds}), encoding="utf-8")
+        self.drill_file.write_text(json.dumps({"kind": "sleep", "seconds": sleep_seconds}), encoding="utf-8")
 
     def switch_fault_off(self) -> None:
         """Let the challenger answer as it can again."""

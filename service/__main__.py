@@ -36,17 +36,21 @@ def main(check: bool) -> None:
 
     Settings and models are checked first, all of them; a fault is one sentence and exit code 2.
     """
-    from service.container import load_models  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
+    from service.model import OnnxModel  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
+    from service.models import load_models  # noqa: PLC0415
 
     try:
         settings = load_settings(Settings)
         models = load_models(settings)
+        if models.challenger:
+            OnnxModel(models.challenger)  # here, where a crash only means that nothing is started
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    for role, model in (("champion", models.champion), ("challenger", models.challenger)):
-        about = f"{model.metadata.name} {model.metadata.version}" if model else "none"
-        click.echo(f"{role}: {about}", err=True)
+    for role, metadata in models.metadata.items():
+        click.echo(f"{role}: {metadata.name} {metadata.version}", err=True)
+    if not models.challenger:
+        click.echo("challenger: none", err=True)
     if check:
         return
     sys.stderr.flush()

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.config import ConfigError, StrictModel, load_yaml
 from common.errors import CanarioError
+from service.guest.faults import Fault
 
 MODEL_FILE = "model.onnx"
 METADATA_FILE = "model.json"
@@ -41,6 +42,9 @@ class Metadata(StrictModel):
     classes: Annotated[list[ClassLabel], Field(min_length=2)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     training: dict[str, Any] = Field({}, description="How it was trained, for people.")
+    faults: Fault | None = Field(
+        None, description="What a drill makes the model do; see service.guest.faults."
+    )
     parity: dict[str, float] = Field({}, description="What the parity gate measured.")
 
     @field_validator("features")

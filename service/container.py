@@ -1,27 +1,23 @@
 """The parts of one service, made from its settings and tied together."""
 
+import logging
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from common.names import Model
 from flags.admin import UnleashAdmin
-from service.artifact import load_artifact, require_same_interface
+from service.artifact import Artifact
 from service.assignment import Assigner
-from service.drill import Drill
-from service.guest import Guest
-from service.model import OnnxModel
+from service.guest.guest import Guest
+from service.guest.sandbox import Terms
+from service.models import Models, load_models
 from service.serving import Predictor
 from service.settings import Settings
 from service.telemetry import Telemetry
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Models:
-    """The loaded models; both take the same features and know the same classes."""
-
-    champion: OnnxModel
-    challenger: OnnxModel | None
+MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -42,20 +38,6 @@ class Parts:
         self.assigner.close()
 
 
-def load_models(settings: Settings) -> Models:
-    """Load and verify the artifacts that `settings` name.
-
-    Raises:
-        ArtifactError: a folder must not be served, or the two do not fit each other.
-    """
-    champion = load_artifact(settings.champion)
-    if settings.challenger is None:
-        return Models(OnnxModel(champion), None)
-    challenger = load_artifact(settings.challenger)
-    require_same_interface(champion, challenger)
-    return Models(OnnxModel(champion), OnnxModel(challenger))
-
-
 def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     """Make all parts, and begin to follow Unleash; call it after the fork of a worker.
 
@@ -63,25 +45,30 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
         ArtifactError: see `load_models`.
     """
     models = load_models(settings)
-    loaded = {Model.CHAMPION: models.champion.metadata}
-    if models.challenger:
-        loaded[Model.CHALLENGER] = models.challenger.metadata
-    telemetry = Telemetry(registry, loaded, settings.canary_flag)
+    telemetry = Telemetry(registry, models.metadata, settings.canary_flag)
     assigner = Assigner(settings, telemetry.flags_fetched, telemetry.flag_known)
-    guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
     assigner.start()
-    predictor = Predictor(models.champion, models.challenger, guest, assigner, telemetry)
+    guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
+    predictor = Predictor(models, guest, assigner, telemetry)
     return Parts(settings, models, assigner, predictor, guest, _admin(settings))
 
 
-def _invite(challenger: OnnxModel, settings: Settings, telemetry: Telemetry) -> Guest:
-    return Guest(
-        challenger,
-        Drill(settings.drill_file),
-        telemetry,
-        deadline_seconds=settings.guest_deadline_seconds,
-        concurrency=settings.guest_concurrency,
+def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> Guest:
+    if settings.drill_file:
+        log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
+    terms = Terms(
+        artifact=challenger.folder,
+        classes=len(challenger.metadata.classes),
+        channels=settings.guest_concurrency,
+        patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
+        hang_seconds=settings.guest_hang_seconds,
+        memory_bytes=settings.guest_memory_mb * MEBIBYTE,
+        output=settings.state_dir,
+        drill_file=settings.drill_file,
     )
+    guest = Guest(challenger.metadata, terms, telemetry, settings.guest_deadline_seconds)
+    guest.start()
+    return guest
 
 
 def _admin(settings: Settings) -> UnleashAdmin | None:

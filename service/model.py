@@ -28,6 +28,28 @@ class Answer(NamedTuple):
     probability: float  # of that class, 0 to 1
 
 
+def interpret(probabilities: npt.NDArray[np.float32], metadata: Metadata) -> Answer:
+    """The most probable class.
+
+    Args:
+        probabilities: of each class of `metadata`, in its order.
+
+    Raises:
+        InvalidAnswerError: there is not one for each class, or they are not finite numbers in [0, 1].
+    """
+    if probabilities.shape != (len(metadata.classes),):
+        raise InvalidAnswerError(
+            f"{metadata.name} answered with shape {probabilities.shape} instead of ({len(metadata.classes)},)"
+        )
+    best = int(probabilities.argmax())
+    probability = float(probabilities[best])
+    # argmax finds a NaN if there is one; float32 rounding may leave a sure class a little above 1.
+    if not 0.0 <= probability <= 1.0 + 1e-5:
+        raise InvalidAnswerError(f"{metadata.name} answered with the probability {probability}")
+    chosen = metadata.classes[best]
+    return Answer(chosen.label, chosen.name, min(probability, 1.0))
+
+
 class OnnxModel:
     """A classifier that answers one row at a time; safe to call from several threads.
 
@@ -59,19 +81,11 @@ class OnnxModel:
         Raises:
             InvalidAnswerError: the probabilities have another shape, or are not finite numbers in [0, 1].
         """
-        probabilities = np.asarray(self._session.run([self._output], {self._input: row})[0])
-        if probabilities.shape != (1, len(self.metadata.classes)):
-            raise InvalidAnswerError(
-                f"{self.metadata.name} answered with shape {probabilities.shape} "
-                f"instead of (1, {len(self.metadata.classes)})"
-            )
-        best = int(probabilities[0].argmax())
-        probability = float(probabilities[0, best])
-        # argmax finds a NaN if there is one; float32 rounding may leave a sure class a little above 1.
-        if not 0.0 <= probability <= 1.0 + 1e-5:
-            raise InvalidAnswerError(f"{self.metadata.name} answered with the probability {probability}")
-        chosen = self.metadata.classes[best]
-        return Answer(chosen.label, chosen.name, min(probability, 1.0))
+        return interpret(self.probabilities(row)[0], self.metadata)
+
+    def probabilities(self, row: Row) -> npt.NDArray[np.float32]:
+        """What the model says about `row`, as it says it: shape (1, classes) if all is well."""
+        return np.asarray(self._session.run([self._output], {self._input: row})[0])
 
     def _check_input(self) -> str:
         inputs = self._session.get_inputs()

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from common.names import Model
 from service.artifact import Metadata
 from service.assignment import Assigner
-from service.guest import Failure, Guest
-from service.model import Answer, OnnxModel, Row
+from service.guest.guest import Failure, Guest
+from service.model import Answer, Row
+from service.models import Models
 from service.schema import Parsed
 from service.telemetry import Telemetry
 
@@ -25,15 +26,8 @@ class Served(NamedTuple):
 class Predictor:
     """Answers requests. Without a challenger everybody gets the champion, whatever the flag says."""
 
-    def __init__(
-        self,
-        champion: OnnxModel,
-        challenger: OnnxModel | None,
-        guest: Guest | None,
-        assigner: Assigner,
-        telemetry: Telemetry,
-    ) -> None:
-        self._champion, self._challenger = champion, challenger
+    def __init__(self, models: Models, guest: Guest | None, assigner: Assigner, telemetry: Telemetry) -> None:
+        self._champion, self._metadata = models.champion, models.metadata
         self._guest, self._assigner, self._telemetry = guest, assigner, telemetry
 
     def predict(self, request: Parsed) -> Served:
@@ -54,8 +48,7 @@ class Predictor:
         if answer is None:
             answer = self._ask_champion(request.row)
         self._telemetry.answered(model, answer.class_name)
-        served_by = self._challenger if model is Model.CHALLENGER and self._challenger else self._champion
-        return Served(answer, model, assignment.model, reason, served_by.metadata)
+        return Served(answer, model, assignment.model, reason, self._metadata[model])
 
     def _ask_champion(self, row: Row) -> Answer:
         self._telemetry.called(Model.CHAMPION)

@@ -43,6 +43,10 @@ class Settings(StrictModel):
     guest_deadline_seconds: Seconds = Field(
         0.25, description="How long a user waits for the challenger before the champion answers instead."
     )
+    guest_hang_seconds: Seconds = Field(
+        5.0, description="How long a reply of the challenger may be owed before its process is ended."
+    )
+    guest_memory_mb: int = Field(1024, ge=128, description="Memory of the challenger's process, in MiB.")
     guest_concurrency: int = Field(
         4, ge=1, description="Calls of the challenger in flight per worker, at most."
     )

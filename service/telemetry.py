@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from common.names import Metric, Model, latency_buckets
 from service.artifact import Metadata
 
-GUEST_FAILURES = ("timeout", "busy", "exception", "invalid")
+# Why the challenger gave no answer: too late; no room; it raised; it answered nonsense; its process ended
+# during the call; there is no process now; the breaker is open.
+GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "open")
 
 
 class Telemetry:
@@ -78,6 +80,17 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._breaker = Gauge(
+            Metric.BREAKER_OPEN,
+            "Workers whose circuit breaker turns calls of the challenger away.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._starts = Counter(
+            Metric.GUEST_STARTS.removesuffix("_total"),
+            "Starts of the challenger's process.",
+            registry=registry,
+        )
         self._fetched.set(0)
         self._known.set(0)
         for role, metadata in models.items():
@@ -103,6 +116,14 @@ class Telemetry:
     def answered(self, model: Model, class_name: str) -> None:
         """A user got the answer of `model`."""
         self._predictions.labels(model, class_name).inc()
+
+    def breaker_open(self, is_open: bool) -> None:
+        """The breaker opened or closed."""
+        self._breaker.set(is_open)
+
+    def guest_started(self) -> None:
+        """A process of the challenger became ready."""
+        self._starts.inc()
 
     def flags_fetched(self, unix_time: float) -> None:
         """Unleash answered this worker at `unix_time`."""

@@ -36,12 +36,9 @@ class Readiness(BaseModel):
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """Liveness and readiness."""
     routes = Blueprint("health", __name__)
-    loaded = {Model.CHAMPION: parts.models.champion}
-    if parts.models.challenger:
-        loaded[Model.CHALLENGER] = parts.models.challenger
     served = {
-        role: ServedModel(name=each.metadata.name, version=each.metadata.version, sha256=each.metadata.sha256)
-        for role, each in loaded.items()
+        role: ServedModel(name=each.name, version=each.version, sha256=each.sha256)
+        for role, each in parts.models.metadata.items()
     }
 
     @routes.get("/healthz")

@@ -75,11 +75,15 @@ def keep_on_disk(settings: Settings, *flags: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
-    """Starts the app with these flags known, and settings changed by keyword; stops it after the test."""
+    """Starts the app with these flags known, and settings changed by keyword; stops it after the test.
+
+    Without flags nobody gets the challenger, and it is left out: its process takes half a second to start.
+    """
     started: list[Flask] = []
 
     def _start(*flags: dict[str, Any], **changes: Any) -> FlaskClient:
-        changed = Settings.model_validate(dict(settings) | changes)
+        left_out = {} if flags else {"challenger": None}
+        changed = Settings.model_validate(dict(settings) | left_out | changes)
         if flags:
             keep_on_disk(changed, *flags)
         app = create_app(changed)

@@ -95,7 +95,7 @@ def test_another_number_of_features_than_the_model_takes_is_refused(folder: Path
 
 def test_another_number_of_classes_than_the_model_has_is_refused(folder: Path) -> None:
     edit(folder, lambda each: each["classes"].append({"label": 2, "name": "unclear"}))
-    with pytest.raises(ArtifactError, match=r"answered with shape \(1, 2\) instead of \(1, 3\)"):
+    with pytest.raises(ArtifactError, match=r"answered with shape \(2,\) instead of \(3,\)"):
         OnnxModel(load_artifact(folder))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
+from tests.unit.service.conftest import flag, rollout
+
 Start = Callable[..., FlaskClient]
 
 
@@ -45,7 +47,13 @@ def test_health_does_not_need_unleash(start: Start, path: str) -> None:
 
 
 def test_readiness_tells_models_and_whether_flags_are_known(start: Start) -> None:
-    ready = start().get("/readyz").get_json()
+    ready = start(flag(rollout(0))).get("/readyz").get_json()
     assert ready["models"]["champion"]["name"] == "breast-cancer-logistic-regression"
     assert ready["models"]["challenger"]["version"] == "1"
+    assert ready["flags_known"] is True
+
+
+def test_readiness_without_unleash_and_without_memory_tells_so(start: Start) -> None:
+    ready = start().get("/readyz").get_json()
     assert ready["flags_known"] is False
+    assert list(ready["models"]) == ["champion"]

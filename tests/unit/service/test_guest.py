@@ -1,119 +1,276 @@
-"""The challenger's faults: the user gets the champion's answer, the challenger gets the blame."""
+"""The challenger's faults, in its real process: its user gets the champion's answer, it gets the blame."""
 
+import dataclasses
 import json
-import threading
+import logging
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
+import psutil
 import pytest
 from flask.testing import FlaskClient
-from prometheus_client import CollectorRegistry
 
 from common.names import Metric, Model
-from service.artifact import load_artifact
-from service.drill import Drill
-from service.guest import Failure, Guest
-from service.model import Answer, InvalidAnswerError, OnnxModel, Row
+from service.guest.faults import FLOOD_BYTES
+from service.guest.sandbox import KEPT_OUTPUT_BYTES, NoReplyError, Sandbox, Terms
+from service.guest.wire import Outcome
 from service.settings import Settings
-from service.telemetry import Telemetry
 from tests.unit.service.conftest import ROW, flag, rollout
+from tests.unit.service.test_artifact import edit
 from tests.unit.service.test_predict import sample
 
 Start = Callable[..., FlaskClient]
+LINE = np.zeros((1, 30), dtype=np.float32)
 
 
-def test_a_slow_challenger_costs_its_user_the_deadline_and_no_more(start: Start, settings: Settings) -> None:
+def drill(settings: Settings, **fault: Any) -> None:
     assert settings.drill_file is not None
-    client = start(flag(rollout(100)), guest_deadline_seconds=0.1)
-    settings.drill_file.write_text('{"sleep_seconds": 0.5}', encoding="utf-8")
-    begun = time.perf_counter()
-    answer = client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()
-    assert time.perf_counter() - begun < 0.4
-    assert (answer["assigned"], answer["model"], answer["reason"]) == (
-        "challenger",
-        "champion",
-        "fallback_timeout",
-    )
-    assert sample(client, Metric.ERRORS, model="challenger", reason="timeout") == 1
-    assert sample(client, Metric.ERRORS, model="champion", reason="timeout") == 0
-    while sample(client, Metric.IN_FLIGHT) > 0:
+    settings.drill_file.write_text(json.dumps(fault), encoding="utf-8")
+    time.sleep(0.25)  # the guest looks at the file every 0.2 s
+
+
+def ask(client: FlaskClient) -> dict[str, Any]:
+    response = client.post("/predict", json={"user_id": "u", "features": ROW})
+    assert response.status_code == 200
+    answer: dict[str, Any] = response.get_json()
+    assert answer["assigned"] == "challenger"
+    return answer
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.05)
-    # The whole duration is measured although nobody waited for it.
-    assert sample(client, f"{Metric.LATENCY}_sum", model="challenger") >= 0.5
-
-
-def test_switching_the_fault_off_brings_the_challenger_back(start: Start, settings: Settings) -> None:
-    assert settings.drill_file is not None
-    client = start(flag(rollout(100)), guest_deadline_seconds=0.05)
-    settings.drill_file.write_text('{"sleep_seconds": 0.1}', encoding="utf-8")
-    assert client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()["model"] == "champion"
-    settings.drill_file.unlink()
-    time.sleep(0.3)
-    assert client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()["model"] == "challenger"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"sleep_seconds": -1}', '{"sleep": 1}', '{"sleep_seconds": 1e9}']
+    ("fault", "reason"),
+    [
+        ({"kind": "sleep", "seconds": 0.5}, "timeout"),
+        ({"kind": "hang"}, "timeout"),
+        ({"kind": "burn"}, "timeout"),
+        ({"kind": "exception"}, "exception"),
+        ({"kind": "nan"}, "invalid"),
+        ({"kind": "shape"}, "invalid"),
+        ({"kind": "segfault"}, "crash"),
+        ({"kind": "exit"}, "crash"),
+    ],
 )
-def test_a_drill_file_that_says_nothing_clear_is_ignored(
-    start: Start, settings: Settings, text: str, caplog: pytest.LogCaptureFixture
+def test_a_fault_costs_its_user_the_deadline_at_most_and_counts_against_the_challenger(
+    start: Start, settings: Settings, fault: dict[str, Any], reason: str
 ) -> None:
-    assert settings.drill_file is not None
+    client = start(flag(rollout(100)), guest_deadline_seconds=0.1)
+    assert ask(client)["model"] == "challenger"
+    drill(settings, **fault)
+    begun = time.perf_counter()
+    answer = ask(client)
+    assert time.perf_counter() - begun < 0.4
+    assert (answer["model"], answer["reason"]) == ("champion", f"fallback_{reason}")
+    assert sample(client, Metric.ERRORS, model="challenger", reason=reason) == 1
+    assert sample(client, Metric.ERRORS, model="champion", reason="exception") == 0
+    assert sample(client, Metric.CALLS, model="challenger") == 2
+
+
+@pytest.mark.parametrize("kind", ["class", "flood", "memory"])
+def test_a_fault_that_still_answers_is_served(start: Start, settings: Settings, kind: str) -> None:
     client = start(flag(rollout(100)))
+    healthy = ask(client)
+    drill(settings, kind=kind)
+    answer = ask(client)
+    assert answer["model"] == "challenger"
+    assert (answer["class_name"] != healthy["class_name"]) is (kind == "class")
+
+
+def test_a_late_answer_is_measured_although_nobody_waited_for_it(start: Start, settings: Settings) -> None:
+    client = start(flag(rollout(100)), guest_deadline_seconds=0.1)
+    drill(settings, kind="sleep", seconds=0.5)
+    ask(client)
+    assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 0
+    until(lambda: sample(client, f"{Metric.LATENCY}_count", model="challenger") == 1)
+    assert 0.5 <= sample(client, f"{Metric.LATENCY}_sum", model="challenger") < 1.5
+
+
+def test_repeated_failures_open_the_breaker_and_each_call_still_counts(
+    start: Start, settings: Settings
+) -> None:
+    client = start(flag(rollout(100)))
+    drill(settings, kind="exception")
+    reasons = [ask(client)["reason"] for _ in range(8)]
+    assert reasons == ["fallback_exception"] * 5 + ["fallback_open"] * 3
+    assert sample(client, Metric.BREAKER_OPEN) == 1
+    assert sample(client, Metric.CALLS, model="challenger") == 8
+    assert sample(client, Metric.ERRORS, model="challenger", reason="open") == 3
+    drill(settings, kind="none")
+    until(lambda: ask(client)["model"] == "challenger")
+    assert sample(client, Metric.BREAKER_OPEN) == 0
+
+
+def test_a_process_that_ended_is_started_again(start: Start, settings: Settings) -> None:
+    client = start(flag(rollout(100)))
+    drill(settings, kind="segfault")
+    assert ask(client)["reason"] == "fallback_crash"
+    assert settings.drill_file is not None
+    settings.drill_file.unlink()
+    until(lambda: ask(client)["model"] == "challenger")
+    assert sample(client, Metric.GUEST_STARTS) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kind": "wobble"}', '{"kind": "sleep", "seconds": 1e9}'])
+def test_a_drill_file_that_says_nothing_clear_is_ignored(start: Start, settings: Settings, text: str) -> None:
+    assert settings.drill_file is not None
     settings.drill_file.write_text(text, encoding="utf-8")
-    assert client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()["model"] == "challenger"
-    assert "the drill file is ignored" in caplog.text
+    assert ask(start(flag(rollout(100))))["model"] == "challenger"
 
 
 def test_without_the_setting_no_drill_is_possible(start: Start, settings: Settings) -> None:
-    assert settings.drill_file is not None
-    settings.drill_file.write_text(json.dumps({"sleep_seconds": 1}), encoding="utf-8")
     client = start(flag(rollout(100)), drill_file=None)
-    assert client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()["model"] == "challenger"
+    drill(settings, kind="exception")
+    assert ask(client)["model"] == "challenger"
 
 
-class Scripted(OnnxModel):
-    """A model that behaves as told: what no exported model can be made to do."""
-
-    def __init__(self, artifact_folder: Path, behave: Callable[[], Answer]) -> None:
-        super().__init__(load_artifact(artifact_folder))
-        self._behave = behave
-
-    def answer(self, row: Row) -> Answer:
-        return self._behave() if hasattr(self, "_behave") else super().answer(row)
+def test_an_artifact_may_carry_a_fault_where_drills_are_allowed(
+    start: Start, models: dict[Model, Path], tmp_path: Path
+) -> None:
+    bad = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "bad"))
+    edit(bad, lambda each: each.update(faults={"kind": "exception"}))
+    assert ask(start(flag(rollout(100)), challenger=bad))["reason"] == "fallback_exception"
 
 
-def guest(models: dict[Model, Path], behave: Callable[[], Answer], concurrency: int = 2) -> Guest:
-    model = Scripted(models[Model.CHALLENGER], behave)
-    telemetry = Telemetry(CollectorRegistry(), {Model.CHALLENGER: model.metadata}, "canary")
-    return Guest(model, Drill(None), telemetry, deadline_seconds=0.2, concurrency=concurrency)
+@pytest.fixture
+def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
+    return Terms(
+        artifact=models[Model.CHALLENGER],
+        classes=2,
+        channels=2,
+        patience_seconds=0.02,
+        hang_seconds=1.0,
+        memory_bytes=768 * 1024 * 1024,
+        output=tmp_path / "output",
+        drill_file=tmp_path / "drill.json",
+    )
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [(RuntimeError("no"), "exception"), (MemoryError(), "exception"), (InvalidAnswerError("nan"), "invalid")],
-)
-def test_an_error_is_a_failure(models: dict[Model, Path], error: Exception, reason: str) -> None:
-    def fail() -> Answer:
-        raise error
-
-    asked = guest(models, fail)
-    assert [asked.ask(None) for _ in range(5)] == [Failure(reason)] * 5  # type: ignore[arg-type]
-    asked.close()
+class Late(list[float]):
+    """Durations of late replies."""
 
 
-def test_no_more_calls_than_there_is_room_for(models: dict[Model, Path]) -> None:
-    release = threading.Event()
+@pytest.fixture
+def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
+    late = Late()
+    made = Sandbox(terms, on_late=late.append)
+    made.start()
+    yield made, late
+    made.close()
 
-    def wait() -> Answer:
-        release.wait(5)
-        return Answer(1, "benign", 1.0)
 
-    asked = guest(models, wait)
-    assert [asked.ask(None).reason for _ in range(4)] == ["timeout", "timeout", "busy", "busy"]  # type: ignore[arg-type, union-attr]
-    release.set()
-    time.sleep(0.05)
-    assert asked.ask(None) == Answer(1, "benign", 1.0)  # type: ignore[arg-type]
-    asked.close()
-    assert asked.ask(None) == Failure("busy")  # type: ignore[arg-type]
+def reason(sandbox: Sandbox, deadline: float = 0.1) -> str:
+    try:
+        return sandbox.call(LINE, deadline).outcome.name.lower()
+    except NoReplyError as error:
+        return error.reason
+
+
+def child_of_this_process() -> psutil.Process:
+    (found,) = (
+        each for each in psutil.Process().children() if "service.guest.child" in " ".join(each.cmdline())
+    )
+    return found
+
+
+def test_no_more_calls_than_there_is_room_for(sandbox: tuple[Sandbox, list[float]], terms: Terms) -> None:
+    assert terms.drill_file is not None
+    terms.drill_file.write_text('{"kind": "sleep", "seconds": 0.6}', encoding="utf-8")
+    time.sleep(0.25)
+    made, late = sandbox
+    assert [reason(made) for _ in range(4)] == ["timeout", "timeout", "busy", "busy"]
+    until(lambda: len(late) == 2)
+    assert all(0.6 <= seconds < 1.5 for seconds in late)
+
+
+def test_a_guest_that_hangs_is_ended_and_the_time_that_it_took_is_known(
+    sandbox: tuple[Sandbox, list[float]], terms: Terms
+) -> None:
+    assert terms.drill_file is not None
+    made, late = sandbox
+    pid = child_of_this_process().pid
+    terms.drill_file.write_text('{"kind": "hang"}', encoding="utf-8")
+    time.sleep(0.25)
+    assert reason(made) == "timeout"
+    terms.drill_file.unlink()
+    until(lambda: reason(made) == "answered")
+    assert not psutil.pid_exists(pid)
+    assert late
+    assert late[0] >= terms.hang_seconds
+
+
+def test_memory_beyond_the_limit_is_the_guests_trouble(
+    sandbox: tuple[Sandbox, list[float]], terms: Terms
+) -> None:
+    assert terms.drill_file is not None
+    made, _ = sandbox
+    terms.drill_file.write_text('{"kind": "memory"}', encoding="utf-8")
+    time.sleep(0.25)
+    seen = [reason(made, deadline=2.0) for _ in range(20)]
+    assert seen[0] == "answered"
+    assert set(seen[-3:]) <= {"raised", "crash", "down"}
+    assert child_of_this_process().memory_info().rss < 2 * terms.memory_bytes
+
+
+def test_the_guest_has_the_lowest_priority_and_none_of_the_services_secrets(
+    terms: Terms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARIO_UNLEASH_SDK_TOKEN", "default:production.secret")
+    made = Sandbox(terms)
+    made.start()
+    try:
+        child = child_of_this_process()
+        assert child.nice() == 19
+        assert "CANARIO_UNLEASH_SDK_TOKEN" not in child.environ()
+        assert child.environ()["PATH"] == os.environ["PATH"]
+    finally:
+        made.close()
+    assert not child.is_running()
+
+
+def test_a_chatty_guest_does_not_fill_the_disk(sandbox: tuple[Sandbox, list[float]], terms: Terms) -> None:
+    assert terms.drill_file is not None
+    made, _ = sandbox
+    terms.drill_file.write_text('{"kind": "flood"}', encoding="utf-8")
+    time.sleep(0.25)
+    for _ in range(100):
+        assert reason(made, deadline=2.0) == "answered"
+        time.sleep(0.01)
+    kept = os.fstat(_output(made).fileno()).st_size
+    assert kept <= KEPT_OUTPUT_BYTES + 40 * FLOOD_BYTES  # of 100 MiB that were written
+
+
+def _output(sandbox: Sandbox) -> IO[bytes]:
+    process = sandbox._process
+    assert process is not None
+    return process.output
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_guest_down(
+    models: dict[Model, Path], terms: Terms, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "bad"))
+    (bad / "model.onnx").write_bytes(b"")
+    with caplog.at_level(logging.ERROR):
+        made = Sandbox(dataclasses.replace(terms, artifact=bad))
+        made.start()
+        assert reason(made) == "down"
+        made.close()
+    assert "its sha256 is" in caplog.text
+
+
+def test_the_replies_of_a_healthy_guest_are_probabilities(sandbox: tuple[Sandbox, list[float]]) -> None:
+    reply = sandbox[0].call(LINE, 1.0)
+    assert reply.outcome is Outcome.ANSWERED
+    assert reply.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert 0 < reply.seconds < 1

@@ -117,7 +117,7 @@ def test_counts_what_was_assigned_called_and_answered(start: Start) -> None:
 
 
 def test_every_series_exists_before_the_first_request(start: Start) -> None:
-    client = start()
+    client = start(flag(rollout(0)))
     assert sample(client, Metric.ERRORS, model="challenger", reason="timeout") == 0
     assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 0
     assert sample(client, Metric.MODEL_INFO, model="champion") == 1

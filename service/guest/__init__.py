@@ -1,0 +1,5 @@
+"""The challenger as a guest: a process of its own, whose faults cost the champion's users nothing.
+
+guest (what a call may cost) -> breaker (when not to call at all) -> sandbox (the process, from outside)
+child (the process, from inside) -> faults (what a drill makes it do)
+"""

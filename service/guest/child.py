@@ -1,0 +1,86 @@
+"""The guest's process, from inside: loads the challenger, answers calls, and may come to grief.
+
+    python -m service.guest.child '{"artifact": "...", "channels": [5, 6], ...}'
+
+Started by service.guest.sandbox. Before it loads anything it gives up what a fault could use against others:
+priority, memory, the size of its output; and it ends with its worker.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from common.errors import CanarioError
+
+PR_SET_PDEATHSIG = 1
+LOWEST_PRIORITY = 19
+
+
+class Terms(BaseModel):
+    """What the worker grants its guest.
+
+    Attributes:
+        channels: file descriptors, one a call in flight.
+        worker: process that the guest must not outlive.
+        memory_bytes: of data; more is a MemoryError, or the end.
+        output_bytes: of standard output and error together; more is an OSError for whoever writes.
+    """
+
+    artifact: Path
+    channels: list[int]
+    worker: int
+    memory_bytes: int
+    output_bytes: int
+    drill_file: Path | None
+
+
+def main() -> None:
+    """Serve until the worker closes the channels."""
+    terms = Terms.model_validate_json(sys.argv[1])
+    _submit(terms)
+    logging.basicConfig(stream=sys.stderr)
+    channels = [socket.socket(fileno=number) for number in terms.channels]
+    # Only now: numpy and ONNX Runtime are to live within the limits.
+    from service.guest.serve import load, serve  # noqa: PLC0415
+
+    try:
+        model, faults = load(terms.artifact, terms.drill_file)
+    except CanarioError as error:
+        from service.guest.wire import LONGEST_TEXT, Outcome, pack_reply  # noqa: PLC0415
+
+        for channel in channels:
+            channel.send(pack_reply(Outcome.REFUSED, 0.0, str(error).encode()[:LONGEST_TEXT]))
+        time.sleep(1)  # let it be read
+        sys.exit(2)
+    threads = [threading.Thread(target=serve, args=(channel, model, faults)) for channel in channels]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _submit(terms: Terms) -> None:
+    faulthandler.enable()
+    # The worker's death ends the guest, whatever it is doing; the check is for a worker that died before.
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != terms.worker:
+        sys.exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the worker to answer
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+    resource.setrlimit(resource.RLIMIT_DATA, (terms.memory_bytes, terms.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (terms.output_bytes, terms.output_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Asks the guest, and answers for what that may cost: never an exception, never more than the deadline."""
+
+import logging
+import math
+import time
+from typing import NamedTuple
+
+from common.names import Model
+from service.artifact import Metadata
+from service.guest.breaker import Breaker
+from service.guest.sandbox import NoReplyError, Sandbox, Terms
+from service.guest.wire import Outcome, Reply
+from service.model import Answer, InvalidAnswerError, Row, interpret
+from service.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+TOLD_EVERY_SECONDS = 60.0
+
+
+class Failure(NamedTuple):
+    """Why the challenger has no answer: one of service.telemetry.GUEST_FAILURES."""
+
+    reason: str
+
+
+class Guest:
+    """The challenger, for whoever wants its answer. Make it after the fork of a worker.
+
+    Each call counts, also one that is turned away, and each failure counts against the challenger: guardrails
+    would otherwise see less of a challenger the worse it is.
+    """
+
+    def __init__(
+        self, metadata: Metadata, terms: Terms, telemetry: Telemetry, deadline_seconds: float
+    ) -> None:
+        self._metadata, self._telemetry, self._deadline = metadata, telemetry, deadline_seconds
+        self._breaker = Breaker(self._breaker_changed)
+        self._sandbox = Sandbox(
+            terms,
+            on_late=lambda seconds: telemetry.finished(Model.CHALLENGER, seconds),
+            on_start=telemetry.guest_started,
+        )
+        self._told = -TOLD_EVERY_SECONDS
+
+    def start(self) -> None:
+        """Start the guest's process, and wait until it can be called."""
+        self._sandbox.start()
+
+    def ask(self, row: Row) -> Answer | Failure:
+        """The challenger's answer to `row`, or why there is none. Never raises; returns by the deadline."""
+        self._telemetry.called(Model.CHALLENGER)
+        if not self._breaker.admits():
+            return self._failed("open")
+        answer = self._call(row)
+        if isinstance(answer, Failure):
+            self._breaker.failed()
+            return self._failed(answer.reason)
+        self._breaker.succeeded()
+        return answer
+
+    def close(self) -> None:
+        """End the guest's process."""
+        self._sandbox.close()
+
+    def _call(self, row: Row) -> Answer | Failure:
+        self._telemetry.in_flight.inc()
+        try:
+            reply = self._sandbox.call(row, self._deadline)
+        except NoReplyError as error:
+            return Failure(error.reason)
+        finally:
+            self._telemetry.in_flight.dec()
+        if not (math.isfinite(reply.seconds) and reply.seconds >= 0):
+            return Failure("invalid")
+        self._telemetry.finished(Model.CHALLENGER, reply.seconds)
+        return self._interpret(reply)
+
+    def _interpret(self, reply: Reply) -> Answer | Failure:
+        if reply.outcome is not Outcome.ANSWERED:
+            self._tell(reply.text)
+            return Failure("exception")
+        try:
+            return interpret(reply.probabilities, self._metadata)
+        except (ValueError, InvalidAnswerError) as error:
+            self._tell(str(error))
+            return Failure("invalid")
+
+    def _failed(self, reason: str) -> Failure:
+        self._telemetry.failed(Model.CHALLENGER, reason)
+        return Failure(reason)
+
+    def _tell(self, what: str) -> None:
+        """Log what the model said, now and then: a challenger that always fails would fill the disk."""
+        now = time.monotonic()
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._told = now
+            log.warning("the challenger fails: %s", what)
+
+    def _breaker_changed(self, is_open: bool) -> None:
+        self._telemetry.breaker_open(is_open)
+        if is_open:
+            log.warning("the challenger fails again and again: it is left alone for a while")
+        else:
+            log.info("the challenger answers again")

@@ -1,0 +1,310 @@
+"""The guest's process, from outside: started, watched, ended and started again.
+
+A call takes a channel that is free, sends the row and waits for the reply until the deadline. When the reply
+is late, the caller goes away and the channel stays taken; a watching thread collects the late reply, so that
+its duration is known, and gives the channel back. The same thread starts the process again when it has ended,
+each time after a longer rest, and ends one that has owed a reply for too long.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from common.errors import CanarioError
+from service.guest.wire import Outcome, Reply, largest_reply, pack_call, unpack_reply
+from service.model import Row
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.1
+START_SECONDS = 60.0
+FIRST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 30.0
+SHOWN_OUTPUT_BYTES = 1000
+KEPT_OUTPUT_BYTES = 1024 * 1024
+MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ORT_DISABLE_TELEMETRY")
+
+
+class NoReplyError(CanarioError):
+    """The guest did not answer; `reason` is timeout, busy, crash or down."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the challenger did not answer: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the guest is granted; see service.guest.child.Terms.
+
+    Attributes:
+        channels: calls in flight at most.
+        patience_seconds: how long a call waits for a free channel.
+        hang_seconds: how long a reply may be owed before the process is ended.
+        classes: how many probabilities a reply has.
+        output: folder for what the guest prints.
+    """
+
+    artifact: Path
+    classes: int
+    channels: int
+    patience_seconds: float
+    hang_seconds: float
+    memory_bytes: int
+    output: Path
+    drill_file: Path | None
+
+
+@dataclass(eq=False)
+class _Channel:
+    """The worker's end of a channel.
+
+    Attributes:
+        owed_since: when the call was sent whose reply has not come.
+        awaited: whether a caller waits for it; otherwise a late reply is the watcher's to collect.
+    """
+
+    socket: socket.socket
+    owed_since: float | None = None
+    awaited: bool = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a reply is owed that nobody waits for any more."""
+        return self.owed_since is not None and not self.awaited
+
+
+@dataclass
+class _Process:
+    """One life of the guest."""
+
+    popen: "subprocess.Popen[bytes]"
+    channels: list[_Channel]
+    output: IO[bytes]
+    free: "queue.SimpleQueue[_Channel]" = field(default_factory=queue.SimpleQueue)
+    ended: bool = False
+
+
+class Sandbox:
+    """A guest in a process of its own. Make it after the fork of a worker; threads may share it.
+
+    Args:
+        on_late: called with the seconds that a call took in the guest when nobody waited for it any more.
+        on_start: called each time a process has become ready.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        on_late: Callable[[float], None] = lambda _: None,
+        on_start: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._terms, self._on_late, self._on_start = terms, on_late, on_start
+        self._process: _Process | None = None
+        self._closed = threading.Event()
+        self._first = threading.Event()
+        # The kernel ends the guest with the thread that started it, so that thread must be this one, which
+        # lives as long as the worker.
+        self._watcher = threading.Thread(target=self._watch, name="guest-watcher", daemon=True)
+
+    def start(self, wait_seconds: float = START_SECONDS) -> None:
+        """Start the process, and wait until it is ready or has failed for the first time."""
+        self._watcher.start()
+        self._first.wait(wait_seconds)
+
+    def close(self) -> None:
+        """End the process, for good."""
+        self._closed.set()
+        self._watcher.join(5)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a process that can be called."""
+        return self._process is not None and not self._process.ended
+
+    def call(self, row: Row, deadline_seconds: float) -> Reply:
+        """The guest's reply to `row`, shape (1, features), within the deadline.
+
+        Raises:
+            NoReplyError: there is none.
+        """
+        process = self._process
+        if process is None or process.ended:
+            raise NoReplyError("down")
+        try:
+            channel = process.free.get(timeout=self._terms.patience_seconds)
+        except queue.Empty:
+            raise NoReplyError("busy") from None
+        channel.awaited, channel.owed_since = True, time.monotonic()
+        try:
+            channel.socket.settimeout(deadline_seconds)
+            channel.socket.send(pack_call(row))
+            reply = self._receive(channel)
+        except TimeoutError:
+            raise NoReplyError(
+                "timeout"
+            ) from None  # the watcher collects the reply and gives the channel back
+        except (OSError, ValueError):
+            channel.owed_since = None
+            process.ended = True
+            raise NoReplyError("crash") from None
+        else:
+            channel.owed_since = None
+            process.free.put(channel)
+            return reply
+        finally:
+            channel.awaited = False
+
+    def _receive(self, channel: _Channel) -> Reply:
+        packet = channel.socket.recv(largest_reply(self._terms.classes))
+        if not packet:
+            raise ConnectionResetError("the guest has ended")
+        return unpack_reply(packet)
+
+    def _watch(self) -> None:
+        rest = FIRST_REST_SECONDS
+        while not self._closed.is_set():
+            process = self._begin()
+            if process is not None and self._await_ready(process):
+                self._process = process
+                self._first.set()
+                self._on_start()
+                since = time.monotonic()
+                self._stay(process)
+                if time.monotonic() - since > LONGEST_REST_SECONDS:
+                    rest = FIRST_REST_SECONDS
+            self._process = None
+            if process is not None:
+                self._finish(process)
+            self._first.set()
+            self._closed.wait(rest)
+            rest = min(2 * rest, LONGEST_REST_SECONDS)
+
+    def _begin(self) -> _Process | None:
+        pairs = [
+            socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(self._terms.channels)
+        ]
+        theirs = [pair[1] for pair in pairs]
+        try:
+            self._terms.output.mkdir(parents=True, exist_ok=True)
+            output = tempfile.TemporaryFile(dir=self._terms.output)  # noqa: SIM115 - closed in _finish
+            # So that what comes after a truncation begins at the beginning.
+            fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
+            popen = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "service.guest.child",
+                    self._told([each.fileno() for each in theirs]),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[each.fileno() for each in theirs],
+                cwd=Path(__file__).parents[2],
+                # No secret of the service is the challenger's business.
+                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+            )
+        except OSError as error:
+            log.error("the challenger's process cannot be started: %s", error)
+            for pair in pairs:
+                pair[0].close()
+            return None
+        finally:
+            for each in theirs:
+                each.close()
+        return _Process(popen, [_Channel(pair[0]) for pair in pairs], output)
+
+    def _told(self, channels: list[int]) -> str:
+        terms = self._terms
+        return json.dumps(
+            {
+                "artifact": str(terms.artifact.absolute()),
+                "channels": channels,
+                "worker": os.getpid(),
+                "memory_bytes": terms.memory_bytes,
+                "output_bytes": MOST_OUTPUT_BYTES,
+                "drill_file": str(terms.drill_file.absolute()) if terms.drill_file else None,
+            }
+        )
+
+    def _await_ready(self, process: _Process) -> bool:
+        """Whether the process said on each channel that it is ready."""
+        end = time.monotonic() + START_SECONDS
+        try:
+            for channel in process.channels:
+                channel.socket.settimeout(max(0.1, end - time.monotonic()))
+                reply = self._receive(channel)
+                if reply.outcome is not Outcome.READY:
+                    log.error("the challenger cannot be served: %s", reply.text)
+                    return False
+                process.free.put(channel)
+        except (OSError, ValueError) as error:
+            log.error("the challenger's process does not become ready: %r", error)
+            return False
+        return True
+
+    def _stay(self, process: _Process) -> None:
+        """Watch a ready process until it has ended, or must."""
+        while not self._closed.is_set() and not process.ended:
+            now = time.monotonic()
+            late = [channel for channel in process.channels if channel.is_late]
+            if any(now - (channel.owed_since or now) > self._terms.hang_seconds for channel in late):
+                log.error("the challenger hangs: its process is ended")
+                return
+            readable, _, _ = select.select([each.socket for each in late], [], [], WATCH_SECONDS)
+            for channel in late:
+                if channel.socket in readable and not self._collect(process, channel):
+                    return
+            if process.popen.poll() is not None:
+                return
+            if os.fstat(process.output.fileno()).st_size > KEPT_OUTPUT_BYTES:
+                process.output.truncate(0)  # a model may be chatty; nobody needs to keep it
+
+    def _collect(self, process: _Process, channel: _Channel) -> bool:
+        try:
+            reply = self._receive(channel)
+        except (OSError, ValueError):
+            return False
+        self._on_late(reply.seconds)
+        channel.owed_since = None
+        process.free.put(channel)
+        return True
+
+    def _finish(self, process: _Process) -> None:
+        """End a process and all that belongs to it; say why it ended."""
+        process.ended = True
+        now = time.monotonic()
+        ended_by_itself = process.popen.poll() is not None
+        process.popen.kill()
+        code = process.popen.wait()
+        for channel in process.channels:
+            if channel.is_late and channel.owed_since is not None:
+                self._on_late(now - channel.owed_since)  # it took at least this long
+        # A caller that waits on a socket learns of the end at once; to close it under its feet would let it
+        # wait on whatever file gets that number next.
+        while any(channel.awaited for channel in process.channels):
+            time.sleep(0.001)
+        for channel in process.channels:
+            channel.socket.close()
+        if ended_by_itself or not self._closed.is_set():
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            process.output.seek(max(0, os.fstat(process.output.fileno()).st_size - SHOWN_OUTPUT_BYTES))
+            said = process.output.read(SHOWN_OUTPUT_BYTES).decode(errors="replace")
+            log.error("the challenger's process has ended (%s)", how, extra={"output": said})
+        process.output.close()

@@ -1,0 +1,38 @@
+"""Answers calls inside the guest's process."""
+
+import socket
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from service.artifact import load_artifact
+from service.guest.faults import Fault, Faults
+from service.guest.wire import LONGEST_TEXT, Outcome, largest_call, pack_reply, unpack_call
+from service.model import OnnxModel
+
+
+def load(artifact: Path, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
+    """The model in `artifact`, and the faults that it is made to have.
+
+    Raises:
+        ArtifactError: it must not be served.
+    """
+    loaded = load_artifact(artifact)
+    return OnnxModel(loaded), Faults(drill_file, loaded.metadata.faults or Fault())
+
+
+def serve(channel: socket.socket, model: OnnxModel, faults: Faults) -> None:
+    """Answer the calls of one channel until it is closed."""
+    channel.send(pack_reply(Outcome.READY, 0.0))
+    size = largest_call(len(model.metadata.features))
+    while packet := channel.recv(size):
+        row = unpack_call(packet)
+        begun = time.perf_counter()
+        try:
+            probabilities = faults.suffer(partial(model.probabilities, row))
+            body, outcome = np.ascontiguousarray(probabilities, dtype=np.float32).tobytes(), Outcome.ANSWERED
+        except Exception as error:  # a model may raise anything at all
+            body, outcome = f"{type(error).__name__}: {error}".encode()[:LONGEST_TEXT], Outcome.RAISED
+        channel.send(pack_reply(outcome, time.perf_counter() - begun, body))
