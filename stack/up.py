@@ -112,6 +112,7 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
         supervisor.apply(programs)
     else:
         supervisor.end_strays()
+        site.home.drill.unlink(missing_ok=True)  # a fault that a killed drill left on
         supervisor.start(programs, attached=attached)
     for stage in sorted({program.stage for program in programs}):
         running = supervisor.running()
