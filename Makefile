@@ -42,7 +42,7 @@ test-unit: ## Only the tests that need no server
 
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install
-	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest tests/integration $(TESTS)
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(or $(TESTS),tests/integration)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only
