@@ -5,6 +5,8 @@ PYTHON ?= python3
 RUN = $(PYTHON) -m stack
 VENV = $(if $(CANARIO_CACHE),$(CANARIO_CACHE),.canario)/venv/bin
 TESTS ?=
+WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
+NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs demo test test-unit test-unleash-7 lint format lock reset clean
@@ -33,16 +35,16 @@ demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --jso
 	@$(VENV)/python -m drills demo $(ARGS)
 
 test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
-	@$(RUN) install $(if $(filter 0,$(BROWSER)),,--browser)
-	@$(VENV)/python -m pytest $(TESTS)
+	@$(RUN) install $(WITH_BROWSER)
+	@$(VENV)/python -m pytest $(NO_BROWSER) $(TESTS)
 
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
 	@$(VENV)/python -m pytest tests/unit
 
 test-unleash-7: ## Integration tests against Unleash 7.6.5
-	@UNLEASH_VERSION=7.6.5 $(RUN) install
-	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(or $(TESTS),tests/integration)
+	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(or $(TESTS),tests/integration)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only
