@@ -1,7 +1,10 @@
 """`python -m drills`: drills on the stack that `make up` has started."""
 
 import json
+import os
+import platform
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -10,12 +13,25 @@ from rich.console import Console
 from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
+from drills import faults
+from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
 from drills.target import of_stack
+from flags.canary import set_share
+from service.guest.faults import Kind
 from stack.api import Stack
 
 DEFAULTS = Plan()
+LOAD = faults.Load()
+
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures to this file.",
+)
 
 
 @click.group()
@@ -48,12 +64,7 @@ def cli() -> None:
     show_default=True,
     help="Seconds from the fault until the flag must be off.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the figures to this file.",
-)
+@json_option
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
@@ -89,6 +100,54 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
         json_file.write_text(json.dumps(as_json(result), indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures: {json_file}")
     sys.exit(0 if result.outcome.passed else 1)
+
+
+@cli.command("faults")
+@click.option(
+    "--only", "kinds", multiple=True, type=click.Choice(KINDS), help="One of the faults; may be given again."
+)
+@click.option("--rate", default=LOAD.rate, show_default=True, help="Requests a second, for latency.")
+@click.option("--users", default=LOAD.users, show_default=True, help="Users at a time, for throughput.")
+@click.option("--seconds", default=LOAD.seconds, show_default=True, help="Length of each run; four a fault.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures to this file.",
+)
+def faults_command(
+    kinds: tuple[Kind, ...], rate: int, users: int, seconds: int, json_file: Path | None
+) -> None:
+    """Every fault of a challenger with 25% of the users, and what the others notice.
+
+    On a stack of its own, on free ports, without the rollback job. Each fault is measured beside a run
+    without it: p99 of users outside the canary at a fixed rate (at most 1.3 x), their throughput at
+    saturation (at least 0.9 x), and requests without a prediction (none).
+    """
+    console = Console(highlight=False)
+    load = faults.Load(rate, users, seconds)
+    chosen = kinds or KINDS
+    row = load_breast_cancer().data[0].tolist()
+    rows: list[faults.Row] = []
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="canario-drill-") as home,
+            Stack(Path(home), only=("unleash", "service"), ports="free") as stack,
+        ):
+            target = of_stack(stack)
+            set_share(target.admin, target.flag, 25)
+            for number, kind in enumerate(chosen, start=1):
+                console.print(f"[{number}/{len(chosen)}] {kind}: 4 runs of {seconds} s", markup=False)
+                rows.append(faults.run(target, kind, load, row))
+    except (CanarioError, requests.RequestException) as error:
+        click.echo(f"error: the drill could not be carried out: {error}", err=True)
+        sys.exit(3)
+    console.print(faults.as_table(rows))
+    if json_file:
+        figures = faults.as_json(rows, load, f"{platform.machine()}, {os.cpu_count()} cores")
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        console.print(f"Figures: {json_file}")
+    sys.exit(0 if all(each.passed for each in rows) else 1)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Scenario:
                 self._timeline.enter("share changes")
                 self._share(plan.percent)
                 self._warm_up(load, self._timeline.enter("canary"))
-                target.switch_fault_on(plan.sleep_seconds)
+                target.switch_fault_on("sleep", plan.sleep_seconds)
                 fault = self._timeline.enter("fault")
                 self._say(0.0, f"FAULT: each call of the challenger now sleeps {plan.sleep_seconds:g} s")
                 off = self._wait_until_off(load, fault)

@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollback": {"common", "flags"},
     "service": {"common", "flags"},
     "stack": {"common"},
-    "drills": {"common", "flags", "stack"},
+    "drills": {"common", "flags", "service", "stack"},
 }
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},

@@ -1,0 +1,30 @@
+"""The fault drill's machinery: k6 against a real service. How fast it is, is for `make drill` to say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from stack.paths import REPOSITORY
+
+
+def test_a_fault_is_measured_beside_a_run_without_it(tmp_path: Path) -> None:
+    figures_file = tmp_path / "faults.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "drills", "faults", "--only", "exception"),
+            *("--seconds", "3", "--json", str(figures_file)),
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stdout + done.stderr  # 1: a ratio on a busy machine
+    (fault,) = json.loads(figures_file.read_text(encoding="utf-8"))["faults"]
+    assert fault["kind"] == "exception"
+    assert fault["failed"] == 0
+    assert fault["fixed"]["outside"]["requests"] > 50
+    assert fault["fixed_without"]["fell_back"] <= 0.05 * fault["fixed_without"]["inside"]["requests"]
+    assert fault["fixed"]["fell_back"] == fault["fixed"]["inside"]["requests"] > 10
