@@ -17,7 +17,7 @@ from drills import faults
 from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
-from drills.target import of_stack
+from drills.target import Target, of_stack
 from flags.canary import set_share
 from service.guest.faults import Kind
 from stack.api import Stack
@@ -90,16 +90,32 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
 
     rows = load_breast_cancer().data.tolist()
     try:
-        target = of_stack(Stack.existing(home))
+        stack = Stack.existing(home)
+        target = of_stack(stack)
         result = Scenario(target, Plan(percent=percent, rate=rate, limit_seconds=limit), say).run(rows)
     except (CanarioError, requests.RequestException) as error:
         click.echo(f"error: the drill could not be carried out: {error}", err=True)
         sys.exit(3)
     show(result, console)
+    _tell_what_next(console, target, stack)
     if json_file:
         json_file.write_text(json.dumps(as_json(result), indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures: {json_file}")
     sys.exit(0 if result.outcome.passed else 1)
+
+
+def _tell_what_next(console: Console, target: Target, stack: Stack) -> None:
+    graph = (
+        f"{stack.addresses.prometheus}/classic/graph?g0.expr=latency_seconds:p99&g0.tab=0&g0.range_input=15m"
+    )
+    for line in (
+        "",
+        f"See who did it, and when:   {target.admin.url}/projects/default/features/{target.flag}/logs",
+        f"See how slow it was:        {graph}",
+        f"Turn the canary on again:   python3 -m stack exec python -m flags on {target.flag}",
+        "Everything is still up:     make status, make logs, make down",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 @cli.command("faults")
