@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from common.address import UnleashUrl
 from common.config import StrictModel
-from flags.settings import ServerUrl
 
 
 def _check_prometheus(url: SecretStr) -> SecretStr:
@@ -28,7 +28,7 @@ PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]
 class RollbackSettings(StrictModel):
     """What `python -m rollback` needs."""
 
-    unleash_url: ServerUrl = Field(description="where Unleash lies, without /api")
+    unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
     unleash_admin_token: SecretStr = Field(
         description="personal access token (user:...) of the job's own user"
     )

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from common.address import UnleashUrl
 from common.config import StrictModel
 
 Seconds = Annotated[float, Field(gt=0, le=60)]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 
 
 class Settings(StrictModel):
@@ -18,7 +18,7 @@ class Settings(StrictModel):
     challenger: Path | None = Field(
         None, description="Artifact folder of the challenger; without it, no canary."
     )
-    unleash_url: HttpUrl = Field(description="Unleash server, without /api.")
+    unleash_url: UnleashUrl = Field(description="Unleash server, without /api.")
     unleash_sdk_token: SecretStr = Field(description="Backend token; decides project and environment.")
     unleash_project: str = Field("default", description="Project of the flags, for the admin routes.")
     unleash_environment: str = Field(
