@@ -6,22 +6,18 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 
-def _server(url: str) -> str:
+def _checked(url: str) -> str:
     """The address of a server, without a slash at its end. Values are not told: one may hold a password."""
     parts = urlsplit(url.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise _fault("is no address like http://127.0.0.1:4242")
+        raise ValueError("is no address like http://127.0.0.1:4242")
     if parts.username or parts.password:
-        raise _fault("holds a user name: give the address alone, and the token by its own setting")
+        raise ValueError("holds a user name: give the address alone, and the token by its own setting")
     if parts.query or parts.fragment:
-        raise _fault("ends in ? or #: give the address alone")
+        raise ValueError("ends in ? or #: give the address alone")
     if parts.path.rstrip("/").endswith("/api"):
-        raise _fault("ends in /api: give the address of the server, as in http://127.0.0.1:4242")
+        raise ValueError("ends in /api: give the address of the server, as in http://127.0.0.1:4242")
     return url.strip().rstrip("/")
 
 
-def _fault(text: str) -> PydanticCustomError:
-    return PydanticCustomError("address", text)
-
-
-UnleashUrl = Annotated[str, AfterValidator(_server)]
+UnleashUrl = Annotated[str, AfterValidator(_checked)]

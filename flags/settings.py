@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr
 
+from common.address import UnleashUrl
 from common.config import StrictModel
 
 

@@ -71,7 +71,7 @@ class Assigner:
         quieten_sdk()
         token = settings.unleash_sdk_token.get_secret_value()
         self._client = UnleashClient(
-            url=f"{settings.unleash_url.rstrip('/')}/api",
+            url=f"{settings.unleash_url}/api",
             app_name="canario",
             instance_id=f"{socket.gethostname()}-{os.getpid()}",  # each worker is an instance of its own
             refresh_interval=settings.refresh_seconds,
