@@ -29,6 +29,9 @@ def page(stack: Stack) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(60_000)
+        # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
+        welcome = page.get_by_role("button", name=re.compile("Got it"))
+        page.add_locator_handler(welcome, lambda button: button.click())
         page.goto(f"{stack.addresses.unleash}/login")
         page.locator("input[name=username]").fill("admin")
         page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
