@@ -21,6 +21,7 @@ class Served(NamedTuple):
     assigned: Model
     reason: str
     metadata: Metadata
+    seconds: float  # how long the request waited for models
 
 
 class Predictor:
@@ -38,6 +39,7 @@ class Predictor:
         """
         assignment = self._assigner.assign(request.user_id, request.context)
         self._telemetry.assigned(assignment.model, assignment.reason)
+        start = time.perf_counter()
         model, reason, answer = Model.CHAMPION, str(assignment.reason), None
         if assignment.model is Model.CHALLENGER:
             said = self._guest.ask(request.row) if self._guest else Failure("no_challenger")
@@ -47,8 +49,9 @@ class Predictor:
                 reason = f"fallback_{said.reason}"
         if answer is None:
             answer = self._ask_champion(request.row)
+        seconds = time.perf_counter() - start
         self._telemetry.answered(model, answer.class_name)
-        return Served(answer, model, assignment.model, reason, self._metadata[model])
+        return Served(answer, model, assignment.model, reason, self._metadata[model], seconds)
 
     def _ask_champion(self, row: Row) -> Answer:
         self._telemetry.called(Model.CHAMPION)

@@ -1,9 +1,11 @@
 """POST /predict."""
 
-from flask import Blueprint, Response, current_app, g, json, request
+import orjson
+from flask import Blueprint, Response, current_app, g, request
 from spectree import SpecTree
 
 from service.container import Parts
+from service.records.schema import prediction
 from service.routes.spec import responses
 from service.schema import Prediction, PredictRequest, parse
 
@@ -11,7 +13,7 @@ from service.schema import Prediction, PredictRequest, parse
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The prediction route on `parts`."""
     routes = Blueprint("predict", __name__)
-    metadata = parts.models.champion.metadata
+    metadata, with_features = parts.models.champion.metadata, parts.settings.log_features
 
     @routes.post("/predict")
     @spec.validate(
@@ -26,7 +28,10 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         The flag decides by `user_id` (and `context`) whether the champion or the challenger answers. When the
         challenger fails or is late, the champion answers, and `reason` says so.
         """
-        served = parts.predictor.predict(parse(request, metadata))
+        parsed = parse(request, metadata)
+        served = parts.predictor.predict(parsed)
+        g.request_id = parts.feedback.expect(g.request_id, g.made_request_id, parsed.user_id, served.assigned)
+        parts.log.record(prediction(g.request_id, parsed, served, parts.users, with_features))
         body = {
             "request_id": g.request_id,
             "model": served.model,
@@ -38,6 +43,6 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
             "class_name": served.answer.class_name,
             "probability": served.answer.probability,
         }
-        return current_app.response_class(json.dumps(body), mimetype="application/json")
+        return current_app.response_class(orjson.dumps(body), mimetype="application/json")
 
     return routes
