@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 PREFIX, SUFFIX = "predictions-", ".jsonl"
+MILLISECOND = timedelta(milliseconds=1)
 CHUNK_BYTES = 256 * 1024
 FILE_MODE, FOLDER_MODE = 0o640, 0o750  # a log shipper may be in the group; nobody else reads
 
@@ -29,6 +30,7 @@ class LogFiles:
         self._folder, self._max_bytes, self._keep = folder, max_bytes, keep
         self._fd: int | None = None
         self._size = 0
+        self._begun = datetime.fromtimestamp(0, UTC)
         self.fault: OSError | None = None
         """Why the last write was cut short; None when it was not."""
 
@@ -57,7 +59,10 @@ class LogFiles:
             os.close(fd)
 
     def _next_chunk(self, lines: Sequence[bytes], start: int) -> Sequence[bytes]:
-        limit, size, end = min(CHUNK_BYTES, self._max_bytes), 0, start
+        room = self._max_bytes - self._size if self._fd is not None else self._max_bytes
+        if len(lines[start]) > room:
+            room = self._max_bytes  # of the next file
+        limit, size, end = min(CHUNK_BYTES, room), 0, start
         while end < len(lines) and (end == start or size + len(lines[end]) <= limit):
             size += len(lines[end])
             end += 1
@@ -93,15 +98,16 @@ class LogFiles:
 
     def _begin(self) -> int:
         self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        now = datetime.now(UTC)
-        for attempt in range(1000):
-            moment = now + timedelta(milliseconds=attempt)
+        moment = max(datetime.now(UTC), self._begun + MILLISECOND)  # so that names are in order, always
+        for _ in range(1000):
             name = f"{PREFIX}{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z-{os.getpid()}{SUFFIX}"
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
                 fd = os.open(self._folder / name, flags, FILE_MODE)
             except FileExistsError:
+                moment += MILLISECOND
                 continue
+            self._begun = moment
             with contextlib.suppress(OSError):  # where the file system has no locks, only age protects a file
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return fd

@@ -27,7 +27,7 @@ class Record(StrictModel):
 class PredictionRecord(Record):
     """A request that was answered."""
 
-    kind: Literal["prediction"]
+    kind: Literal["prediction"] = Field(description="Always `prediction`.")
     request_id: str = Field(description="As in the answer.")
     user: str | None = Field(description="The user: a keyed hash, the id, or null (`CANARIO_LOG_USERS`).")
     context: dict[str, str] = Field(description="The request's context, values as Unleash compares them.")
@@ -50,7 +50,7 @@ class PredictionRecord(Record):
 class FeedbackRecord(Record):
     """What came of a prediction, told by POST /feedback; repetitions are not logged."""
 
-    kind: Literal["feedback"]
+    kind: Literal["feedback"] = Field(description="Always `feedback`.")
     request_id: str | None = Field(description="The request that it is about; null where it names a user.")
     user: str | None = Field(description="The user that it is about, as in predictions; else null.")
     outcome: str = Field(description="As it was sent.")
