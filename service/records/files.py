@@ -81,16 +81,16 @@ class LogFiles:
         self._size += whole
         if whole < written:
             try:
-                os.ftruncate(fd, self._size)
+                # By its size and not by what was written: somebody may have emptied it meanwhile.
+                os.ftruncate(fd, os.fstat(fd).st_size - (written - whole))
             except OSError:
                 self.close()  # the half line stays behind as the end of this file
         return data.count(b"\n", 0, whole)
 
     def _file_for(self, size: int) -> int:
-        if self._fd is not None:
-            is_removed = os.fstat(self._fd).st_nlink == 0
-            if is_removed or (self._size and self._size + size > self._max_bytes):
-                self.close()
+        is_full = self._size > 0 and self._size + size > self._max_bytes
+        if self._fd is not None and (is_full or _is_gone(self._fd)):
+            self.close()
         if self._fd is None:
             self._fd, self._size = self._begin(), 0
             self._remove_old()
@@ -128,3 +128,11 @@ class LogFiles:
                 continue  # still written to
             finally:
                 os.close(fd)
+
+
+def _is_gone(fd: int) -> bool:
+    """Whether the open file has no name any more, or is on a share that went away."""
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:
+        return True

@@ -103,6 +103,17 @@ def test_a_file_or_folder_that_was_removed_is_begun_anew(tmp_path: Path) -> None
     assert ids(tmp_path / "log") == [1]
 
 
+def test_a_file_that_was_emptied_is_gone_on_with(small_disk: Path) -> None:
+    """As logrotate does with copytruncate; then a full disk."""
+    files = LogFiles(small_disk, LARGE, 10)
+    files.write(lines(20, size=999))
+    os.truncate(next(small_disk.iterdir()), 0)
+    done = files.write(lines(1000, size=999))
+    assert 0 < done < 1000
+    files.close()
+    assert ids(small_disk) == list(range(done))
+
+
 def test_others_cannot_read(tmp_path: Path) -> None:
     files = LogFiles(tmp_path / "log", LARGE, 10)
     files.write(lines(1))
