@@ -1,6 +1,7 @@
 """From a parsed request to an answer: ask the flag, then the model that it wants, then the champion."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from common.names import Model
@@ -16,6 +17,7 @@ from service.telemetry import Telemetry
 class Served(NamedTuple):
     """An answer, who gave it, who should have given it, and why."""
 
+    request_id: str
     answer: Answer
     model: Model
     assigned: Model
@@ -31,14 +33,18 @@ class Predictor:
         self._champion, self._metadata = models.champion, models.metadata
         self._guest, self._assigner, self._telemetry = guest, assigner, telemetry
 
-    def predict(self, request: Parsed) -> Served:
+    def predict(self, request: Parsed, identify: Callable[[Model], str]) -> Served:
         """The answer to `request`.
+
+        Args:
+            identify: gives the request its id when it is known who is assigned.
 
         Raises:
             Exception: whatever the champion raises; there is nobody to fall back on.
         """
         assignment = self._assigner.assign(request.user_id, request.context)
         self._telemetry.assigned(assignment.model, assignment.reason)
+        request_id = identify(assignment.model)
         start = time.perf_counter()
         model, reason, answer = Model.CHAMPION, str(assignment.reason), None
         if assignment.model is Model.CHALLENGER:
@@ -51,7 +57,7 @@ class Predictor:
             answer = self._ask_champion(request.row)
         seconds = time.perf_counter() - start
         self._telemetry.answered(model, answer.class_name)
-        return Served(answer, model, assignment.model, reason, self._metadata[model], seconds)
+        return Served(request_id, answer, model, assignment.model, reason, self._metadata[model], seconds)
 
     def _ask_champion(self, row: Row) -> Answer:
         self._telemetry.called(Model.CHAMPION)

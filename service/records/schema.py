@@ -59,13 +59,11 @@ class FeedbackRecord(Record):
     assigned: Model | None = Field(description="Who was assigned; null where it is not known.")
 
 
-def prediction(
-    request_id: str, parsed: Parsed, served: Served, users: Users, with_features: bool
-) -> dict[str, Any]:
+def prediction(parsed: Parsed, served: Served, users: Users, with_features: bool) -> dict[str, Any]:
     """The record of an answer, a `PredictionRecord` but for what the log adds."""
     record = {
         "kind": "prediction",
-        "request_id": request_id,
+        "request_id": served.request_id,
         "user": users.name(parsed.user_id),
         "context": parsed.context,
         "assigned": served.assigned,

@@ -4,6 +4,7 @@ import orjson
 from flask import Blueprint, Response, current_app, g, request
 from spectree import SpecTree
 
+from common.names import Model
 from service.container import Parts
 from service.records.schema import prediction
 from service.routes.spec import responses
@@ -29,11 +30,15 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         challenger fails or is late, the champion answers, and `reason` says so.
         """
         parsed = parse(request, metadata)
-        served = parts.predictor.predict(parsed)
-        g.request_id = parts.feedback.expect(g.request_id, g.made_request_id, parsed.user_id, served.assigned)
-        parts.log.record(prediction(g.request_id, parsed, served, parts.users, with_features))
+
+        def identify(assigned: Model) -> str:
+            return parts.feedback.expect(g.request_id, g.made_request_id, parsed.user_id, assigned)
+
+        served = parts.predictor.predict(parsed, identify)
+        g.request_id = served.request_id
+        parts.log.record(prediction(parsed, served, parts.users, with_features))
         body = {
-            "request_id": g.request_id,
+            "request_id": served.request_id,
             "model": served.model,
             "assigned": served.assigned,
             "reason": served.reason,
