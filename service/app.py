@@ -11,7 +11,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 from common.config import load_settings
 from service.container import Parts, assemble
 from service.problems import register_problems
-from service.routes import admin, health, predict
+from service.routes import admin, feedback, health, predict
 from service.routes.spec import new_spec, serve
 from service.settings import Settings
 
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_tell_identity)
     register_problems(app)
     spec = new_spec()
-    for routes in (predict, health, admin):
+    for routes in (predict, feedback, health, admin):
         app.register_blueprint(routes.blueprint(parts, spec))
     serve(spec, app)
     return app
@@ -58,7 +58,8 @@ def close(app: Flask) -> None:
 
 def _identify() -> None:
     given = request.headers.get(REQUEST_ID, "")
-    g.request_id = given if _WELL_FORMED_ID(given) else uuid.uuid4().hex
+    g.made_request_id = not _WELL_FORMED_ID(given)
+    g.request_id = uuid.uuid4().hex if g.made_request_id else given
 
 
 def _tell_identity(response: Response) -> Response:

@@ -8,9 +8,15 @@ from prometheus_client import CollectorRegistry
 from flags.admin import UnleashAdmin
 from service.artifact import Artifact
 from service.assignment import Assigner
+from service.feedback.feedback import Feedback, Outcomes
+from service.feedback.memory import memory
+from service.feedback.request_ids import RequestIds
 from service.guest.guest import Guest
 from service.guest.sandbox import Terms
 from service.models import Models, load_models
+from service.records.log import RecordLog
+from service.records.open import open_log
+from service.records.users import Users, secret
 from service.serving import Predictor
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -30,9 +36,13 @@ class Parts:
     predictor: Predictor
     guest: Guest | None
     admin: UnleashAdmin | None
+    log: RecordLog
+    users: Users
+    feedback: Feedback
 
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
+        self.log.close()  # first: others may take until the master loses its patience
         if self.guest:
             self.guest.close()
         self.assigner.close()
@@ -50,7 +60,11 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     assigner.start()
     guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
     predictor = Predictor(models, guest, assigner, telemetry)
-    return Parts(settings, models, assigner, predictor, guest, _admin(settings))
+    records, salt = open_log(settings, telemetry), secret(settings)
+    users = Users(settings.log_users, salt)
+    outcomes = Outcomes({each.strip() for each in settings.feedback_outcomes.split(",")} - {""})
+    feedback = Feedback(RequestIds(salt), memory(), outcomes, records, users, telemetry)
+    return Parts(settings, models, assigner, predictor, guest, _admin(settings), records, users, feedback)
 
 
 def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> Guest:

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.config import load_settings
 from common.logs import logging_config
+from service.feedback.memory import share
 from service.settings import Settings
 
 settings = load_settings(Settings)
@@ -45,9 +46,10 @@ _metrics = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_own)))
 
 
 def on_starting(_server: Any) -> None:
-    """Begin with no counts of a former run: Prometheus takes it for what it is, a reset."""
+    """Begin with no counts of a former run, which Prometheus takes for a reset, and with memory for all."""
     shutil.rmtree(_metrics, ignore_errors=True)
     _metrics.mkdir(parents=True)
+    share()  # before any worker is forked
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -17,6 +17,7 @@ RESERVED = frozenset({"userId", "environment", "appName", "currentTime", "proper
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-GREATEST, le=GREATEST)]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
+UserId = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")]
 ContextValue = Annotated[str, Field(max_length=256)] | bool | int | Number
 
 
@@ -37,9 +38,7 @@ class PredictRequest(BaseModel):
         },
     )
 
-    user_id: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")] = Field(
-        description="The key of the rollout: the same user always gets the same model."
-    )
+    user_id: UserId = Field(description="The key of the rollout: the same user always gets the same model.")
     features: Annotated[
         Annotated[list[Number], Field(max_length=10_000), Tag("in order")]
         | Annotated[dict[str, Number], Field(max_length=10_000), Tag("by name")],

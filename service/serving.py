@@ -1,6 +1,7 @@
 """From a parsed request to an answer: ask the flag, then the model that it wants, then the champion."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from common.names import Model
@@ -16,11 +17,13 @@ from service.telemetry import Telemetry
 class Served(NamedTuple):
     """An answer, who gave it, who should have given it, and why."""
 
+    request_id: str
     answer: Answer
     model: Model
     assigned: Model
     reason: str
     metadata: Metadata
+    seconds: float  # how long the request waited for models
 
 
 class Predictor:
@@ -30,14 +33,19 @@ class Predictor:
         self._champion, self._metadata = models.champion, models.metadata
         self._guest, self._assigner, self._telemetry = guest, assigner, telemetry
 
-    def predict(self, request: Parsed) -> Served:
+    def predict(self, request: Parsed, identify: Callable[[Model], str]) -> Served:
         """The answer to `request`.
+
+        Args:
+            identify: gives the request its id when it is known who is assigned.
 
         Raises:
             Exception: whatever the champion raises; there is nobody to fall back on.
         """
         assignment = self._assigner.assign(request.user_id, request.context)
         self._telemetry.assigned(assignment.model, assignment.reason)
+        request_id = identify(assignment.model)
+        start = time.perf_counter()
         model, reason, answer = Model.CHAMPION, str(assignment.reason), None
         if assignment.model is Model.CHALLENGER:
             said = self._guest.ask(request.row) if self._guest else Failure("no_challenger")
@@ -47,8 +55,9 @@ class Predictor:
                 reason = f"fallback_{said.reason}"
         if answer is None:
             answer = self._ask_champion(request.row)
+        seconds = time.perf_counter() - start
         self._telemetry.answered(model, answer.class_name)
-        return Served(answer, model, assignment.model, reason, self._metadata[model])
+        return Served(request_id, answer, model, assignment.model, reason, self._metadata[model], seconds)
 
     def _ask_champion(self, row: Row) -> Answer:
         self._telemetry.called(Model.CHAMPION)

@@ -1,7 +1,7 @@
 """Settings of the service: environment variables `CANARIO_...`, validated whole at start."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -52,6 +52,38 @@ class Settings(StrictModel):
     )
     max_body_bytes: int = Field(
         65_536, ge=1024, description="Largest request body; a larger one is answered 413."
+    )
+    log_predictions: bool = Field(
+        True, description="Whether predictions, shadow pairs and feedback are logged."
+    )
+    log_dir: Path | None = Field(
+        None, description="Folder of the prediction log (without it: log in the state_dir)."
+    )
+    log_users: Literal["hashed", "plain", "off"] = Field(
+        "hashed", description="Users in the log: as a hash with log_salt, as they are, or not at all."
+    )
+    log_salt: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret for hashes of users and for request ids, the same on all hosts; without it, a "
+        "random one is kept in the state_dir.",
+    )
+    log_features: bool = Field(False, description="Whether the log has the features of each request.")
+    log_flush_seconds: Seconds = Field(
+        1.0, description="How often the log is written; a process that is killed loses no more than this."
+    )
+    log_file_mb: int = Field(64, ge=1, description="Size in MiB at which a log file is followed by the next.")
+    log_files: int = Field(16, ge=2, description="Log files kept in the folder; older ones are removed.")
+    log_queue_records: int = Field(
+        20_000,
+        ge=1,
+        description="Records that wait for the disk in each worker; more are dropped and counted.",
+    )
+    log_queue_mb: int = Field(16, ge=1, description="The same in MiB.")
+    feedback_outcomes: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:, -]*$")] = Field(
+        "",
+        description="Outcomes that are counted by name, with commas between; empty: the first 20 that each "
+        "worker sees. Others are counted as other.",
     )
     drill_file: Path | None = Field(
         None,

@@ -14,6 +14,10 @@ from service.artifact import Metadata
 # during the call; there is no process now; the breaker is open.
 GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "open")
 
+LOG_KINDS = ("prediction", "shadow", "feedback")
+# Why the prediction log lost a record: the disk is slow; the disk fails; it is no JSON; the log is closed.
+LOG_LOSSES = ("full", "disk", "invalid", "closed")
+
 
 class Telemetry:
     """Counters, histograms and gauges of one service.
@@ -91,6 +95,28 @@ class Telemetry:
             "Starts of the challenger's process.",
             registry=registry,
         )
+        self._outcomes = Counter(
+            Metric.OUTCOMES.removesuffix("_total"),
+            "Feedback, by the model that was assigned to the request.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self._log_records = Counter(
+            Metric.LOG_RECORDS.removesuffix("_total"),
+            "Records that the prediction log has written.",
+            ["kind"],
+            registry=registry,
+        )
+        self._log_drops = Counter(
+            Metric.LOG_DROPS.removesuffix("_total"),
+            "Records that the prediction log has lost.",
+            ["reason"],
+            registry=registry,
+        )
+        for kind in LOG_KINDS:
+            self._log_records.labels(kind)
+        for reason in LOG_LOSSES:
+            self._log_drops.labels(reason)
         self._fetched.set(0)
         self._known.set(0)
         for role, metadata in models.items():
@@ -124,6 +150,18 @@ class Telemetry:
     def guest_started(self) -> None:
         """A process of the challenger became ready."""
         self._starts.inc()
+
+    def outcome(self, model: str, outcome: str) -> None:
+        """Feedback came about a request or a user of `model`, which may be `unknown`."""
+        self._outcomes.labels(model, outcome).inc()
+
+    def logged(self, kind: str, count: int) -> None:
+        """The prediction log has written `count` records."""
+        self._log_records.labels(kind).inc(count)
+
+    def log_dropped(self, reason: str, count: int) -> None:
+        """The prediction log has lost `count` records."""
+        self._log_drops.labels(reason).inc(count)
 
     def flags_fetched(self, unix_time: float) -> None:
         """Unleash answered this worker at `unix_time`."""

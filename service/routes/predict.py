@@ -1,9 +1,12 @@
 """POST /predict."""
 
-from flask import Blueprint, Response, current_app, g, json, request
+import orjson
+from flask import Blueprint, Response, current_app, g, request
 from spectree import SpecTree
 
+from common.names import Model
 from service.container import Parts
+from service.records.schema import prediction
 from service.routes.spec import responses
 from service.schema import Prediction, PredictRequest, parse
 
@@ -11,7 +14,7 @@ from service.schema import Prediction, PredictRequest, parse
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The prediction route on `parts`."""
     routes = Blueprint("predict", __name__)
-    metadata = parts.models.champion.metadata
+    metadata, with_features = parts.models.champion.metadata, parts.settings.log_features
 
     @routes.post("/predict")
     @spec.validate(
@@ -26,9 +29,16 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         The flag decides by `user_id` (and `context`) whether the champion or the challenger answers. When the
         challenger fails or is late, the champion answers, and `reason` says so.
         """
-        served = parts.predictor.predict(parse(request, metadata))
+        parsed = parse(request, metadata)
+
+        def identify(assigned: Model) -> str:
+            return parts.feedback.expect(g.request_id, g.made_request_id, parsed.user_id, assigned)
+
+        served = parts.predictor.predict(parsed, identify)
+        g.request_id = served.request_id
+        parts.log.record(prediction(parsed, served, parts.users, with_features))
         body = {
-            "request_id": g.request_id,
+            "request_id": served.request_id,
             "model": served.model,
             "assigned": served.assigned,
             "reason": served.reason,
@@ -38,6 +48,6 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
             "class_name": served.answer.class_name,
             "probability": served.answer.probability,
         }
-        return current_app.response_class(json.dumps(body), mimetype="application/json")
+        return current_app.response_class(orjson.dumps(body), mimetype="application/json")
 
     return routes

@@ -46,10 +46,10 @@ def new_spec() -> SpecTree:
     )
 
 
-def responses(success: type, *problems: int) -> Response:
-    """The documented responses of a route: 200 with `success`, and these problems."""
+def responses(success: type, *problems: int, status: int = 200) -> Response:
+    """The documented responses of a route: `status` with `success`, and these problems."""
     return Response(
-        HTTP_200=success, **{f"HTTP_{status}": (Problem, PROBLEMS[status]) for status in problems}
+        **{f"HTTP_{status}": success}, **{f"HTTP_{each}": (Problem, PROBLEMS[each]) for each in problems}
     )
 
 

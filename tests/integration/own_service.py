@@ -74,5 +74,5 @@ def ready(service: OwnService, process: subprocess.Popen[bytes]) -> bool:
     assert process.poll() is None, service.log.read_text(encoding="utf-8")
     try:
         return requests.get(f"{service.url}/readyz", timeout=2).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False

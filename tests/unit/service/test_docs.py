@@ -21,6 +21,7 @@ def test_every_route_is_documented_with_its_problems(start: Start) -> None:
     }
     assert set(operations) == {
         ("/predict", "post"),
+        ("/feedback", "post"),
         ("/healthz", "get"),
         ("/readyz", "get"),
         ("/admin/canary", "get"),
@@ -29,7 +30,7 @@ def test_every_route_is_documented_with_its_problems(start: Start) -> None:
     }
     for (path, _), operation in operations.items():
         for status, response in operation["responses"].items():
-            kind = "application/json" if status == "200" else "application/problem+json"
+            kind = "application/json" if status.startswith("2") else "application/problem+json"
             assert kind in response["content"], (path, status)
     assert operations["/admin/canary", "put"]["security"] == [{"admin": []}]
     assert {"400", "413", "415", "422"} <= set(operations["/predict", "post"]["responses"])

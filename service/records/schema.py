@@ -1,0 +1,81 @@
+"""What the records say, version 1: docs/prediction-log.md is made for readers, this for tests and tools.
+
+Records are made as plain dictionaries: to validate what this program has just made would cost more than the
+rest of the log. A test validates the lines of a real log with the models below.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from common.config import StrictModel
+from common.names import Model
+from service.records.users import Users
+from service.schema import Parsed
+from service.serving import Served
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(StrictModel):
+    """What every record has."""
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of this schema.")
+    time: AwareDatetime = Field(description="When the record was made, UTC, to the millisecond.")
+
+
+class PredictionRecord(Record):
+    """A request that was answered."""
+
+    kind: Literal["prediction"] = Field(description="Always `prediction`.")
+    request_id: str = Field(description="As in the answer.")
+    user: str | None = Field(description="The user: a keyed hash, the id, or null (`CANARIO_LOG_USERS`).")
+    context: dict[str, str] = Field(description="The request's context, values as Unleash compares them.")
+    assigned: Model = Field(description="Who should have answered by the flag: experiments are read by this.")
+    model: Model = Field(description="Who answered.")
+    reason: str = Field(description="Why, as in the answer.")
+    model_name: str = Field(description="Name of the model that answered.")
+    model_version: str = Field(description="Its version.")
+    prediction: int | float | str = Field(description="As in the answer.")
+    class_name: str | None = Field(description="As in the answer.")
+    probability: Probability | None = Field(description="As in the answer.")
+    seconds: Annotated[float, Field(ge=0)] = Field(
+        description="How long the request waited for models, also for one that then failed."
+    )
+    features: list[float] | None = Field(
+        None, description="The model's input in its order; only with `CANARIO_LOG_FEATURES`."
+    )
+
+
+class FeedbackRecord(Record):
+    """What came of a prediction, told by POST /feedback; repetitions are not logged."""
+
+    kind: Literal["feedback"] = Field(description="Always `feedback`.")
+    request_id: str | None = Field(description="The request that it is about; null where it names a user.")
+    user: str | None = Field(description="The user that it is about, as in predictions; else null.")
+    outcome: str = Field(description="As it was sent.")
+    value: float | None = Field(description="As it was sent.")
+    known: bool = Field(description="Whether the service knows who was assigned.")
+    assigned: Model | None = Field(description="Who was assigned; null where it is not known.")
+
+
+def prediction(parsed: Parsed, served: Served, users: Users, with_features: bool) -> dict[str, Any]:
+    """The record of an answer, a `PredictionRecord` but for what the log adds."""
+    record = {
+        "kind": "prediction",
+        "request_id": served.request_id,
+        "user": users.name(parsed.user_id),
+        "context": parsed.context,
+        "assigned": served.assigned,
+        "model": served.model,
+        "reason": served.reason,
+        "model_name": served.metadata.name,
+        "model_version": served.metadata.version,
+        "prediction": served.answer.label,
+        "class_name": served.answer.class_name,
+        "probability": served.answer.probability,
+        "seconds": round(served.seconds, 6),
+    }
+    if with_features:
+        record["features"] = parsed.row[0].tolist()
+    return record
