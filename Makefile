@@ -9,7 +9,7 @@ WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill test test-unit test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill bench test test-unit test-unleash-7 lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --jso
 drill: ## Every fault of a challenger, and what the other users notice (15 minutes; ARGS="--only burn --json FILE")
 	@$(RUN) install
 	@$(VENV)/python -m drills faults $(ARGS)
+
+bench: ## The service beside bare Flask and beside itself without shadow, as ratios (ARGS="--json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m bench $(ARGS)
 
 test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
 	@$(RUN) install $(WITH_BROWSER)

@@ -1,0 +1,68 @@
+"""What one would write in ten minutes: the peers that the service is measured against.
+
+bare    Flask, gunicorn and the scikit-learn champion: no flag, no metrics, no validation, no log
+naive   the same, and the scikit-learn challenger called in the request as well: shadowing without a thought
+"""
+
+import numpy as np
+from flask import Flask, Response, jsonify, request
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+
+from common.names import Model
+from service.train import SEED, TEST_SHARE, example_models
+
+
+def bare() -> Flask:
+    """Answers with the champion."""
+    app = Flask("bare")
+    names, champion = list(load_breast_cancer().feature_names), _fitted(Model.CHAMPION)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        features = request.get_json()["features"]
+        row = np.array([[features[name] for name in names]])
+        return jsonify(_answer(champion, row))
+
+    return app
+
+
+def naive() -> Flask:
+    """Answers with the champion, and asks the challenger too."""
+    app = Flask("naive")
+    names = list(load_breast_cancer().feature_names)
+    champion, challenger = _fitted(Model.CHAMPION), _fitted(Model.CHALLENGER)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        features = request.get_json()["features"]
+        row = np.array([[features[name] for name in names]])
+        _answer(challenger, row)
+        return jsonify(_answer(champion, row))
+
+    return app
+
+
+def _fitted(role: Model) -> Pipeline:
+    data = load_breast_cancer()
+    rows, _, labels, _ = train_test_split(
+        data.data, data.target, test_size=TEST_SHARE, random_state=SEED, stratify=data.target
+    )
+    pipeline = example_models()[role][1]
+    if role is Model.CHALLENGER:  # threads for one row only cost
+        pipeline.set_params(randomforestclassifier__n_jobs=1)
+    pipeline.fit(rows, labels)
+    return pipeline
+
+
+def _answer(pipeline: Pipeline, row: np.ndarray) -> dict[str, object]:
+    probabilities = pipeline.predict_proba(row)[0]
+    best = int(probabilities.argmax())
+    # k6's script wants to know who was assigned and why.
+    return {
+        "prediction": best,
+        "probability": float(probabilities[best]),
+        "assigned": "champion",
+        "reason": "bare",
+    }
