@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from flags.admin import UnleashAdmin
-from service.artifact import Artifact
+from service.artifact import Artifact, Metadata
 from service.assignment import Assigner
 from service.guest.guest import Guest
 from service.guest.sandbox import Terms
+from service.guest.wire import rows_in_a_packet
 from service.models import Models, load_models
 from service.serving import Predictor
 from service.settings import Settings
+from service.shadow import Limits, Shadow
+from service.shadow_metrics import ShadowMetrics
 from service.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -29,10 +32,13 @@ class Parts:
     assigner: Assigner
     predictor: Predictor
     guest: Guest | None
+    shadow: Shadow | None
     admin: UnleashAdmin | None
 
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
+        if self.shadow:
+            self.shadow.close()
         if self.guest:
             self.guest.close()
         self.assigner.close()
@@ -49,8 +55,9 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     assigner = Assigner(settings, telemetry.flags_fetched, telemetry.flag_known)
     assigner.start()
     guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
-    predictor = Predictor(models, guest, assigner, telemetry)
-    return Parts(settings, models, assigner, predictor, guest, _admin(settings))
+    shadow = _shadow(guest, models, settings, registry) if guest else None
+    predictor = Predictor(models, guest, assigner, telemetry, shadow)
+    return Parts(settings, models, assigner, predictor, guest, shadow, _admin(settings))
 
 
 def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> Guest:
@@ -60,6 +67,7 @@ def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> G
         artifact=challenger.folder,
         classes=len(challenger.metadata.classes),
         channels=settings.guest_concurrency,
+        batch_rows=_batch_rows(challenger.metadata, settings),
         patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
         hang_seconds=settings.guest_hang_seconds,
         memory_bytes=settings.guest_memory_mb * MEBIBYTE,
@@ -69,6 +77,23 @@ def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> G
     guest = Guest(challenger.metadata, terms, telemetry, settings.guest_deadline_seconds)
     guest.start()
     return guest
+
+
+def _shadow(guest: Guest, models: Models, settings: Settings, registry: CollectorRegistry) -> Shadow:
+    limits = Limits(
+        queue=settings.shadow_queue,
+        rows=_batch_rows(models.champion.metadata, settings),
+        linger_seconds=settings.shadow_linger_ms / 1000,
+        batch_seconds=settings.guest_deadline_seconds,
+        hang_seconds=settings.guest_hang_seconds,
+    )
+    shadow = Shadow(guest.ask_batch, models.metadata, ShadowMetrics(registry), limits)
+    shadow.start()
+    return shadow
+
+
+def _batch_rows(metadata: Metadata, settings: Settings) -> int:
+    return min(settings.shadow_batch, rows_in_a_packet(len(metadata.features), len(metadata.classes)))
 
 
 def _admin(settings: Settings) -> UnleashAdmin | None:

@@ -26,7 +26,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         The flag decides by `user_id` (and `context`) whether the champion or the challenger answers. When the
         challenger fails or is late, the champion answers, and `reason` says so.
         """
-        served = parts.predictor.predict(parse(request, metadata))
+        served = parts.predictor.predict(parse(request, metadata), g.request_id)
         body = {
             "request_id": g.request_id,
             "model": served.model,

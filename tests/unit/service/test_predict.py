@@ -204,7 +204,7 @@ def test_http_errors_are_problems_too(start: Start, call: dict[str, Any], status
 def test_a_bug_says_nothing_of_itself(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     client = start()
     parts = client.application.extensions["canario"]
-    monkeypatch.setattr(parts.predictor, "predict", lambda _: 1 / 0)
+    monkeypatch.setattr(parts.predictor, "predict", lambda *_: 1 / 0)
     response = client.post("/predict", json={"user_id": "u", "features": ROW})
     assert response.status_code == 500
     assert response.content_type == "application/problem+json"
