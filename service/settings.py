@@ -60,7 +60,7 @@ class Settings(StrictModel):
         64, ge=1, description="Rows of a shadow batch at most; fewer where a packet holds fewer."
     )
     shadow_linger_ms: float = Field(
-        50.0, ge=0, le=10_000, description="How long a shadow sample waits for others, in milliseconds."
+        250.0, ge=0, le=10_000, description="How long a shadow sample waits for others, in milliseconds."
     )
     max_body_bytes: int = Field(
         65_536, ge=1024, description="Largest request body; a larger one is answered 413."

@@ -137,16 +137,18 @@ class Shadow:
         self._work_off()
 
     def _work_off(self) -> None:
-        while waiting := len(self._queue):
-            self._metrics.waiting(waiting)
+        """Take out what waits now. What comes meanwhile lingers in its turn, or batches would be small."""
+        waiting = len(self._queue)
+        self._metrics.waiting(waiting)
+        while waiting:
             most = waiting if time.monotonic() >= self._end else min(waiting, self._rows)
+            waiting -= most
             batch = [self._queue.popleft() for _ in range(most)]
             try:
                 self._compare(batch)
             except Exception:  # a bug must not end shadow for good, nor go unseen
                 log.exception("a batch of shadow samples is lost")
                 self._metrics.failed(len(batch), "exception")
-        self._metrics.waiting(0)
 
     def _compare(self, batch: list[Sample]) -> None:
         patience = min(self._limits.hang_seconds, self._end - time.monotonic())
