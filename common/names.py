@@ -34,6 +34,12 @@ class Metric(StrEnum):
     LOG_RECORDS = "log_records_total"  # {kind}: records that the prediction log has written
     LOG_DROPS = "log_drops_total"  # {reason}: records that it has lost
     IN_FLIGHT = "challenger_calls_in_flight"  # calls of the challenger that have not come back yet
+    SHADOW_SAMPLES = "shadow_samples_total"  # requests of the champion that the challenger answered too
+    SHADOW_AGREEMENTS = "shadow_agreements_total"  # of those, the ones for which both chose the same
+    SHADOW_ERRORS = "shadow_errors_total"  # {reason}: requests to which the challenger gave no usable answer
+    SHADOW_DROPS = "shadow_drops_total"  # {reason}: requests that the challenger was to see and did not
+    SHADOW_LATENCY = "shadow_latency_seconds"  # histogram: each batch, inside the challenger's process
+    SHADOW_QUEUE = "shadow_queue_depth"  # samples that waited when the last batch was begun
 
 
 class Recorded(StrEnum):
@@ -45,6 +51,7 @@ class Recorded(StrEnum):
     LATENCY_P99 = "latency_seconds:p99"  # {model}: seconds, 5 m
     FLAG_AGE = "flag_state_age_seconds"  # seconds since the oldest worker heard from Unleash
     CHALLENGER_SHARE = "challenger_share"  # observed share of answers that the challenger gave, 5 m
+    AGREEMENT_RATE = "agreement_rate"  # share of shadow samples for which both models chose the same, 5 m
 
 
 def latency_buckets() -> tuple[float, ...]:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 2
 RETRY_SECONDS = 5
+LOOK_EVERY_SECONDS = 1.0  # at a flag whose answer is the same for everybody
 USAGE_INTERVAL_SECONDS = 30  # how often Unleash is told who got what, for its own metrics page
 
 
@@ -62,10 +63,13 @@ class Assigner:
         on_fetched: Callable[[float], None] = lambda _: None,
         on_known: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self._flag = settings.canary_flag
+        self._flag, self._shadow_flag = settings.canary_flag, settings.shadow_flag
         self._on_fetched, self._on_known = on_fetched, on_known
         # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
         self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
+        # The flag's answer where it is the same for everybody; None: ask it.
+        self._shadow_for_all: bool | None = False
+        self._look_at = 0.0
         self._last_status = 0
         self._closed = threading.Event()
         quieten_sdk()
@@ -95,6 +99,21 @@ class Assigner:
         if self._client.is_enabled(self._flag, {**context, "userId": user_id}):
             return Assignment(Model.CHALLENGER, Reason.FLAG_ON)
         return Assignment(Model.CHAMPION, Reason.FLAG_OFF)
+
+    def shadowed(self, user_id: str, context: Mapping[str, Any]) -> bool:
+        """Whether the challenger should see the requests of `user_id` too. Never raises, never waits.
+
+        Where the answer is the same for everybody the flag is asked once a second only, so that Unleash still
+        sees it used: an evaluation costs as much as three calls of a model.
+        """
+        for_all = self._shadow_for_all
+        if for_all is not None:
+            now = time.monotonic()
+            if now < self._look_at:
+                return for_all
+            self._look_at = now + LOOK_EVERY_SECONDS
+        asked = self._client.is_enabled(self._shadow_flag, {**context, "userId": user_id})
+        return asked if for_all is None else for_all
 
     @property
     def knows_flags(self) -> bool:
@@ -133,6 +152,7 @@ class Assigner:
         """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
         flag = flags.get(self._flag)
         before, self._obstacle = self._obstacle, _obstacle(flag)
+        self._shadow_for_all = _same_for_all(flags.get(self._shadow_flag))
         self._on_known(flag is not None)
         if self._obstacle is not None and self._obstacle is not before:
             log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})
@@ -149,6 +169,40 @@ def _obstacle(flag: dict[str, Any] | None) -> Reason | None:
     if flag.get("enabled") and not flag.get("strategies"):
         return Reason.FLAG_WITHOUT_STRATEGY
     return None
+
+
+def _same_for_all(flag: dict[str, Any] | None) -> bool | None:
+    """What `flag`, as Unleash sends it to SDKs, answers for every user alike; None if it depends on the user.
+
+    A flag without a strategy would be on for everybody, by accident (see `_obstacle`): nobody chose a share,
+    so it counts as off.
+    """
+    if flag is None or not flag.get("enabled") or not flag.get("strategies"):
+        return False
+    shares = [_share(strategy) for strategy in flag["strategies"]]
+    # Constraints, segments and parent flags can only take users away: they do not matter at 0%.
+    if all(share == 0 for share in shares):
+        return False
+    narrowed = bool(flag.get("dependencies")) or all(
+        share != 100 or strategy.get("constraints") or strategy.get("segments")
+        for share, strategy in zip(shares, flag["strategies"], strict=True)
+    )
+    return None if narrowed else True
+
+
+def _share(strategy: dict[str, Any]) -> int | None:
+    """Per cent of the users of a gradual rollout; None for any other strategy.
+
+    At 100% every user is in, but only where users are told apart by what each request has: their id.
+    """
+    parameters = strategy.get("parameters") or {}
+    if strategy.get("name") != "flexibleRollout":
+        return None
+    try:
+        share = int(parameters["rollout"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return None if share == 100 and parameters.get("stickiness") != "userId" else share
 
 
 _EXPLANATIONS = {

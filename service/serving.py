@@ -11,6 +11,7 @@ from service.guest.guest import Failure, Guest
 from service.model import Answer, Row
 from service.models import Models
 from service.schema import Parsed
+from service.shadow import Sample, Shadow
 from service.telemetry import Telemetry
 
 
@@ -29,8 +30,15 @@ class Served(NamedTuple):
 class Predictor:
     """Answers requests. Without a challenger everybody gets the champion, whatever the flag says."""
 
-    def __init__(self, models: Models, guest: Guest | None, assigner: Assigner, telemetry: Telemetry) -> None:
-        self._champion, self._metadata = models.champion, models.metadata
+    def __init__(
+        self,
+        models: Models,
+        guest: Guest | None,
+        assigner: Assigner,
+        telemetry: Telemetry,
+        shadow: Shadow | None = None,
+    ) -> None:
+        self._champion, self._metadata, self._shadow = models.champion, models.metadata, shadow
         self._guest, self._assigner, self._telemetry = guest, assigner, telemetry
 
     def predict(self, request: Parsed, identify: Callable[[Model], str]) -> Served:
@@ -54,18 +62,29 @@ class Predictor:
             else:
                 reason = f"fallback_{said.reason}"
         if answer is None:
-            answer = self._ask_champion(request.row)
+            answer, took = self._ask_champion(request.row)
+            if assignment.model is Model.CHAMPION:
+                self._show_challenger(request, request_id, answer, took)
         seconds = time.perf_counter() - start
         self._telemetry.answered(model, answer.class_name)
         return Served(request_id, answer, model, assignment.model, reason, self._metadata[model], seconds)
 
-    def _ask_champion(self, row: Row) -> Answer:
+    def _show_challenger(self, request: Parsed, request_id: str, answer: Answer, seconds: float) -> None:
+        """Leave the request for the challenger. Not that of a canary's user: it has been asked already."""
+        if self._shadow and self._assigner.shadowed(request.user_id, request.context):
+            user, row, context = request
+            self._shadow.offer(Sample(request_id, time.time(), user, context, row, answer, seconds))
+
+    def _ask_champion(self, row: Row) -> tuple[Answer, float]:
+        """The champion's answer, and the seconds that it took."""
         self._telemetry.called(Model.CHAMPION)
         start = time.perf_counter()
         try:
-            return self._champion.answer(row)
+            answer = self._champion.answer(row)
         except Exception:
             self._telemetry.failed(Model.CHAMPION, "exception")
-            raise
-        finally:
             self._telemetry.finished(Model.CHAMPION, time.perf_counter() - start)
+            raise
+        seconds = time.perf_counter() - start
+        self._telemetry.finished(Model.CHAMPION, seconds)
+        return answer, seconds

@@ -31,6 +31,9 @@ class Settings(StrictModel):
         None, min_length=16, description="Bearer token of /admin; without it the admin routes are off."
     )
     canary_flag: str = Field("canary", min_length=1, description="Flag that decides who gets the challenger.")
+    shadow_flag: str = Field(
+        "shadow", min_length=1, description="Flag that decides whose requests the challenger sees too."
+    )
     state_dir: Path = Field(
         Path(".canario/service"), description="Folder for the last known flags and metrics."
     )
@@ -49,6 +52,15 @@ class Settings(StrictModel):
     guest_memory_mb: int = Field(1024, ge=128, description="Memory of the challenger's process, in MiB.")
     guest_concurrency: int = Field(
         4, ge=1, description="Calls of the challenger in flight per worker, at most."
+    )
+    shadow_queue: int = Field(
+        4096, ge=1, description="Shadow samples that may wait per worker; more are dropped, and counted."
+    )
+    shadow_batch: int = Field(
+        64, ge=1, description="Rows of a shadow batch at most; fewer where a packet holds fewer."
+    )
+    shadow_linger_ms: float = Field(
+        250.0, ge=0, le=10_000, description="How long a shadow sample waits for others, in milliseconds."
     )
     max_body_bytes: int = Field(
         65_536, ge=1024, description="Largest request body; a larger one is answered 413."

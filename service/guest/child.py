@@ -31,6 +31,7 @@ class Terms(BaseModel):
 
     Attributes:
         channels: file descriptors, one a call in flight.
+        batch_channel: file descriptor for batches of up to `batch_rows`.
         worker: process that the guest must not outlive.
         memory_bytes: of data; more is a MemoryError, or the end.
         output_bytes: of standard output and error together; more is an OSError for whoever writes.
@@ -38,6 +39,8 @@ class Terms(BaseModel):
 
     artifact: Path
     channels: list[int]
+    batch_channel: int
+    batch_rows: int
     worker: int
     memory_bytes: int
     output_bytes: int
@@ -49,7 +52,8 @@ def main() -> None:
     terms = Terms.model_validate_json(sys.argv[1])
     _submit(terms)
     logging.basicConfig(stream=sys.stderr)
-    channels = [socket.socket(fileno=number) for number in terms.channels]
+    channels = [socket.socket(fileno=number) for number in [*terms.channels, terms.batch_channel]]
+    rows = [*(1 for _ in terms.channels), terms.batch_rows]
     # Only now: numpy and ONNX Runtime are to live within the limits.
     from service.guest.serve import load, serve  # noqa: PLC0415
 
@@ -62,7 +66,10 @@ def main() -> None:
             channel.send(pack_reply(Outcome.REFUSED, 0.0, str(error).encode()[:LONGEST_TEXT]))
         time.sleep(1)  # let it be read
         sys.exit(2)
-    threads = [threading.Thread(target=serve, args=(channel, model, faults)) for channel in channels]
+    threads = [
+        threading.Thread(target=serve, args=(channel, most, model, faults))
+        for channel, most in zip(channels, rows, strict=True)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,6 +1,6 @@
 """The guest's process, from outside: started, watched, ended and started again.
 
-A call takes a channel that is free, sends the row and waits for the reply until the deadline. When the reply
+A call takes a channel that is free, sends its rows and waits for the reply until the deadline. When the reply
 is late, the caller goes away and the channel stays taken; a watching thread collects the late reply, so that
 its duration is known, and gives the channel back. The same thread starts the process again when it has ended,
 each time after a longer rest, and ends one that has owed a reply for too long.
@@ -10,7 +10,6 @@ import fcntl
 import json
 import logging
 import os
-import queue
 import select
 import signal
 import socket
@@ -20,12 +19,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from common.errors import CanarioError
-from service.guest.wire import Outcome, Reply, largest_reply, pack_call, unpack_reply
+from service.guest.channel import Channel, NoReplyError, Pool, Process
+from service.guest.wire import Outcome, Reply, largest_reply, pack_call
 from service.model import Row
 
 log = logging.getLogger(__name__)
@@ -40,20 +38,13 @@ MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ORT_DISABLE_TELEMETRY")
 
 
-class NoReplyError(CanarioError):
-    """The guest did not answer; `reason` is timeout, busy, crash or down."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the challenger did not answer: {reason}")
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Terms:
     """What the guest is granted; see service.guest.child.Terms.
 
     Attributes:
-        channels: calls in flight at most.
+        channels: calls in flight at most, besides one batch.
+        batch_rows: rows of a batch at most; see wire.rows_in_a_packet.
         patience_seconds: how long a call waits for a free channel.
         hang_seconds: how long a reply may be owed before the process is ended.
         classes: how many probabilities a reply has.
@@ -63,6 +54,7 @@ class Terms:
     artifact: Path
     classes: int
     channels: int
+    batch_rows: int
     patience_seconds: float
     hang_seconds: float
     memory_bytes: int
@@ -70,41 +62,12 @@ class Terms:
     drill_file: Path | None
 
 
-@dataclass(eq=False)
-class _Channel:
-    """The worker's end of a channel.
-
-    Attributes:
-        owed_since: when the call was sent whose reply has not come.
-        awaited: whether a caller waits for it; otherwise a late reply is the watcher's to collect.
-    """
-
-    socket: socket.socket
-    owed_since: float | None = None
-    awaited: bool = False
-
-    @property
-    def is_late(self) -> bool:
-        """Whether a reply is owed that nobody waits for any more."""
-        return self.owed_since is not None and not self.awaited
-
-
-@dataclass
-class _Process:
-    """One life of the guest."""
-
-    popen: "subprocess.Popen[bytes]"
-    channels: list[_Channel]
-    output: IO[bytes]
-    free: "queue.SimpleQueue[_Channel]" = field(default_factory=queue.SimpleQueue)
-    ended: bool = False
-
-
 class Sandbox:
     """A guest in a process of its own. Make it after the fork of a worker; threads may share it.
 
     Args:
-        on_late: called with the seconds that a call took in the guest when nobody waited for it any more.
+        on_late: called with the seconds that a call (no batch) took in the guest when nobody waited for it
+            any more.
         on_start: called each time a process has become ready.
     """
 
@@ -115,7 +78,7 @@ class Sandbox:
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._terms, self._on_late, self._on_start = terms, on_late, on_start
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self._closed = threading.Event()
         self._first = threading.Event()
         # The kernel ends the guest with the thread that started it, so that thread must be this one, which
@@ -144,37 +107,24 @@ class Sandbox:
             NoReplyError: there is none.
         """
         process = self._process
-        if process is None or process.ended:
+        if process is None:
             raise NoReplyError("down")
-        try:
-            channel = process.free.get(timeout=self._terms.patience_seconds)
-        except queue.Empty:
-            raise NoReplyError("busy") from None
-        channel.awaited, channel.owed_since = True, time.monotonic()
-        try:
-            channel.socket.settimeout(deadline_seconds)
-            channel.socket.send(pack_call(row))
-            reply = self._receive(channel)
-        except TimeoutError:
-            raise NoReplyError(
-                "timeout"
-            ) from None  # the watcher collects the reply and gives the channel back
-        except (OSError, ValueError):
-            channel.owed_since = None
-            process.ended = True
-            raise NoReplyError("crash") from None
-        else:
-            channel.owed_since = None
-            process.free.put(channel)
-            return reply
-        finally:
-            channel.awaited = False
+        return process.exchange(process.calls, pack_call(row), self._terms.patience_seconds, deadline_seconds)
 
-    def _receive(self, channel: _Channel) -> Reply:
-        packet = channel.socket.recv(largest_reply(self._terms.classes))
-        if not packet:
-            raise ConnectionResetError("the guest has ended")
-        return unpack_reply(packet)
+    def call_batch(self, rows: Row, deadline_seconds: float) -> Reply:
+        """The reply to `rows`, shape (up to `terms.batch_rows`, features); its seconds are those of all.
+
+        There is one channel for batches, apart from those of `call`.
+
+        Raises:
+            NoReplyError: there is none.
+        """
+        process = self._process
+        if process is None:
+            raise NoReplyError("down")
+        return process.exchange(
+            process.batches, pack_call(rows), self._terms.patience_seconds, deadline_seconds
+        )
 
     def _watch(self) -> None:
         rest = FIRST_REST_SECONDS
@@ -195,9 +145,9 @@ class Sandbox:
             self._closed.wait(rest)
             rest = min(2 * rest, LONGEST_REST_SECONDS)
 
-    def _begin(self) -> _Process | None:
+    def _begin(self) -> Process | None:
         pairs = [
-            socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(self._terms.channels)
+            socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(self._terms.channels + 1)
         ]
         theirs = [pair[1] for pair in pairs]
         try:
@@ -228,14 +178,20 @@ class Sandbox:
         finally:
             for each in theirs:
                 each.close()
-        return _Process(popen, [_Channel(pair[0]) for pair in pairs], output)
+        calls = Pool(largest_reply(self._terms.classes), self._on_late)
+        batches = Pool(largest_reply(self._terms.classes * self._terms.batch_rows), lambda _: None)
+        *channels, last = (pair[0] for pair in pairs)
+        ours = [*(Channel(each, calls) for each in channels), Channel(last, batches)]
+        return Process(popen, ours, output, calls, batches)
 
     def _told(self, channels: list[int]) -> str:
         terms = self._terms
         return json.dumps(
             {
                 "artifact": str(terms.artifact.absolute()),
-                "channels": channels,
+                "channels": channels[:-1],
+                "batch_channel": channels[-1],
+                "batch_rows": terms.batch_rows,
                 "worker": os.getpid(),
                 "memory_bytes": terms.memory_bytes,
                 "output_bytes": MOST_OUTPUT_BYTES,
@@ -243,23 +199,23 @@ class Sandbox:
             }
         )
 
-    def _await_ready(self, process: _Process) -> bool:
+    def _await_ready(self, process: Process) -> bool:
         """Whether the process said on each channel that it is ready."""
         end = time.monotonic() + START_SECONDS
         try:
             for channel in process.channels:
                 channel.socket.settimeout(max(0.1, end - time.monotonic()))
-                reply = self._receive(channel)
+                reply = channel.receive()
                 if reply.outcome is not Outcome.READY:
                     log.error("the challenger cannot be served: %s", reply.text)
                     return False
-                process.free.put(channel)
+                channel.release()
         except (OSError, ValueError) as error:
             log.error("the challenger's process does not become ready: %r", error)
             return False
         return True
 
-    def _stay(self, process: _Process) -> None:
+    def _stay(self, process: Process) -> None:
         """Watch a ready process until it has ended, or must."""
         while not self._closed.is_set() and not process.ended:
             now = time.monotonic()
@@ -269,24 +225,23 @@ class Sandbox:
                 return
             readable, _, _ = select.select([each.socket for each in late], [], [], WATCH_SECONDS)
             for channel in late:
-                if channel.socket in readable and not self._collect(process, channel):
+                if channel.socket in readable and not self._collect(channel):
                     return
             if process.popen.poll() is not None:
                 return
             if os.fstat(process.output.fileno()).st_size > KEPT_OUTPUT_BYTES:
                 process.output.truncate(0)  # a model may be chatty; nobody needs to keep it
 
-    def _collect(self, process: _Process, channel: _Channel) -> bool:
+    def _collect(self, channel: Channel) -> bool:
         try:
-            reply = self._receive(channel)
+            reply = channel.receive()
         except (OSError, ValueError):
             return False
-        self._on_late(reply.seconds)
-        channel.owed_since = None
-        process.free.put(channel)
+        channel.pool.on_late(reply.seconds)
+        channel.release()
         return True
 
-    def _finish(self, process: _Process) -> None:
+    def _finish(self, process: Process) -> None:
         """End a process and all that belongs to it; say why it ended."""
         process.ended = True
         now = time.monotonic()
@@ -295,7 +250,7 @@ class Sandbox:
         code = process.popen.wait()
         for channel in process.channels:
             if channel.is_late and channel.owed_since is not None:
-                self._on_late(now - channel.owed_since)  # it took at least this long
+                channel.pool.on_late(now - channel.owed_since)  # it took at least this long
         # A caller that waits on a socket learns of the end at once; to close it under its feet would let it
         # wait on whatever file gets that number next.
         while any(channel.awaited for channel in process.channels):

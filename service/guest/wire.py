@@ -3,8 +3,8 @@
 A socket of type SEQPACKET keeps packets apart: half a message cannot be, and a guest that sends rubbish sends
 one packet of it. Each channel carries one call at a time.
 
-    call    the row as 32-bit floats
-    reply   outcome, seconds in the guest, then probabilities as 32-bit floats, or a text
+    call    rows as 32-bit floats; one row, but for the channel of batches
+    reply   outcome, seconds in the guest, then probabilities as 32-bit floats row by row, or a text
 """
 
 import struct
@@ -18,6 +18,8 @@ from service.model import Row
 
 _REPLY = struct.Struct("<Bd")
 LONGEST_TEXT = 500
+# A packet must fit into the socket's buffer, which Linux makes 208 KiB unless told otherwise.
+BATCH_BYTES = 100 * 1024
 
 
 class Outcome(IntEnum):
@@ -48,13 +50,13 @@ class Reply(NamedTuple):
 
 
 def pack_call(row: Row) -> bytes:
-    """A row, shape (1, features), as a packet."""
+    """Rows, shape (n, features), as a packet."""
     return row.tobytes()
 
 
-def unpack_call(packet: bytes) -> Row:
-    """A packet as a row, shape (1, features)."""
-    return np.frombuffer(packet, dtype=np.float32)[np.newaxis]
+def unpack_call(packet: bytes, features: int) -> Row:
+    """A packet as rows, shape (n, features)."""
+    return np.frombuffer(packet, dtype=np.float32).reshape(-1, features)
 
 
 def pack_reply(outcome: Outcome, seconds: float, body: bytes = b"") -> bytes:
@@ -75,11 +77,16 @@ def unpack_reply(packet: bytes) -> Reply:
     return Reply(Outcome(outcome), seconds, packet[_REPLY.size :])
 
 
-def largest_reply(classes: int) -> int:
+def largest_reply(probabilities: int) -> int:
     """Bytes to read for a reply: one more than any right one has."""
-    return _REPLY.size + max(4 * classes, LONGEST_TEXT) + 1
+    return _REPLY.size + max(4 * probabilities, LONGEST_TEXT) + 1
 
 
-def largest_call(features: int) -> int:
+def largest_call(features: int, rows: int) -> int:
     """Bytes to read for a call."""
-    return 4 * features
+    return 4 * features * rows
+
+
+def rows_in_a_packet(features: int, classes: int) -> int:
+    """How many rows a batch may have, so that neither it nor its reply is too long for a packet."""
+    return max(1, BATCH_BYTES // (4 * max(features, classes)))

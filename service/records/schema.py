@@ -47,6 +47,32 @@ class PredictionRecord(Record):
     )
 
 
+class ShadowAnswer(StrictModel):
+    """What one model said to a shadowed request; all but its name null where it said nothing usable."""
+
+    name: str = Field(description="Name of the model.")
+    version: str = Field(description="Its version.")
+    class_name: str | None = Field(description="The most probable class.")
+    prediction: int | float | str | None = Field(description="Its label.")
+    probability: Probability | None = Field(description="Its probability.")
+    seconds: Annotated[float, Field(ge=0)] | None = Field(
+        description="What the answer took; of the challenger: its share of the batch."
+    )
+
+
+class ShadowRecord(Record):
+    """A request that the champion answered, and what the challenger says to it."""
+
+    kind: Literal["shadow"] = Field(description="Always `shadow`.")
+    request_id: str = Field(description="As in the prediction's record.")
+    user: str | None = Field(description="As in the prediction's record.")
+    context: dict[str, str] = Field(description="As in the prediction's record.")
+    champion: ShadowAnswer = Field(description="What the user got; fields below.")
+    challenger: ShadowAnswer = Field(description="What nobody got; fields below.")
+    agree: bool | None = Field(description="Whether both say the same class; null without an answer.")
+    error: str | None = Field(description="Why the challenger has no answer; null with one.")
+
+
 class FeedbackRecord(Record):
     """What came of a prediction, told by POST /feedback; repetitions are not logged."""
 

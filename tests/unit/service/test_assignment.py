@@ -217,3 +217,92 @@ class TestFlagCache:
 
     def test_the_path_tells_no_secret(self, tmp_path: Path) -> None:
         assert "not-a-secret" not in str(self.cache(tmp_path)[0].path)
+
+
+def shadow(*strategies: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return flag(*strategies, name="shadow") | changes
+
+
+NORWAY = {"contextName": "country", "operator": "IN", "values": ["NO"], "inverted": False}
+BY_SESSION = rollout(100)
+BY_SESSION["parameters"] = BY_SESSION["parameters"] | {"stickiness": "sessionId"}
+
+
+class TestShadow:
+    """Whether the flag of shadow is evaluated, and that skipping the evaluation changes no answer."""
+
+    @pytest.mark.parametrize(
+        ("known", "for_all"),
+        [
+            ([], False),
+            ([shadow(rollout(100), enabled=False)], False),
+            ([shadow()], False),
+            ([shadow(rollout(0))], False),
+            ([shadow(rollout(0, [NORWAY]), rollout(0))], False),
+            ([shadow(rollout(100))], True),
+            ([shadow(rollout(7), rollout(100))], True),
+            ([shadow(rollout(50))], None),
+            ([shadow(rollout(100, [NORWAY]))], None),
+            ([shadow(rollout(100) | {"segments": [1]})], None),
+            ([shadow(rollout(100), dependencies=[{"feature": "canary"}])], None),
+            ([shadow({"name": "default", "constraints": [], "parameters": {}})], None),
+            ([shadow(BY_SESSION)], None),
+        ],
+    )
+    def test_the_shortcut_is_taken_only_where_all_users_are_alike(
+        self, settings: Settings, known: list[dict[str, Any]], for_all: bool | None
+    ) -> None:
+        keep_on_disk(settings, flag(rollout(5)), *known)
+        assigner = Assigner(settings)
+        assert assigner._shadow_for_all is for_all
+        if for_all is None or known == [shadow()]:
+            return
+        users = [f"u{number}" for number in range(200)]
+        evaluated = {assigner._client.is_enabled("shadow", {"userId": user}) for user in users}
+        assert {assigner.shadowed(user, {}) for user in users} == evaluated == {for_all}
+
+    @pytest.mark.parametrize("percent", [0, 100])
+    def test_the_same_answer_for_all_is_evaluated_once_a_second(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch, percent: int
+    ) -> None:
+        keep_on_disk(settings, shadow(rollout(percent)))
+        assigner = Assigner(settings)
+        clock, asked = [100.0], [0]
+        evaluate = assigner._client.is_enabled
+
+        def counted(*arguments: Any) -> bool:
+            asked[0] += 1
+            return bool(evaluate(*arguments))
+
+        monkeypatch.setattr(assigner._client, "is_enabled", counted)
+        monkeypatch.setattr("service.assignment.time.monotonic", lambda: clock[0])
+        for _ in range(100):
+            assert assigner.shadowed("u", {}) is (percent == 100)
+        assert asked == [1]
+        clock[0] += 1.5
+        assigner.shadowed("u", {})
+        assert asked == [2]
+
+    def test_a_share_is_sticky_and_of_its_size(self, settings: Settings) -> None:
+        keep_on_disk(settings, shadow(rollout(30)))
+        assigner = Assigner(settings)
+        users = [f"u{number}" for number in range(2000)]
+        seen = [assigner.shadowed(user, {}) for user in users]
+        assert 0.25 < sum(seen) / len(seen) < 0.35
+        assert [assigner.shadowed(user, {}) for user in users] == seen
+
+    def test_constraints_see_the_context(self, settings: Settings) -> None:
+        keep_on_disk(settings, shadow(rollout(100, [NORWAY])))
+        assigner = Assigner(settings)
+        assert assigner.shadowed("u", {"country": "NO"})
+        assert not assigner.shadowed("u", {"country": "SE"})
+
+    def test_it_follows_unleash(self, settings: Settings, unleash: Unleash) -> None:
+        unleash.knows(shadow(rollout(0)))
+        assigner = Assigner(at(settings, unleash.url))
+        assert not assigner.shadowed("u", {})
+        assigner.start()
+        for percent, expected in ((100, True), (0, False)):
+            unleash.knows(shadow(rollout(percent)))
+            until(lambda expected=expected: assigner.shadowed("u", {}) is expected)
+        assigner.close()

@@ -16,8 +16,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from common.names import Metric, Model
+from service.guest.channel import NoReplyError
 from service.guest.faults import FLOOD_BYTES
-from service.guest.sandbox import KEPT_OUTPUT_BYTES, NoReplyError, Sandbox, Terms
+from service.guest.sandbox import KEPT_OUTPUT_BYTES, Sandbox, Terms
 from service.guest.wire import Outcome
 from service.settings import Settings
 from tests.unit.service.conftest import ROW, flag, rollout
@@ -148,6 +149,7 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
         artifact=models[Model.CHALLENGER],
         classes=2,
         channels=2,
+        batch_rows=64,
         patience_seconds=0.02,
         hang_seconds=1.0,
         memory_bytes=768 * 1024 * 1024,

@@ -9,9 +9,10 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from common.config import StrictModel
 from common.names import Metric
 from service.app import close
-from service.records.schema import FeedbackRecord, PredictionRecord, Record
+from service.records.schema import FeedbackRecord, PredictionRecord, Record, ShadowAnswer, ShadowRecord
 from service.records.users import secret, user_key
 from service.settings import Settings
 from tests.unit.service.conftest import ROW, flag, rollout
@@ -19,7 +20,11 @@ from tests.unit.service.test_predict import sample
 
 Start = Callable[..., FlaskClient]
 
-KINDS: dict[str, type[Record]] = {"prediction": PredictionRecord, "feedback": FeedbackRecord}
+KINDS: dict[str, type[Record]] = {
+    "prediction": PredictionRecord,
+    "shadow": ShadowRecord,
+    "feedback": FeedbackRecord,
+}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "prediction-log.md"
 
 
@@ -144,7 +149,22 @@ def test_no_other_log_tells_of_users(
 
 def test_every_field_is_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    for model in KINDS.values():
+    models: list[type[StrictModel]] = [*KINDS.values(), ShadowAnswer]
+    for model in models:
         for name, field in model.model_fields.items():
             row = f"| `{field.alias or name}` | {field.description} |"
             assert row in text, row
+
+
+def test_a_shadowed_request_has_both_answers_under_its_id(start: Start) -> None:
+    client = start(flag(rollout(0)), flag(rollout(100), name="shadow"))
+    answer = ask(client)
+    found = {record["kind"]: record for record in records(client)}
+    prediction, pair = found["prediction"], found["shadow"]
+    assert pair["request_id"] == prediction["request_id"] == answer["request_id"]
+    assert pair["user"] == prediction["user"]
+    assert pair["context"] == prediction["context"]
+    assert pair["champion"]["class_name"] == answer["class_name"]
+    assert pair["challenger"]["name"] == "breast-cancer-random-forest"
+    assert pair["agree"] is (pair["challenger"]["class_name"] == answer["class_name"])
+    assert pair["error"] is None

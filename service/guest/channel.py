@@ -1,0 +1,112 @@
+"""One life of the guest's process, and the channels to it.
+
+A channel carries one call at a time. Channels are kept in pools, one for each kind of call, so that a batch
+of shadow samples never takes the place of a user's call.
+"""
+
+import queue
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO
+
+from common.errors import CanarioError
+from service.guest.wire import Reply, unpack_reply
+
+
+class NoReplyError(CanarioError):
+    """The guest did not answer; `reason` is timeout, busy, crash or down."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the challenger did not answer: {reason}")
+        self.reason = reason
+
+
+@dataclass(eq=False)
+class Pool:
+    """Channels for one kind of call.
+
+    Attributes:
+        reply_bytes: to read for a reply; more than any right one has.
+        on_late: called with the seconds that a call took in the guest when nobody waited for it any more.
+    """
+
+    reply_bytes: int
+    on_late: Callable[[float], None]
+    free: "queue.SimpleQueue[Channel]" = field(default_factory=queue.SimpleQueue)
+
+
+@dataclass(eq=False)
+class Channel:
+    """The worker's end of a channel.
+
+    Attributes:
+        owed_since: when the call was sent whose reply has not come.
+        awaited: whether a caller waits for it; otherwise a late reply is the watcher's to collect.
+    """
+
+    socket: socket.socket
+    pool: Pool
+    owed_since: float | None = None
+    awaited: bool = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a reply is owed that nobody waits for any more."""
+        return self.owed_since is not None and not self.awaited
+
+    def receive(self) -> Reply:
+        """The next reply. Raises OSError (also TimeoutError) or ValueError when there is none."""
+        packet = self.socket.recv(self.pool.reply_bytes)
+        if not packet:
+            raise ConnectionResetError("the guest has ended")
+        return unpack_reply(packet)
+
+    def release(self) -> None:
+        """Nothing is owed any more: let the next call have the channel."""
+        self.owed_since = None
+        self.pool.free.put(self)
+
+
+@dataclass
+class Process:
+    """One life of the guest."""
+
+    popen: "subprocess.Popen[bytes]"
+    channels: list[Channel]
+    output: IO[bytes]
+    calls: Pool
+    batches: Pool
+    ended: bool = False
+
+    def exchange(self, pool: Pool, packet: bytes, patience_seconds: float, deadline_seconds: float) -> Reply:
+        """The reply to `packet` on a channel of `pool`.
+
+        Raises:
+            NoReplyError: there is none.
+        """
+        if self.ended:
+            raise NoReplyError("down")
+        try:
+            channel = pool.free.get(timeout=patience_seconds)
+        except queue.Empty:
+            raise NoReplyError("busy") from None
+        channel.awaited, channel.owed_since = True, time.monotonic()
+        try:
+            channel.socket.settimeout(deadline_seconds)
+            channel.socket.send(packet)
+            reply = channel.receive()
+        except TimeoutError:
+            # The watcher collects the reply and gives the channel back.
+            raise NoReplyError("timeout") from None
+        except (OSError, ValueError):
+            channel.owed_since = None
+            self.ended = True
+            raise NoReplyError("crash") from None
+        else:
+            channel.release()
+            return reply
+        finally:
+            channel.awaited = False

@@ -1,0 +1,250 @@
+"""Shadow: the challenger sees requests that the champion answered; nobody gets to see its answers.
+
+A request only leaves a sample in a queue of bounded length. One thread takes the samples out, some tens of
+milliseconds later so that there are many, asks the challenger for all of them at once and writes down both
+answers. Whatever goes wrong costs samples, which are counted, and never a request.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.names import Model
+from service.agreement import compare
+from service.artifact import Metadata
+from service.guest.channel import NoReplyError
+from service.guest.wire import Outcome, Reply
+from service.model import Answer, InvalidAnswerError, Row
+from service.shadow_metrics import ShadowMetrics
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+DRAIN_SECONDS = 3.0  # for what waits at a graceful stop; gunicorn allows 10 s for the whole worker
+TOLD_EVERY_SECONDS = 60.0
+
+Ask = Callable[[Row, float], Reply]
+
+
+class Sample(NamedTuple):
+    """A request, and what the champion said to it. `time` is Unix time, `seconds` what the champion took."""
+
+    request_id: str
+    time: float
+    user_id: str
+    context: Mapping[str, str]
+    row: Row
+    answer: Answer
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What shadow may cost.
+
+    Attributes:
+        queue: samples that may wait.
+        rows: of a batch at most; see service.guest.wire.rows_in_a_packet.
+        linger_seconds: how long the first sample waits for others.
+        batch_seconds: how long a batch may take the challenger by what the last one took: with a slow model
+            batches get smaller, as they use the process that canary users wait for.
+        hang_seconds: how long to wait for a batch; the sandbox then ends the process.
+    """
+
+    queue: int
+    rows: int
+    linger_seconds: float
+    batch_seconds: float
+    hang_seconds: float
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where records go.
+
+    Attributes:
+        record: takes a record; must neither block nor raise.
+        user_key: what a record has for a user's id.
+    """
+
+    record: Callable[[dict[str, Any]], None]
+    user_key: Callable[[str], str | None]
+
+
+class Shadow:
+    """Asks the challenger about samples, in batches, from a thread of its own. Make it after the fork.
+
+    Args:
+        ask: the challenger's reply to a batch of rows; see service.guest.sandbox.Sandbox.call_batch.
+        metadata: of both models, which have the same classes.
+        records: None: samples are counted and not written down.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        metadata: Mapping[Model, Metadata],
+        metrics: ShadowMetrics,
+        limits: Limits,
+        records: Records | None = None,
+    ) -> None:
+        self._ask, self._metrics, self._limits = ask, metrics, limits
+        self._records = records
+        self._classes = metadata[Model.CHAMPION].classes
+        self._index = {each.name: index for index, each in enumerate(self._classes)}
+        self._names = {role: {"name": each.name, "version": each.version} for role, each in metadata.items()}
+        self._queue: deque[Sample] = deque()
+        self._rows = 1  # of the next batch; the first one shows how fast the model is
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._end = math.inf
+        self._told = -TOLD_EVERY_SECONDS
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work off samples."""
+        self._thread.start()
+
+    def offer(self, sample: Sample) -> None:
+        """Leave a sample. Never waits, never raises: without room the sample is dropped, and counted."""
+        if len(self._queue) >= self._limits.queue:
+            self._metrics.dropped(1, "full")
+            return
+        self._queue.append(sample)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def close(self) -> None:
+        """Work off what waits, for DRAIN_SECONDS at most. To be called before the challenger is ended."""
+        self._end = time.monotonic() + DRAIN_SECONDS
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(DRAIN_SECONDS + 1)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._closing.wait(self._limits.linger_seconds)
+            self._wake.clear()  # before the queue is emptied: who comes later wakes this thread again
+            self._work_off()
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Take out what waits now. What comes meanwhile lingers in its turn, or batches would be small."""
+        waiting = len(self._queue)
+        self._metrics.waiting(waiting)
+        while waiting:
+            most = waiting if time.monotonic() >= self._end else min(waiting, self._rows)
+            waiting -= most
+            batch = [self._queue.popleft() for _ in range(most)]
+            try:
+                self._compare(batch)
+            except Exception:  # a bug must not end shadow for good, nor go unseen
+                log.exception("a batch of shadow samples is lost")
+                self._metrics.failed(len(batch), "exception")
+
+    def _compare(self, batch: list[Sample]) -> None:
+        patience = min(self._limits.hang_seconds, self._end - time.monotonic())
+        if patience <= 0:
+            self._metrics.dropped(len(batch), "stopped")
+            return
+        try:
+            reply = self._ask(np.concatenate([sample.row for sample in batch]), patience)
+        except NoReplyError as error:
+            self._rows = 1
+            if error.reason in ("down", "busy"):
+                self._metrics.dropped(len(batch), error.reason)
+            else:
+                self._failed(batch, error.reason)
+            return
+        if not (math.isfinite(reply.seconds) and reply.seconds >= 0):
+            self._failed(batch, "invalid")
+            return
+        self._metrics.batch_took(reply.seconds)
+        affordable = self._limits.batch_seconds * len(batch) / max(reply.seconds, 1e-6)
+        self._rows = max(1, min(self._limits.rows, int(affordable)))
+        if reply.outcome is not Outcome.ANSWERED:
+            self._tell(reply.text)
+            self._failed(batch, "exception")
+            return
+        self._judge(batch, reply)
+
+    def _judge(self, batch: list[Sample], reply: Reply) -> None:
+        names = (sample.answer.class_name for sample in batch)
+        champion = np.fromiter(map(self._index.__getitem__, names), np.intp, len(batch))
+        try:
+            compared = compare(reply.probabilities, champion, len(self._classes))
+        except (ValueError, InvalidAnswerError) as error:
+            self._tell(str(error))
+            self._failed(batch, "invalid")
+            return
+        valid = int(np.count_nonzero(compared.valid))
+        self._metrics.compared(valid, int(np.count_nonzero(compared.agree)))
+        if valid < len(batch):
+            self._tell(f"{len(batch) - valid} of {len(batch)} probabilities are no number in [0, 1]")
+            self._metrics.failed(len(batch) - valid, "invalid")
+        if self._records is None:
+            return
+        seconds = reply.seconds / len(batch)
+        columns = (each.tolist() for each in compared)
+        for sample, chosen, probability, is_valid, agree in zip(batch, *columns, strict=True):
+            if not is_valid:
+                self._write(self._records, sample, error="invalid")
+                continue
+            each = self._classes[chosen]
+            said = self._answer(Model.CHALLENGER, Answer(each.label, each.name, probability), seconds)
+            self._write(self._records, sample, said, agree)
+
+    def _failed(self, batch: list[Sample], reason: str) -> None:
+        self._metrics.failed(len(batch), reason)
+        if self._records is not None:
+            for sample in batch:
+                self._write(self._records, sample, error=reason)
+
+    def _write(
+        self,
+        records: Records,
+        sample: Sample,
+        said: dict[str, Any] | None = None,
+        agree: bool | None = None,
+        error: str | None = None,
+    ) -> None:
+        record = {
+            "kind": "shadow",
+            "schema": SCHEMA,
+            "request_id": sample.request_id,
+            "time": datetime.fromtimestamp(sample.time, UTC).isoformat(timespec="milliseconds"),
+            "user": records.user_key(sample.user_id),
+            "context": sample.context,
+            "champion": self._answer(Model.CHAMPION, sample.answer, sample.seconds),
+            "challenger": said or {**self._names[Model.CHALLENGER], **_NOTHING},
+            "agree": agree,
+            "error": error,
+        }
+        records.record(record)
+
+    def _answer(self, role: Model, answer: Answer, seconds: float) -> dict[str, Any]:
+        return {
+            **self._names[role],
+            "class_name": answer.class_name,
+            "prediction": answer.label,
+            "probability": answer.probability,
+            "seconds": seconds,
+        }
+
+    def _tell(self, what: str) -> None:
+        """Log what the model said, now and then: a challenger that always fails would fill the disk."""
+        now = time.monotonic()
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._told = now
+            log.warning("the challenger fails in shadow: %s", what)
+
+
+_NOTHING = {"class_name": None, "prediction": None, "probability": None, "seconds": None}

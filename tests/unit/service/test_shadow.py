@@ -1,0 +1,393 @@
+"""Shadow: pairs of answers beside the requests, right, counted, and never at a request's cost."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry
+from sklearn.datasets import load_breast_cancer
+
+from common.names import Metric, Model
+from service.artifact import Metadata, load_artifact
+from service.guest.channel import NoReplyError
+from service.guest.sandbox import Sandbox, Terms
+from service.guest.wire import Outcome, Reply, rows_in_a_packet
+from service.model import Answer, OnnxModel, Row
+from service.settings import Settings
+from service.shadow import Ask, Limits, Records, Sample, Shadow
+from service.shadow_metrics import DROPS, ShadowMetrics
+from tests.unit.service.conftest import ROW, flag, rollout
+from tests.unit.service.test_guest import child_of_this_process, drill, until
+from tests.unit.service.test_predict import sample as series
+
+Start = Callable[..., FlaskClient]
+DATA = load_breast_cancer().data.astype(np.float32)
+LIMITS = Limits(queue=1000, rows=64, linger_seconds=0.02, batch_seconds=0.25, hang_seconds=1.0)
+
+
+@pytest.fixture(scope="module")
+def loaded(models: dict[Model, Path]) -> dict[Model, OnnxModel]:
+    return {role: OnnxModel(load_artifact(folder)) for role, folder in models.items()}
+
+
+@pytest.fixture(scope="module")
+def metadata(loaded: dict[Model, OnnxModel]) -> dict[Model, Metadata]:
+    return {role: model.metadata for role, model in loaded.items()}
+
+
+def sample_of(number: int, row: Row, answer: Answer) -> Sample:
+    return Sample(f"r{number}", 1_700_000_000.5, f"u{number}", {"country": "NO"}, row, answer, 0.001)
+
+
+@pytest.fixture
+def samples(loaded: dict[Model, OnnxModel]) -> list[Sample]:
+    rows = [DATA[index : index + 1] for index in range(300)]
+    return [sample_of(number, row, loaded[Model.CHAMPION].answer(row)) for number, row in enumerate(rows)]
+
+
+class Bench:
+    """A shadow on its own registry, whose records are kept."""
+
+    def __init__(self, ask: Ask, metadata: dict[Model, Metadata], **limits: Any) -> None:
+        self.registry = CollectorRegistry()
+        self.records: list[dict[str, Any]] = []
+        changed = Limits(**{**vars(LIMITS), **limits})
+        records = Records(self.records.append, lambda user: f"key-of-{user}")
+        self.shadow = Shadow(ask, metadata, ShadowMetrics(self.registry), changed, records)
+
+    def count(self, name: str, **labels: str) -> float:
+        found = self.registry.get_sample_value(name, labels)
+        assert found is not None
+        return found
+
+    def offer(self, samples: list[Sample]) -> None:
+        for each in samples:
+            self.shadow.offer(each)
+
+
+def answering(model: OnnxModel, sizes: list[int] | None = None) -> Ask:
+    """The model itself, in this process."""
+
+    def ask(rows: Row, _deadline: float) -> Reply:
+        if sizes is not None:
+            sizes.append(len(rows))
+        return Reply(Outcome.ANSWERED, 0.0001 * len(rows), model.probabilities(rows).tobytes())
+
+    return ask
+
+
+def test_pairs_are_those_of_the_models_asked_directly(
+    loaded: dict[Model, OnnxModel], metadata: dict[Model, Metadata], samples: list[Sample]
+) -> None:
+    sizes: list[int] = []
+    bench = Bench(answering(loaded[Model.CHALLENGER], sizes), metadata)
+    bench.offer(samples)
+    bench.shadow.start()
+    bench.shadow.close()
+    direct = [loaded[Model.CHALLENGER].answer(each.row) for each in samples]
+    assert [each["request_id"] for each in bench.records] == [each.request_id for each in samples]
+    for record, each, answer in zip(bench.records, samples, direct, strict=True):
+        assert record["challenger"]["class_name"] == answer.class_name
+        assert record["challenger"]["prediction"] == answer.label
+        assert record["challenger"]["probability"] == pytest.approx(answer.probability, abs=1e-6)
+        assert record["agree"] is (answer.class_name == each.answer.class_name)
+    agreements = sum(
+        answer.class_name == each.answer.class_name for answer, each in zip(direct, samples, strict=True)
+    )
+    assert 0 < agreements < len(samples)
+    assert bench.count(Metric.SHADOW_SAMPLES) == len(samples)
+    assert bench.count(Metric.SHADOW_AGREEMENTS) == agreements
+    assert sizes == [1, 64, 64, 64, 64, 43]  # the first tells how fast the model is
+
+
+def test_a_record_has_both_answers(
+    loaded: dict[Model, OnnxModel], metadata: dict[Model, Metadata], samples: list[Sample]
+) -> None:
+    bench = Bench(answering(loaded[Model.CHALLENGER]), metadata)
+    bench.offer(samples[:1])
+    bench.shadow.start()
+    bench.shadow.close()
+    (record,) = bench.records
+    challenger = record.pop("challenger")
+    assert record == {
+        "kind": "shadow",
+        "schema": 1,
+        "request_id": "r0",
+        "time": "2023-11-14T22:13:20.500+00:00",
+        "user": "key-of-u0",
+        "context": {"country": "NO"},
+        "champion": {
+            "name": "breast-cancer-logistic-regression",
+            "version": "1",
+            "class_name": "malignant",
+            "prediction": 0,
+            "probability": samples[0].answer.probability,
+            "seconds": 0.001,
+        },
+        "agree": True,
+        "error": None,
+    }
+    assert set(challenger) == {"name", "version", "class_name", "prediction", "probability", "seconds"}
+    assert challenger["seconds"] == pytest.approx(0.0001)
+    json.dumps(bench.records)  # plain numbers, none of numpy's
+
+
+def test_a_full_queue_drops_and_counts_and_nobody_waits(
+    loaded: dict[Model, OnnxModel], metadata: dict[Model, Metadata], samples: list[Sample]
+) -> None:
+    gate = threading.Event()
+    answer = answering(loaded[Model.CHALLENGER])
+
+    def stuck(rows: Row, deadline: float) -> Reply:
+        gate.wait(10)
+        return answer(rows, deadline)
+
+    bench = Bench(stuck, metadata, queue=50, linger_seconds=0.0)
+    bench.shadow.start()
+    bench.offer(samples[:1])
+    until(lambda: bench.count(Metric.SHADOW_QUEUE) == 1)
+    time.sleep(0.05)  # the thread now waits for the challenger with this sample
+    begun = time.perf_counter()
+    bench.offer(samples)
+    assert time.perf_counter() - begun < 0.1
+    assert bench.count(Metric.SHADOW_DROPS, reason="full") == 250
+    gate.set()
+    bench.shadow.close()
+    assert bench.count(Metric.SHADOW_SAMPLES) == 51
+    assert len(bench.records) == 51
+
+
+def test_what_cannot_be_drained_in_time_is_dropped_and_counted(
+    metadata: dict[Model, Metadata], samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.shadow.DRAIN_SECONDS", 0.2)
+
+    def slow(_rows: Row, deadline: float) -> Reply:
+        time.sleep(deadline)
+        raise NoReplyError("timeout")
+
+    bench = Bench(slow, metadata, linger_seconds=5.0)
+    bench.shadow.start()
+    bench.offer(samples)
+    begun = time.perf_counter()
+    bench.shadow.close()
+    assert time.perf_counter() - begun < 1.0
+    assert bench.count(Metric.SHADOW_ERRORS, reason="timeout") == 1
+    assert bench.count(Metric.SHADOW_DROPS, reason="stopped") == len(samples) - 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(Outcome.RAISED, 0.1, b"ValueError: no"), "exception"),
+        (Reply(Outcome.ANSWERED, 0.1, b"123"), "invalid"),
+        (Reply(Outcome.ANSWERED, 0.1, np.zeros(3, dtype=np.float32).tobytes()), "invalid"),
+        (Reply(Outcome.ANSWERED, 0.1, np.full(2, np.nan, dtype=np.float32).tobytes()), "invalid"),
+        (Reply(Outcome.ANSWERED, float("nan"), np.zeros(2, dtype=np.float32).tobytes()), "invalid"),
+        (Reply(Outcome.ANSWERED, -1.0, np.zeros(2, dtype=np.float32).tobytes()), "invalid"),
+        ("timeout", "timeout"),
+        ("crash", "crash"),
+    ],
+)
+def test_a_failure_is_recorded_as_one(
+    metadata: dict[Model, Metadata], samples: list[Sample], reply: Reply | str, reason: str
+) -> None:
+    def ask(_rows: Row, _deadline: float) -> Reply:
+        if isinstance(reply, str):
+            raise NoReplyError(reply)
+        return reply
+
+    bench = Bench(ask, metadata)
+    bench.offer(samples[:1])
+    bench.shadow.start()
+    bench.shadow.close()
+    assert bench.count(Metric.SHADOW_ERRORS, reason=reason) == 1
+    assert bench.count(Metric.SHADOW_SAMPLES) == 0
+    (record,) = bench.records
+    assert (record["agree"], record["error"]) == (None, reason)
+    assert record["champion"]["class_name"] == "malignant"
+    assert record["challenger"]["class_name"] is None
+
+
+def test_a_guest_that_is_down_costs_samples_and_no_records(
+    metadata: dict[Model, Metadata], samples: list[Sample]
+) -> None:
+    def down(_rows: Row, _deadline: float) -> Reply:
+        raise NoReplyError("down")
+
+    bench = Bench(down, metadata)
+    bench.offer(samples[:10])
+    bench.shadow.start()
+    bench.shadow.close()
+    assert bench.count(Metric.SHADOW_DROPS, reason="down") == 10
+    assert bench.records == []
+
+
+def test_batches_of_a_slow_model_are_small(metadata: dict[Model, Metadata], samples: list[Sample]) -> None:
+    sizes: list[int] = []
+
+    def slow(rows: Row, _deadline: float) -> Reply:
+        sizes.append(len(rows))
+        return Reply(Outcome.ANSWERED, 0.05 * len(rows), np.ones(2 * len(rows), np.float32).tobytes())
+
+    bench = Bench(slow, metadata)
+    bench.offer(samples[:21])
+    bench.shadow.start()
+    bench.shadow.close()
+    assert sizes == [1, 5, 5, 5, 5]  # 0.25 s by 0.05 s
+
+
+def test_samples_wait_for_each_other(
+    loaded: dict[Model, OnnxModel], metadata: dict[Model, Metadata], samples: list[Sample]
+) -> None:
+    sizes: list[int] = []
+    bench = Bench(answering(loaded[Model.CHALLENGER], sizes), metadata, linger_seconds=0.3)
+    bench.shadow.start()
+    for each in samples[:20]:
+        bench.shadow.offer(each)
+        time.sleep(0.002)
+    until(lambda: len(bench.records) == 20, 3)
+    assert sizes == [1, 19]
+    bench.shadow.close()
+
+
+@pytest.fixture
+def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
+    return Terms(
+        artifact=models[Model.CHALLENGER],
+        classes=2,
+        channels=1,
+        batch_rows=rows_in_a_packet(30, 2),
+        patience_seconds=0.02,
+        hang_seconds=0.5,
+        memory_bytes=768 * 1024 * 1024,
+        output=tmp_path / "output",
+        drill_file=tmp_path / "drill.json",
+    )
+
+
+@pytest.fixture
+def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
+    late: list[float] = []
+    made = Sandbox(terms, on_late=late.append)
+    made.start()
+    yield made, late
+    made.close()
+
+
+def test_the_longest_batch_fits_into_a_packet(
+    sandbox: tuple[Sandbox, list[float]], terms: Terms, loaded: dict[Model, OnnxModel]
+) -> None:
+    rows = np.resize(DATA, (terms.batch_rows, 30))
+    reply = sandbox[0].call_batch(rows, 5.0)
+    assert terms.batch_rows > 800
+    expected = loaded[Model.CHALLENGER].probabilities(rows)
+    np.testing.assert_allclose(reply.probabilities.reshape(-1, 2), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("features", "classes"), [(1, 2), (30, 2), (2, 5000), (10_000, 2), (10_000, 10_000)])
+def test_batches_stay_below_what_a_socket_takes(features: int, classes: int) -> None:
+    rows = rows_in_a_packet(features, classes)
+    assert rows >= 1
+    assert 4 * rows * max(features, classes) < 200_000
+
+
+def test_a_batch_that_hangs_takes_no_users_channel_and_is_no_late_call(
+    sandbox: tuple[Sandbox, list[float]], terms: Terms
+) -> None:
+    assert terms.drill_file is not None
+    made, late = sandbox
+    pid = child_of_this_process().pid
+    terms.drill_file.write_text('{"kind": "hang"}', encoding="utf-8")
+    time.sleep(0.25)
+    with pytest.raises(NoReplyError, match="timeout"):
+        made.call_batch(DATA[:5], 0.05)
+    with pytest.raises(NoReplyError, match="busy"):
+        made.call_batch(DATA[:5], 0.05)
+    terms.drill_file.write_text('{"kind": "none"}', encoding="utf-8")
+    time.sleep(0.25)
+    assert made.call(DATA[:1], 0.2).outcome is Outcome.ANSWERED
+    terms.drill_file.unlink()
+
+    def answers() -> bool:
+        try:
+            return made.call_batch(DATA[:5], 1.0).outcome is Outcome.ANSWERED
+        except NoReplyError:
+            return False
+
+    until(answers)
+    assert child_of_this_process().pid != pid  # the one that hung was ended
+    assert late == []
+
+
+def post(client: FlaskClient, number: int = 1) -> list[dict[str, Any]]:
+    answers = []
+    for index in range(number):
+        response = client.post("/predict", json={"user_id": f"u{index}", "features": ROW})
+        assert response.status_code == 200
+        answers.append(response.get_json())
+    return answers
+
+
+def shadow(percent: int) -> dict[str, Any]:
+    return flag(rollout(percent), name="shadow")
+
+
+def test_the_service_shows_the_challenger_what_the_champion_answered(start: Start) -> None:
+    client = start(flag(rollout(0)), shadow(100))
+    assert {answer["model"] for answer in post(client, 20)} == {"champion"}
+    until(lambda: series(client, Metric.SHADOW_SAMPLES) == 20)
+    assert series(client, f"{Metric.SHADOW_LATENCY}_count") >= 1
+    assert series(client, Metric.CALLS, model="challenger") == 0
+    assert series(client, f"{Metric.LATENCY}_count", model="challenger") == 0
+
+
+def test_a_canary_user_is_not_shadowed(start: Start) -> None:
+    client = start(flag(rollout(100)), shadow(100))
+    assert post(client)[0]["model"] == "challenger"
+    client.application.extensions["canario"].shadow.close()
+    assert series(client, Metric.SHADOW_SAMPLES) == 0
+
+
+@pytest.mark.parametrize("known", [[flag(rollout(0))], [flag(rollout(0)), shadow(0)]])
+def test_without_shadow_nothing_is_offered(start: Start, known: list[dict[str, Any]]) -> None:
+    client = start(*known)
+    post(client, 3)
+    client.application.extensions["canario"].shadow.close()
+    assert series(client, Metric.SHADOW_SAMPLES) == 0
+    assert series(client, Metric.SHADOW_DROPS, reason="full") == 0
+
+
+def test_a_graceful_stop_works_off_what_waits(start: Start) -> None:
+    client = start(flag(rollout(0)), shadow(100), shadow_linger_ms=10_000)
+    post(client, 30)
+    assert series(client, Metric.SHADOW_SAMPLES) == 0
+    client.application.extensions["canario"].close()
+    assert series(client, Metric.SHADOW_SAMPLES) == 30
+
+
+@pytest.mark.parametrize("kind", ["segfault", "exception", "nan", "shape", "hang"])
+def test_a_fault_in_shadow_is_none_of_the_canary(start: Start, settings: Settings, kind: str) -> None:
+    client = start(flag(rollout(0)), shadow(100), guest_hang_seconds=0.5)
+    drill(settings, kind=kind)
+    assert {answer["model"] for answer in post(client, 5)} == {"champion"}
+    reason = {"segfault": "crash", "hang": "timeout", "exception": "exception"}.get(kind, "invalid")
+
+    def seen() -> float:
+        return series(client, Metric.SHADOW_ERRORS, reason=reason)
+
+    until(lambda: seen() >= 1)
+    # The others come upon the end of the process, or find the channel taken until then.
+    until(lambda: seen() + sum(series(client, Metric.SHADOW_DROPS, reason=each) for each in DROPS) == 5)
+    assert series(client, Metric.SHADOW_SAMPLES) == 0
+    assert series(client, Metric.CALLS, model="challenger") == 0
+    assert all(
+        series(client, Metric.ERRORS, model="challenger", reason=each) == 0
+        for each in ("timeout", "exception", "invalid", "crash", "down", "open", "busy")
+    )
