@@ -47,7 +47,7 @@ def invalid(faults: list[Fault]) -> RequestError:
 def _field(location: Location) -> str:
     """Pydantic's path without the steps that name alternatives of a union instead of fields."""
     if len(location) > 1 and location[0] == "features":
-        location = (location[0], *location[2:])
+        location = (location[0], *location[2:3])
     if len(location) > 2 and location[0] == "context":
         location = location[:2]
     return dotted(location) if location else "body"

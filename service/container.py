@@ -58,7 +58,7 @@ def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> G
         log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
     terms = Terms(
         artifact=challenger.folder,
-        classes=len(challenger.metadata.classes),
+        classes=challenger.metadata.outputs,
         channels=settings.guest_concurrency,
         patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
         hang_seconds=settings.guest_hang_seconds,

@@ -7,7 +7,7 @@ from common.names import Model
 from service.artifact import Metadata
 from service.assignment import Assigner
 from service.guest.guest import Failure, Guest
-from service.model import Answer, Row
+from service.model import Answer, InvalidAnswerError, Row
 from service.models import Models
 from service.schema import Parsed
 from service.telemetry import Telemetry
@@ -34,7 +34,8 @@ class Predictor:
         """The answer to `request`.
 
         Raises:
-            Exception: whatever the champion raises; there is nobody to fall back on.
+            InvalidAnswerError: the champion has no finite answer to this row.
+            Exception: whatever else the champion raises; there is nobody to fall back on.
         """
         assignment = self._assigner.assign(request.user_id, request.context)
         self._telemetry.assigned(assignment.model, assignment.reason)
@@ -55,6 +56,9 @@ class Predictor:
         start = time.perf_counter()
         try:
             return self._champion.answer(row)
+        except InvalidAnswerError:
+            self._telemetry.failed(Model.CHAMPION, "invalid")
+            raise
         except Exception:
             self._telemetry.failed(Model.CHAMPION, "exception")
             raise

@@ -14,6 +14,8 @@ from service.artifact import Metadata
 # during the call; there is no process now; the breaker is open.
 GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "open")
 
+NO_CLASS = "value"  # what the label `class` says of a regressor
+
 
 class Telemetry:
     """Counters, histograms and gauges of one service.
@@ -95,7 +97,7 @@ class Telemetry:
         self._known.set(0)
         for role, metadata in models.items():
             info.labels(role, metadata.name, metadata.version, metadata.sha256).set(1)
-            self._create_series(role, [each.name for each in metadata.classes])
+            self._create_series(role, [each.name for each in metadata.classes] or [NO_CLASS])
 
     def assigned(self, model: Model, reason: str) -> None:
         """The flag wanted `model` for a request."""
@@ -113,9 +115,9 @@ class Telemetry:
         """A call of `model` brought no usable answer in time."""
         self._errors.labels(model, reason).inc()
 
-    def answered(self, model: Model, class_name: str) -> None:
-        """A user got the answer of `model`."""
-        self._predictions.labels(model, class_name).inc()
+    def answered(self, model: Model, class_name: str | None) -> None:
+        """A user got the answer of `model`; a regressor has no classes."""
+        self._predictions.labels(model, NO_CLASS if class_name is None else class_name).inc()
 
     def breaker_open(self, is_open: bool) -> None:
         """The breaker opened or closed."""

@@ -26,9 +26,9 @@ def load(artifact: Path, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
 def serve(channel: socket.socket, model: OnnxModel, faults: Faults) -> None:
     """Answer the calls of one channel until it is closed."""
     channel.send(pack_reply(Outcome.READY, 0.0))
-    size = largest_call(len(model.metadata.features))
+    size = largest_call(model.metadata)
     while packet := channel.recv(size):
-        row = unpack_call(packet)
+        row = unpack_call(packet, model.metadata)
         begun = time.perf_counter()
         try:
             probabilities = faults.suffer(partial(model.probabilities, row))

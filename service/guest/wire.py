@@ -3,7 +3,7 @@
 A socket of type SEQPACKET keeps packets apart: half a message cannot be, and a guest that sends rubbish sends
 one packet of it. Each channel carries one call at a time.
 
-    call    the row as 32-bit floats
+    call    the row as 32-bit floats; where the model has string features, as JSON
     reply   outcome, seconds in the guest, then probabilities as 32-bit floats, or a text
 """
 
@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-from service.model import Row
+from service.artifact import LARGEST_ROW_BYTES, Metadata
+from service.model import Row, array_of
 
 _REPLY = struct.Struct("<Bd")
 LONGEST_TEXT = 500
@@ -49,11 +51,13 @@ class Reply(NamedTuple):
 
 def pack_call(row: Row) -> bytes:
     """A row, shape (1, features), as a packet."""
-    return row.tobytes()
+    return row.tobytes() if row.dtype == np.float32 else orjson.dumps(row.tolist())
 
 
-def unpack_call(packet: bytes) -> Row:
-    """A packet as a row, shape (1, features)."""
+def unpack_call(packet: bytes, metadata: Metadata) -> Row:
+    """A packet as a row of the model of `metadata`, shape (1, features)."""
+    if metadata.has_strings:
+        return array_of(orjson.loads(packet), metadata)
     return np.frombuffer(packet, dtype=np.float32)[np.newaxis]
 
 
@@ -80,6 +84,6 @@ def largest_reply(classes: int) -> int:
     return _REPLY.size + max(4 * classes, LONGEST_TEXT) + 1
 
 
-def largest_call(features: int) -> int:
+def largest_call(metadata: Metadata) -> int:
     """Bytes to read for a call."""
-    return 4 * features
+    return LARGEST_ROW_BYTES if metadata.has_strings else 4 * len(metadata.features)

@@ -5,17 +5,17 @@ from spectree import SpecTree
 
 from service.container import Parts
 from service.routes.spec import responses
-from service.schema import Prediction, PredictRequest, parse
+from service.schema import Prediction, Reader
 
 
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The prediction route on `parts`."""
     routes = Blueprint("predict", __name__)
-    metadata = parts.models.champion.metadata
+    reader = Reader(parts.models.champion.metadata)
 
     @routes.post("/predict")
     @spec.validate(
-        json=PredictRequest,
+        json=reader.schema,
         resp=responses(Prediction, 400, 413, 415, 422),
         tags=["predict"],
         skip_validation=True,
@@ -26,7 +26,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         The flag decides by `user_id` (and `context`) whether the champion or the challenger answers. When the
         challenger fails or is late, the champion answers, and `reason` says so.
         """
-        served = parts.predictor.predict(parse(request, metadata))
+        served = parts.predictor.predict(reader.parse(request))
         body = {
             "request_id": g.request_id,
             "model": served.model,

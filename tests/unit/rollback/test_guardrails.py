@@ -78,9 +78,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_two_guardrails_of_one_name_are_a_fault(tmp_path: Path) -> None:
     text = GOOD + GOOD[GOOD.index("  - kind") :]
-    assert ":2: guardrails: names must differ, but some stand here twice: slow" in str(
-        load(tmp_path, text)
-    )
+    assert ":2: guardrails: names must differ, but some stand here twice: slow" in str(load(tmp_path, text))
 
 
 def test_no_guardrail_is_a_fault(tmp_path: Path) -> None:
