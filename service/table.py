@@ -67,12 +67,15 @@ def read_table(rows: Any, names: Sequence[str] | None = None) -> Table:
         raise ArtifactError(f"{len(names)} features are named, but the rows have {rows.shape[1]}")
     if odd := [name for name in names if not isinstance(name, str) or not 1 <= len(name) <= 128]:
         raise ArtifactError(f"a feature's name is a text of 1 to 128 characters, not {odd[0]!r}")
-    columns = [
-        (rows.iloc[:, at].to_numpy() if hasattr(rows, "iloc") else rows[:, at]).tolist()
-        for at in range(len(names))
-    ]
+    columns = [_column(rows, at) for at in range(len(names))]
     features = [_feature(name, column) for name, column in zip(names, columns, strict=True)]
     return Table(features, rows, [list(row) for row in zip(*columns, strict=True)])
+
+
+def _column(rows: Any, at: int) -> list[Any]:
+    column = rows.iloc[:, at].to_numpy() if hasattr(rows, "iloc") else rows[:, at]
+    # JSON knows true and false, but a model's feature is then a number to ONNX: 0 or 1.
+    return [int(value) if isinstance(value, bool) else value for value in column.tolist()]
 
 
 def _feature(name: str, column: list[Any]) -> Feature:
@@ -89,8 +92,8 @@ def _feature(name: str, column: list[Any]) -> Feature:
             )
         return Feature(name=name, type="string", example=Counter(column).most_common(1)[0][0])
     if all(isinstance(value, int | float) for value in column):
-        middle = median_low(column)  # a value that occurs: integers stay integers
-        return Feature(name=name, type="number", example=int(middle) if isinstance(middle, bool) else middle)
+        # median_low is a value that occurs: integers stay integers
+        return Feature(name=name, type="number", example=median_low(column))
     kinds = ", ".join(sorted({type(value).__name__ for value in column}))
     raise ArtifactError(f"the feature {name!r} must be all numbers or all strings, but it has {kinds}")
 

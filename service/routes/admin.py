@@ -16,6 +16,7 @@ from service.bearer import require_token
 from service.body import read_body
 from service.container import Parts
 from service.problems import RequestError
+from service.rate import AdminRate
 from service.routes.spec import ADMIN, responses
 from service.settings import Settings
 
@@ -52,21 +53,24 @@ class Canary(BaseModel):
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The admin routes on `parts`."""
     routes = Blueprint("admin", __name__)
-    settings = parts.settings
+    settings, rate = parts.settings, AdminRate(parts.settings.admin_calls_per_minute)
 
     @routes.get("/admin/canary")
     @spec.validate(
-        resp=responses(Canary, 401, 403, 409, 502, 503), security=ADMIN, tags=["admin"], skip_validation=True
+        resp=responses(Canary, 401, 403, 409, 429, 502, 503),
+        security=ADMIN,
+        tags=["admin"],
+        skip_validation=True,
     )
     def get_canary() -> Canary:
         """Read the challenger's share, and who changed it last."""
-        admin = _admitted(request, settings, parts.admin)
+        admin = _admitted(request, settings, parts.admin, rate)
         return _answer(lambda: read_state(admin, settings.canary_flag))
 
     @routes.route("/admin/canary", methods=["PUT", "POST"])
     @spec.validate(
         json=ShareRequest,
-        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 502, 503),
+        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503),
         security=ADMIN,
         tags=["admin"],
         skip_validation=True,
@@ -76,7 +80,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
 
         A share over 0 turns the flag on as well. The answer is what Unleash says afterwards.
         """
-        admin = _admitted(request, settings, parts.admin)
+        admin = _admitted(request, settings, parts.admin, rate)
         percent = read_body(request, ShareRequest).percent
         answer = _answer(lambda: set_share(admin, settings.canary_flag, percent))
         log.info(
@@ -88,8 +92,17 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     return routes
 
 
-def _admitted(request: Request, settings: Settings, admin: UnleashAdmin | None) -> UnleashAdmin:
-    require_token(request, settings.admin_token)
+def _admitted(
+    request: Request, settings: Settings, admin: UnleashAdmin | None, rate: AdminRate
+) -> UnleashAdmin:
+    caller = request.remote_addr or ""
+    rate.admit(caller)
+    try:
+        require_token(request, settings.admin_token)
+    except RequestError as error:
+        if error.status == 401:
+            rate.wrong_token(caller)
+        raise
     if admin is None:
         raise RequestError(
             403,
