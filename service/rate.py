@@ -1,7 +1,7 @@
 """How often one address may call the admin routes, and how often it may be wrong about the token.
 
-Counted in memory, by each worker for itself: with two workers an address has up to twice as many calls. Behind
-a proxy all callers are one address.
+Counted in memory, by each worker for itself: with two workers an address has up to twice as many calls.
+Behind a proxy all callers are one address.
 """
 
 import time
@@ -45,6 +45,6 @@ class AdminRate:
         return RequestError(
             429,
             "Too Many Requests",
-            f"Too many {what} from this address: {limit.amount} a minute are allowed. Try again in {seconds} s.",
+            f"Too many {what} from this address: {limit.amount} a minute are allowed; wait {seconds} s.",
             headers={"Retry-After": str(seconds)},
         )

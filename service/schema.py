@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 from flask import Request
 from pydantic import (
     BaseModel,
@@ -22,7 +21,7 @@ from service.body import invalid, read_body
 from service.model import Row, array_of
 from service.problems import Fault
 
-GREATEST = float(np.finfo(np.float32).max)  # models take 32-bit floats; more would become infinite
+GREATEST = 1e30  # models calculate in 32-bit floats, up to 3.4e38: room for their products and sums
 RESERVED = frozenset({"userId", "environment", "appName", "currentTime", "properties"})
 NO_NUL = r"^[^\x00]*$"  # ONNX Runtime would cut a string there
 LONGEST_KEY = 64

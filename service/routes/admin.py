@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 from flask import Blueprint, Request, g, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from spectree import SpecTree
 
 from flags.admin import AdminError, UnleashAdmin, Unreachable
 from flags.canary import CanaryState, read_state, set_share
 from flags.errors import FlagError, FlagMissing, NotVerified, Rejected
 from service.bearer import require_token
-from service.body import read_body
+from service.body import read_body, whole
 from service.container import Parts
 from service.problems import RequestError
 from service.rate import AdminRate
@@ -28,7 +28,9 @@ class ShareRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"percent": 5}]})
 
-    percent: Annotated[int, Field(ge=0, le=100)] = Field(description="Per cent of the users, 0 to 100.")
+    percent: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
+        description="Per cent of the users, 0 to 100."
+    )
 
 
 class Canary(BaseModel):

@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
 Brought = tuple[Any, Any]
@@ -42,6 +42,12 @@ def diabetes_forest() -> Brought:
     """A challenger of the above."""
     data = load_diabetes(as_frame=True)
     return RandomForestRegressor(30, random_state=0).fit(data.data, data.target), data.data
+
+
+def squares() -> Brought:
+    """A regressor for which large numbers are too large."""
+    data = load_diabetes(as_frame=True)
+    return make_pipeline(PolynomialFeatures(2), Ridge()).fit(data.data, data.target), data.data
 
 
 def _customers(rows: int = 200) -> tuple[pd.DataFrame, Any]:
