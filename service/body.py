@@ -26,8 +26,10 @@ def read_body(request: Request, model: type[Body]) -> Body:
             "Unsupported Media Type",
             f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'}.",
         )
+    data = request.get_data(cache=False)
+    request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
     try:
-        return model.model_validate_json(request.get_data(cache=False))
+        return model.model_validate_json(data)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
