@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import HTTPException
 
 from common.config import Location, dotted, plain
 from service.problems import Fault, RequestError
@@ -26,8 +27,7 @@ def read_body(request: Request, model: type[Body]) -> Body:
             "Unsupported Media Type",
             f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'}.",
         )
-    data = request.get_data(cache=False)
-    request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+    data = _read(request)
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -35,6 +35,18 @@ def read_body(request: Request, model: type[Body]) -> Body:
     if faults[0]["type"] == "json_invalid":
         raise RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
     raise invalid([Fault(field=_field(fault["loc"]), detail=plain(fault["msg"])) for fault in faults])
+
+
+def _read(request: Request) -> bytes:
+    try:
+        data = request.get_data(cache=False)
+        request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+    except HTTPException:
+        raise
+    except Exception as error:  # each web server has its own error for chunks that are none
+        detail = "The body cannot be read: it is not sent as its headers say."
+        raise RequestError(400, "Bad Request", detail) from error
+    return data
 
 
 def invalid(faults: list[Fault]) -> RequestError:

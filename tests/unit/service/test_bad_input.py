@@ -162,6 +162,31 @@ def test_a_body_that_is_chunked_has_the_same_limit(client: FlaskClient) -> None:
     assert response.status_code == 413
 
 
+def test_chunks_that_are_none_are_the_clients_fault(client: FlaskClient) -> None:
+    response = client.post(
+        "/predict",
+        content_type="application/json",
+        environ_overrides={
+            "wsgi.input": _Broken(),
+            "wsgi.input_terminated": True,
+            "HTTP_TRANSFER_ENCODING": "chunked",
+        },
+    )
+    assert response.status_code == 400
+    assert response.get_json()["detail"].startswith("The body cannot be read")
+
+
+class _InvalidChunkError(Exception):
+    """Like gunicorn's, which is no OSError."""
+
+
+class _Broken:
+    """A body that gunicorn cannot read."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise _InvalidChunkError
+
+
 class _Endless:
     """A body without an end, as a chunked one may be."""
 
