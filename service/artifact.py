@@ -1,11 +1,13 @@
 """A model on disk: a folder with `model.onnx` and `model.json`, verified before it is served.
 
-`model.json` says what the model is (name, version, features, classes) and the sha256 of `model.onnx`.
-No pickle is ever loaded.
+`model.json` says what the model is (name, version, task, features, classes) and the sha256 of `model.onnx`;
+`service.export` writes both. No pickle is ever loaded.
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +20,15 @@ from service.guest.faults import Fault
 MODEL_FILE = "model.onnx"
 METADATA_FILE = "model.json"
 
+LONGEST_STRING = 256  # characters of a string feature in a request
+# A row goes to the challenger's process in one packet, and Linux takes about 208 KiB. As JSON a number has at
+# most 26 bytes, and a string 6 for each character.
+LARGEST_ROW_BYTES = 200_000
+NUMBER_BYTES, STRING_BYTES = 26, 6 * LONGEST_STRING + 3
+
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Task = Literal["classification", "regression"]
+FeatureType = Literal["number", "string"]
 
 
 class ArtifactError(CanarioError):
@@ -32,14 +42,42 @@ class ClassLabel(StrictModel):
     name: Annotated[str, Field(min_length=1, max_length=128)]
 
 
+class Feature(StrictModel):
+    """One value of a row: its name and type, and an ordinary value of it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    type: FeatureType
+    example: int | float | str
+
+    @model_validator(mode="after")
+    def _example_fits(self) -> "Feature":
+        if isinstance(self.example, str) is not (self.type == "string"):
+            raise ValueError(f"the example {self.example!r} is no {self.type}")
+        return self
+
+
+class Tolerance(StrictModel):
+    """Regressors agree when they differ by `absolute` + `relative` * |the champion's value| at most."""
+
+    absolute: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    relative: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
+
+
 class Metadata(StrictModel):
     """The content of `model.json`."""
 
-    format: Literal[1]
+    format: Literal[2]
     name: Name
     version: Name
-    features: Annotated[list[str], Field(min_length=1)]
-    classes: Annotated[list[ClassLabel], Field(min_length=2)]
+    task: Task
+    features: Annotated[list[Feature], Field(min_length=1, max_length=10_000)]
+    classes: Annotated[list[ClassLabel], Field(max_length=1000)] = Field(
+        [], description="Of a classifier, in the order of its probabilities."
+    )
+    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = Field(
+        None, description="Unit of a regressor's value."
+    )
+    tolerance: Tolerance | None = Field(None, description="When two regressors agree.")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     training: dict[str, Any] = Field({}, description="How it was trained, for people.")
     faults: Fault | None = Field(
@@ -47,12 +85,60 @@ class Metadata(StrictModel):
     )
     parity: dict[str, float] = Field({}, description="What the parity gate measured.")
 
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the features."""
+        return [each.name for each in self.features]
+
+    @cached_property
+    def has_strings(self) -> bool:
+        """Whether a feature is a string, and so rows are arrays of objects."""
+        return any(each.type == "string" for each in self.features)
+
+    @cached_property
+    def largest_row_bytes(self) -> int:
+        """Of a row with strings on its way to the guest, as JSON."""
+        strings = sum(each.type == "string" for each in self.features)
+        return STRING_BYTES * strings + NUMBER_BYTES * (len(self.features) - strings)
+
+    @cached_property
+    def outputs(self) -> int:
+        """Numbers that the model answers a row with: a probability for each class, or a value."""
+        return len(self.classes) or 1
+
     @field_validator("features")
     @classmethod
-    def _features_are_distinct(cls, features: list[str]) -> list[str]:
-        if twice := sorted({name for name in features if features.count(name) > 1}):
+    def _features_are_distinct(cls, features: list[Feature]) -> list[Feature]:
+        counts = Counter(each.name for each in features)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"named twice: {', '.join(twice)}")
         return features
+
+    @field_validator("features")
+    @classmethod
+    def _a_row_fits_into_a_packet(cls, features: list[Feature]) -> list[Feature]:
+        strings = sum(each.type == "string" for each in features)
+        size = STRING_BYTES * strings + NUMBER_BYTES * (len(features) - strings)
+        if strings and size > LARGEST_ROW_BYTES:
+            most = LARGEST_ROW_BYTES // STRING_BYTES
+            raise ValueError(
+                f"{strings} strings and {len(features) - strings} numbers are too many together: "
+                f"a model with strings may have up to {most} features of any type"
+            )
+        return features
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> "Metadata":
+        if self.task == "regression":
+            if self.classes:
+                raise ValueError("a regressor has no classes")
+            if self.tolerance is None:
+                raise ValueError("a regressor needs a tolerance: when do two of them agree?")
+        elif len(self.classes) < 2:
+            raise ValueError("a classifier needs two classes at least")
+        elif self.unit is not None or self.tolerance is not None:
+            raise ValueError("unit and tolerance are for regressors")
+        return self
 
     @model_validator(mode="after")
     def _classes_are_distinct(self) -> "Metadata":
@@ -83,7 +169,8 @@ def load_artifact(folder: Path) -> Artifact:
     """
     if not folder.is_dir():
         raise ArtifactError(
-            f"{folder}: there is no such model folder; make the example models with `python -m service.train`"
+            f"{folder}: there is no such model folder; make the example models with "
+            "`python -m service.train`, or your own with `python -m service.export`"
         )
     try:
         metadata = load_yaml(folder / METADATA_FILE, Metadata)  # JSON is YAML, and so faults have lines
@@ -105,14 +192,19 @@ def require_same_interface(champion: Artifact, challenger: Artifact) -> None:
     """Refuse a challenger that cannot stand in for the champion.
 
     Raises:
-        ArtifactError: features or classes differ, or are in another order.
+        ArtifactError: task, unit, features or classes differ, or are in another order.
     """
     ours, theirs = champion.metadata, challenger.metadata
-    if ours.features != theirs.features:
+    if (ours.task, ours.unit) != (theirs.task, theirs.unit):
+        raise ArtifactError(
+            f"{challenger.folder}: the challenger is a {_kind(theirs)}, the champion in {champion.folder} a "
+            f"{_kind(ours)}; both must answer the same question"
+        )
+    if _signature(ours) != _signature(theirs):
         raise ArtifactError(
             f"{challenger.folder}: the challenger takes {len(theirs.features)} features, the champion in "
             f"{champion.folder} takes {len(ours.features)}"
-            f"{_first_difference(ours.features, theirs.features)}; "
+            f"{_first_difference(_signature(ours), _signature(theirs))}; "
             "both must take the same features in the same order"
         )
     if ours.classes != theirs.classes:
@@ -126,8 +218,18 @@ def _names(metadata: Metadata) -> str:
     return ", ".join(f"{each.label}={each.name}" for each in metadata.classes)
 
 
-def _first_difference(ours: list[str], theirs: list[str]) -> str:
-    for index, (our, their) in enumerate(zip(ours, theirs, strict=False)):
+def _kind(metadata: Metadata) -> str:
+    return f"{metadata.task} in {metadata.unit}" if metadata.unit else metadata.task
+
+
+def _signature(metadata: Metadata) -> list[tuple[str, FeatureType]]:
+    return [(each.name, each.type) for each in metadata.features]
+
+
+def _first_difference(ours: list[tuple[str, FeatureType]], theirs: list[tuple[str, FeatureType]]) -> str:
+    for index, ((our, our_type), (their, their_type)) in enumerate(zip(ours, theirs, strict=False)):
         if our != their:
             return f" (feature {index} is {their!r} instead of {our!r})"
+        if our_type != their_type:
+            return f" ({our!r} is a {their_type} instead of a {our_type})"
     return ""

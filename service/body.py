@@ -1,9 +1,10 @@
 """Reads JSON bodies: whatever does not fit is a problem document that names the fields."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import HTTPException
 
 from common.config import Location, dotted, plain
 from service.problems import Fault, RequestError
@@ -26,13 +27,26 @@ def read_body(request: Request, model: type[Body]) -> Body:
             "Unsupported Media Type",
             f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'}.",
         )
+    data = _read(request)
     try:
-        return model.model_validate_json(request.get_data(cache=False))
+        return model.model_validate_json(data)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         raise RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
     raise invalid([Fault(field=_field(fault["loc"]), detail=plain(fault["msg"])) for fault in faults])
+
+
+def _read(request: Request) -> bytes:
+    try:
+        data = request.get_data(cache=False)
+        request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+    except HTTPException:
+        raise
+    except Exception as error:  # each web server has its own error for chunks that are none
+        detail = "The body cannot be read: it is not sent as its headers say."
+        raise RequestError(400, "Bad Request", detail) from error
+    return data
 
 
 def invalid(faults: list[Fault]) -> RequestError:
@@ -44,10 +58,15 @@ def invalid(faults: list[Fault]) -> RequestError:
     return RequestError(422, "Unprocessable Content", f"{verb} not fit: {named}.", faults[:SHOWN_FAULTS])
 
 
+def whole(value: Any) -> Any:
+    """5 for 5.0: JSON has one kind of number, and JSON Schema calls both an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _field(location: Location) -> str:
     """Pydantic's path without the steps that name alternatives of a union instead of fields."""
     if len(location) > 1 and location[0] == "features":
-        location = (location[0], *location[2:])
+        location = (location[0], *location[2:3])
     if len(location) > 2 and location[0] == "context":
         location = location[:2]
     return dotted(location) if location else "body"

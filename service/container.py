@@ -91,7 +91,7 @@ def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> G
         log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
     terms = Terms(
         artifact=challenger.folder,
-        classes=len(challenger.metadata.classes),
+        classes=challenger.metadata.outputs,
         channels=settings.guest_concurrency,
         batch_rows=_batch_rows(challenger.metadata, settings),
         patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
@@ -121,7 +121,7 @@ def _shadow(
 
 
 def _batch_rows(metadata: Metadata, settings: Settings) -> int:
-    return min(settings.shadow_batch, rows_in_a_packet(len(metadata.features), len(metadata.classes)))
+    return min(settings.shadow_batch, rows_in_a_packet(metadata))
 
 
 def _admin(settings: Settings) -> UnleashAdmin | None:

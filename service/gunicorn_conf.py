@@ -11,9 +11,11 @@ from typing import Any
 from common.config import load_settings
 from common.logs import logging_config
 from service.feedback.memory import share
+from service.malformed import answer_in_problems
 from service.settings import Settings
 
 settings = load_settings(Settings)
+answer_in_problems()
 
 wsgi_app = "service.wsgi:app"
 bind = settings.bind

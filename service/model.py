@@ -1,7 +1,9 @@
 """Runs a verified artifact in ONNX Runtime: the one door to it."""
 
+import math
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,36 +13,43 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from common.errors import CanarioError
-from service.artifact import Artifact, ArtifactError, Metadata
+from service.artifact import Artifact, ArtifactError, Feature, FeatureType, Metadata
 
-Row = npt.NDArray[np.float32]
+# Shape (rows, features). Objects, that is float and str, for a model with string features, floats otherwise.
+Row = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 
 
 class InvalidAnswerError(CanarioError):
-    """The model ran, but what it said is no probability for each class."""
+    """The model ran, but what it said is no probability for each class, or no finite value."""
 
 
 class Answer(NamedTuple):
-    """What a model says about one row."""
+    """What a model says about one row: a class, or the value of a regressor."""
 
-    label: int | str
-    class_name: str
-    probability: float  # of that class, 0 to 1
+    label: int | str | float
+    class_name: str | None = None
+    probability: float | None = None  # of that class, 0 to 1
 
 
 def interpret(probabilities: npt.NDArray[np.float32], metadata: Metadata) -> Answer:
-    """The most probable class.
+    """The most probable class, or the value of a regressor.
 
     Args:
-        probabilities: of each class of `metadata`, in its order.
+        probabilities: of each class of `metadata`, in its order; of a regressor its value, shape (1,).
 
     Raises:
-        InvalidAnswerError: there is not one for each class, or they are not finite numbers in [0, 1].
+        InvalidAnswerError: there is not one for each class, or they are not finite numbers in [0, 1]; or the
+            value is not finite.
     """
-    if probabilities.shape != (len(metadata.classes),):
+    if probabilities.shape != (metadata.outputs,):
         raise InvalidAnswerError(
-            f"{metadata.name} answered with shape {probabilities.shape} instead of ({len(metadata.classes)},)"
+            f"{metadata.name} answered with shape {probabilities.shape} instead of ({metadata.outputs},)"
         )
+    if not metadata.classes:
+        value = float(probabilities[0])
+        if not math.isfinite(value):
+            raise InvalidAnswerError(f"{metadata.name} answered with the value {value}")
+        return Answer(value)
     best = int(probabilities.argmax())
     probability = float(probabilities[best])
     # argmax finds a NaN if there is one; float32 rounding may leave a sure class a little above 1.
@@ -50,8 +59,26 @@ def interpret(probabilities: npt.NDArray[np.float32], metadata: Metadata) -> Ans
     return Answer(chosen.label, chosen.name, min(probability, 1.0))
 
 
+def agree(champion: Answer, challenger: Answer, metadata: Metadata) -> bool:
+    """Whether both say the same: the same class, or values within the tolerance of `metadata`."""
+    ours, theirs = champion.label, challenger.label
+    if metadata.tolerance is None or isinstance(ours, str) or isinstance(theirs, str):
+        return ours == theirs
+    return abs(theirs - ours) <= metadata.tolerance.absolute + metadata.tolerance.relative * abs(ours)
+
+
+def array_of(rows: list[list[Any]], metadata: Metadata) -> Row:
+    """Values in the order of the features, as the model of `metadata` takes them."""
+    if metadata.has_strings:
+        return np.array(rows, dtype=np.object_)
+    return np.array(rows, dtype=np.float32)
+
+
 class OnnxModel:
-    """A classifier that answers one row at a time; safe to call from several threads.
+    """A model that answers one row at a time; safe to call from several threads.
+
+    It takes all features in one tensor, shape (rows, features), where they have one type; or a tensor for
+    each feature, by its name, shape (rows, 1). Numbers are 32-bit floats.
 
     Raises:
         ArtifactError: when made from an artifact that ONNX Runtime cannot load or whose inputs and outputs
@@ -71,49 +98,66 @@ class OnnxModel:
             self._session = ort.InferenceSession(artifact.onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no public base class for its errors
             raise ArtifactError(f"{self._where}: ONNX Runtime cannot load the model: {error}") from error
-        self._input = self._check_input()
+        self._feed = self._check_inputs()
         self._output = self._check_output()
         self._try_one_row()
 
     def answer(self, row: Row) -> Answer:
-        """The most probable class of `row`, shape (1, features).
+        """The most probable class of `row`, shape (1, features), or the value.
 
         Raises:
-            InvalidAnswerError: the probabilities have another shape, or are not finite numbers in [0, 1].
+            InvalidAnswerError: see `interpret`.
         """
         return interpret(self.probabilities(row)[0], self.metadata)
 
     def probabilities(self, row: Row) -> npt.NDArray[np.float32]:
-        """What the model says about `row`, as it says it: shape (1, classes) if all is well."""
-        return np.asarray(self._session.run([self._output], {self._input: row})[0])
+        """What the model says about `row`, as it says it: shape (1, outputs) if all is well."""
+        return np.asarray(self._session.run([self._output], self._feed(row))[0])
 
-    def _check_input(self) -> str:
-        inputs = self._session.get_inputs()
-        expected = len(self.metadata.features)
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-            found = ", ".join(f"{each.name}: {each.type}" for each in inputs)
-            raise ArtifactError(f"{self._where}: expected one float tensor as the input, found {found}")
-        width = inputs[0].shape[-1]
-        if width != expected:
+    def _check_inputs(self) -> Callable[[Row], dict[str, Any]]:
+        """What makes the session's inputs of a row."""
+        found = {each.name: each for each in self._session.get_inputs()}
+        expected = {each.name: _TENSORS[each.type] for each in self.metadata.features}
+        if len(found) == 1 and set(expected.values()) == {next(iter(found.values())).type}:
+            name, whole = next(iter(found.items()))
+            # A model of one feature may name its one input after it or not: it is the same tensor.
+            if whole.shape[-1] != len(expected):
+                raise ArtifactError(
+                    f"{self._where}: the model takes {whole.shape[-1]} features, but its metadata names "
+                    f"{len(expected)}"
+                )
+            return lambda row: {name: row}
+        if {name: each.type for name, each in found.items()} != expected:
+            told = ", ".join(f"{name}: {each.type}" for name, each in found.items())
             raise ArtifactError(
-                f"{self._where}: the model takes {width} features, but its metadata names {expected}"
+                f"{self._where}: expected one tensor of all features as the input, or one for each feature "
+                f"by its name, as `service.export` writes them; found {told}"
             )
-        return str(inputs[0].name)
+        features = self.metadata.features
+        return lambda row: {each.name: _column(row, at, each) for at, each in enumerate(features)}
 
     def _check_output(self) -> str:
-        outputs = [each for each in self._session.get_outputs() if each.type == "tensor(float)"]
+        outputs = [each for each in self._session.get_outputs() if each.type == _TENSORS["number"]]
         if len(outputs) != 1:
             raise ArtifactError(
-                f"{self._where}: expected one float tensor of probabilities among the outputs, found "
-                f"{len(outputs)}; export a classifier with zipmap off, as `service.export` does"
+                f"{self._where}: expected one float tensor of probabilities or values among the outputs, "
+                f"found {len(outputs)}; export a classifier with zipmap off, as `service.export` does"
             )
         return str(outputs[0].name)
 
     def _try_one_row(self) -> None:
         """Find at start what metadata cannot tell, and pay the first call's costs before the first user."""
         try:
-            self.answer(np.zeros((1, len(self.metadata.features)), dtype=np.float32))
+            self.answer(array_of([[each.example for each in self.metadata.features]], self.metadata))
         except Exception as error:
             raise ArtifactError(
-                f"{self._where}: the model does not answer a row of zeros: {error}"
+                f"{self._where}: the model does not answer the example in its metadata: {error}"
             ) from error
+
+
+_TENSORS: dict[FeatureType, str] = {"number": "tensor(float)", "string": "tensor(string)"}
+
+
+def _column(row: Row, at: int, feature: Feature) -> Row:
+    column = row[:, at : at + 1]
+    return column if feature.type == "string" else column.astype(np.float32)

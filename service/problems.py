@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
 from common.errors import CanarioError
+from service.model import InvalidAnswerError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -56,6 +57,7 @@ def register_problems(app: Flask) -> None:
     """Answer every error of `app` with a problem document; a bug is logged, and says nothing of itself."""
     app.register_error_handler(RequestError, _for_request_error)
     app.register_error_handler(HTTPException, _for_http_exception)
+    app.register_error_handler(InvalidAnswerError, _for_no_answer)
     app.register_error_handler(Exception, _for_bug)
 
 
@@ -68,6 +70,12 @@ def _for_http_exception(error: HTTPException) -> Response:
         name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "Location")
     }
     return _respond(error.code or 500, error.name, error.description or error.name, [], headers)
+
+
+def _for_no_answer(_: InvalidAnswerError) -> Response:
+    # The champion answered its example at the start: it is this row, e.g. numbers whose sum is infinite.
+    detail = "The model has no finite answer for these features: are they what it was trained for?"
+    return _respond(422, "Unprocessable Content", detail, [], {})
 
 
 def _for_bug(error: Exception) -> Response:

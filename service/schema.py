@@ -2,23 +2,44 @@
 
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 from flask import Request
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    TypeAdapter,
+    WithJsonSchema,
+    create_model,
+)
 
 from common.names import Model
-from service.artifact import Metadata
+from service.artifact import LONGEST_STRING, Metadata
 from service.body import invalid, read_body
-from service.model import Row
+from service.model import Row, array_of
 from service.problems import Fault
 
-GREATEST = float(np.finfo(np.float32).max)  # models take 32-bit floats; more would become infinite
+GREATEST = 1e30  # models calculate in 32-bit floats, up to 3.4e38: room for their products and sums
 RESERVED = frozenset({"userId", "environment", "appName", "currentTime", "properties"})
+NO_NUL = r"^[^\x00]*$"  # ONNX Runtime would cut a string there
+LONGEST_KEY = 64
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-GREATEST, le=GREATEST)]
-ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
-UserId = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")]
-ContextValue = Annotated[str, Field(max_length=256)] | bool | int | Number
+Text = Annotated[str, Field(strict=True, max_length=LONGEST_STRING, pattern=NO_NUL)]
+Either = Annotated[
+    Annotated[Number, Tag("number")] | Annotated[Text, Tag("string")],
+    Discriminator(lambda value: "string" if isinstance(value, str) else "number"),
+]
+Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+# No control characters, no space at the ends: said without \s, which is another set in each regex engine.
+UserId = Annotated[
+    str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x20]([^\x00-\x1f]*[^\x00-\x20])?$")
+]
+ContextKey = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+ContextValue = Annotated[str, Field(max_length=256)] | bool | Whole | Number
+Value = float | str
 
 
 def _kind(value: Any) -> str | None:
@@ -27,30 +48,80 @@ def _kind(value: Any) -> str | None:
     return "in order" if isinstance(value, list | tuple) else None
 
 
-class PredictRequest(BaseModel):
-    """Whom to predict for, from what."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [{"user_id": "u-1", "features": [0.1] * 30, "context": {"country": "NO"}}]
-        },
-    )
-
-    user_id: UserId = Field(description="The key of the rollout: the same user always gets the same model.")
-    features: Annotated[
-        Annotated[list[Number], Field(max_length=10_000), Tag("in order")]
-        | Annotated[dict[str, Number], Field(max_length=10_000), Tag("by name")],
+def _features(value: Any, told: str) -> Any:
+    return Annotated[
+        Annotated[list[value], Field(max_length=10_000), Tag("in order")]
+        | Annotated[dict[str, value], Field(max_length=10_000), Tag("by name")],
         Discriminator(
             _kind,
             custom_error_type="features_kind",
-            custom_error_message="Input should be a list of numbers or an object of numbers by name",
+            custom_error_message=f"Input should be a list of {told} or an object of {told} by name",
         ),
-    ] = Field(description="Numbers in the order of the model's features, or by the features' names.")
-    context: Annotated[dict[ContextKey, ContextValue], Field(max_length=32)] = Field(
-        default={}, description="Properties for constraints in Unleash, e.g. country or plan."
+    ]
+
+
+class PredictRequest(BaseModel):
+    """Whom to predict for, from what."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    user_id: UserId = Field(description="The key of the rollout: the same user always gets the same model.")
+    features: list[Value] | dict[str, Value] = Field(
+        description="Values in the order of the model's features, or by the features' names."
     )
+    context: Annotated[dict[ContextKey, ContextValue], Field(max_length=32)] = Field(
+        default={},
+        description="Properties for constraints in Unleash, e.g. country or plan.",
+        json_schema_extra={
+            "propertyNames": {"minLength": 1, "maxLength": LONGEST_KEY, "not": {"enum": [*sorted(RESERVED)]}}
+        },
+    )
+
+
+def request_for(metadata: Metadata) -> type[PredictRequest]:
+    """The schema of requests to the model of `metadata`: its own features, by type and name."""
+    if not metadata.has_strings:
+        features = _features(Number, "numbers")
+    elif all(each.type == "string" for each in metadata.features):
+        features = _features(Text, "strings")
+    else:
+        features = _features(Either, "numbers and strings")
+    example: dict[str, JsonValue] = {
+        "user_id": "u-1",
+        "features": {each.name: each.example for each in metadata.features},
+        "context": {"country": "NO"},
+    }
+    made: type[PredictRequest] = create_model(
+        "PredictRequest",
+        __base__=PredictRequest,
+        __doc__=PredictRequest.__doc__,
+        features=(
+            Annotated[features, WithJsonSchema(_features_schema(metadata))],
+            Field(description=PredictRequest.model_fields["features"].description),
+        ),
+    )
+    made.model_config["json_schema_extra"] = {"examples": [example]}
+    return made
+
+
+def _features_schema(metadata: Metadata) -> dict[str, Any]:
+    """What a client must send, exactly; how it is told where it does not is `to_row`'s business."""
+    of_type = {"number": TypeAdapter(Number).json_schema(), "string": TypeAdapter(Text).json_schema()}
+    each = [of_type[feature.type] for feature in metadata.features]
+    one = each[0] if len({feature.type for feature in metadata.features}) == 1 else None
+    in_order = {"items": one} if one else {"prefixItems": each, "items": False}
+    by_name = dict(zip(metadata.names, each, strict=True))
+    return {
+        "anyOf": [
+            {"type": "array", **in_order, "minItems": len(each), "maxItems": len(each)},
+            {
+                "type": "object",
+                "properties": by_name,
+                "required": list(by_name),
+                "additionalProperties": False,
+            },
+        ]
+    }
 
 
 class Prediction(BaseModel):
@@ -64,9 +135,11 @@ class Prediction(BaseModel):
     )
     model_name: str
     model_version: str
-    prediction: int | str = Field(description="Label of the most probable class.")
-    class_name: str
-    probability: float = Field(description="Probability of that class.")
+    prediction: int | str | float = Field(
+        description="Label of the most probable class; a regressor's value."
+    )
+    class_name: str | None = Field(description="Name of that class; null of a regressor.")
+    probability: float | None = Field(description="Probability of that class; null of a regressor.")
 
 
 class Parsed(NamedTuple):
@@ -77,17 +150,28 @@ class Parsed(NamedTuple):
     context: dict[str, str]  # as Unleash compares them: true and false in lower case
 
 
-def parse(request: Request, metadata: Metadata) -> Parsed:
-    """Read the body of `request` for a model described by `metadata`.
+class Reader:
+    """Reads requests to the model of `metadata`.
 
-    Raises:
-        RequestError: see `service.body.read_body`; 422 also for features that the model does not take.
+    Attributes:
+        schema: what a request must be.
     """
-    body = read_body(request, PredictRequest)
-    if reserved := sorted(RESERVED & body.context.keys()):
-        detail = "This name is reserved for Unleash."
-        raise invalid([Fault(field=f"context.{key}", detail=detail) for key in reserved])
-    return Parsed(body.user_id, to_row(body.features, metadata.features), _as_text(body.context))
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.schema = request_for(metadata)
+        self._metadata = metadata
+
+    def parse(self, request: Request) -> Parsed:
+        """Read the body of `request`.
+
+        Raises:
+            RequestError: see `service.body.read_body`; 422 also for features that the model does not take.
+        """
+        body = read_body(request, self.schema)
+        if reserved := sorted(RESERVED & body.context.keys()):
+            detail = "This name is reserved for Unleash."
+            raise invalid([Fault(field=f"context.{key}", detail=detail) for key in reserved])
+        return Parsed(body.user_id, to_row(body.features, self._metadata), _as_text(body.context))
 
 
 def _as_text(context: dict[str, str | bool | int | float]) -> dict[str, str]:
@@ -96,27 +180,47 @@ def _as_text(context: dict[str, str | bool | int | float]) -> dict[str, str]:
     }
 
 
-def to_row(features: list[float] | dict[str, float], names: list[str]) -> Row:
-    """One row of shape (1, len(names)).
+def to_row(features: list[Value] | dict[str, Value], metadata: Metadata) -> Row:
+    """One row of shape (1, features), of values that are each a number or a string as `request_for` has it.
 
     Raises:
-        RequestError: 422 when the number or the names of the features do not fit.
+        RequestError: 422 when the number, the names or the types of the features do not fit.
     """
-    if isinstance(features, list):
-        if len(features) != len(names):
-            detail = f"The model takes {len(names)} features, the request has {len(features)}."
-            raise invalid([Fault(field="features", detail=detail)])
-        return np.array([features], dtype=np.float32)
-    missing = [
-        Fault(field=f"features.{name}", detail="This feature is missing.")
-        for name in names
-        if name not in features
+    if isinstance(features, dict):
+        values = _in_order(features, metadata)
+    elif len(features) == len(metadata.names):
+        values = features
+    else:
+        detail = f"The model takes {len(metadata.names)} features, the request has {len(features)}."
+        raise invalid([Fault(field="features", detail=detail)])
+    if metadata.has_strings:
+        _check_types(values, metadata, by_name=isinstance(features, dict))
+    return array_of([values], metadata)
+
+
+def _in_order(features: dict[str, Value], metadata: Metadata) -> list[Value]:
+    names = metadata.names
+    if len(features) == len(names):
+        try:
+            return [features[name] for name in names]
+        except KeyError:
+            pass
+    known = set(names)
+    missing, unknown = "This feature is missing.", "The model has no such feature."
+    raise invalid(
+        [Fault(field=f"features.{name}", detail=missing) for name in names if name not in features]
+        + [Fault(field=f"features.{name}", detail=unknown) for name in features if name not in known]
+    )
+
+
+def _check_types(values: list[Value], metadata: Metadata, *, by_name: bool) -> None:
+    faults = [
+        Fault(
+            field=f"features.{feature.name}" if by_name else f"features[{at}]",
+            detail=f"Input should be a {feature.type}",
+        )
+        for at, (value, feature) in enumerate(zip(values, metadata.features, strict=True))
+        if isinstance(value, str) is not (feature.type == "string")
     ]
-    unknown = [
-        Fault(field=f"features.{name}", detail="The model has no such feature.")
-        for name in features
-        if name not in set(names)
-    ]
-    if missing or unknown:
-        raise invalid(missing + unknown)
-    return np.array([[features[name] for name in names]], dtype=np.float32)
+    if faults:
+        raise invalid(faults)

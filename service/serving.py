@@ -8,7 +8,7 @@ from common.names import Model
 from service.artifact import Metadata
 from service.assignment import Assigner
 from service.guest.guest import Failure, Guest
-from service.model import Answer, Row
+from service.model import Answer, InvalidAnswerError, Row
 from service.models import Models
 from service.schema import Parsed
 from service.shadow import Sample, Shadow
@@ -48,7 +48,8 @@ class Predictor:
             identify: gives the request its id when it is known who is assigned.
 
         Raises:
-            Exception: whatever the champion raises; there is nobody to fall back on.
+            InvalidAnswerError: the champion has no finite answer to this row.
+            Exception: whatever else the champion raises; there is nobody to fall back on.
         """
         assignment = self._assigner.assign(request.user_id, request.context)
         self._telemetry.assigned(assignment.model, assignment.reason)
@@ -81,8 +82,10 @@ class Predictor:
         start = time.perf_counter()
         try:
             answer = self._champion.answer(row)
-        except Exception:
-            self._telemetry.failed(Model.CHAMPION, "exception")
+        except Exception as error:
+            self._telemetry.failed(
+                Model.CHAMPION, "invalid" if isinstance(error, InvalidAnswerError) else "exception"
+            )
             self._telemetry.finished(Model.CHAMPION, time.perf_counter() - start)
             raise
         seconds = time.perf_counter() - start

@@ -30,6 +30,9 @@ class Settings(StrictModel):
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="Bearer token of /admin; without it the admin routes are off."
     )
+    admin_calls_per_minute: int = Field(
+        60, ge=1, description="Calls of /admin that one address may make of each worker."
+    )
     canary_flag: str = Field("canary", min_length=1, description="Flag that decides who gets the challenger.")
     shadow_flag: str = Field(
         "shadow", min_length=1, description="Flag that decides whose requests the challenger sees too."

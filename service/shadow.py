@@ -98,8 +98,7 @@ class Shadow:
     ) -> None:
         self._ask, self._metrics, self._limits = ask, metrics, limits
         self._records = records
-        self._classes = metadata[Model.CHAMPION].classes
-        self._index = {each.name: index for index, each in enumerate(self._classes)}
+        self._metadata = metadata[Model.CHALLENGER]
         self._names = {role: {"name": each.name, "version": each.version} for role, each in metadata.items()}
         self._queue: deque[Sample] = deque()
         self._rows = 1  # of the next batch; the first one shows how fast the model is
@@ -177,10 +176,8 @@ class Shadow:
         self._judge(batch, reply)
 
     def _judge(self, batch: list[Sample], reply: Reply) -> None:
-        names = (sample.answer.class_name for sample in batch)
-        champion = np.fromiter(map(self._index.__getitem__, names), np.intp, len(batch))
         try:
-            compared = compare(reply.probabilities, champion, len(self._classes))
+            compared = compare(reply.probabilities, [sample.answer for sample in batch], self._metadata)
         except (ValueError, InvalidAnswerError) as error:
             self._tell(str(error))
             self._failed(batch, "invalid")
@@ -188,19 +185,25 @@ class Shadow:
         valid = int(np.count_nonzero(compared.valid))
         self._metrics.compared(valid, int(np.count_nonzero(compared.agree)))
         if valid < len(batch):
-            self._tell(f"{len(batch) - valid} of {len(batch)} probabilities are no number in [0, 1]")
+            self._tell(f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability")
             self._metrics.failed(len(batch) - valid, "invalid")
         if self._records is None:
             return
         seconds = reply.seconds / len(batch)
         columns = (each.tolist() for each in compared)
-        for sample, chosen, probability, is_valid, agree in zip(batch, *columns, strict=True):
+        for sample, chosen, number, is_valid, agree in zip(batch, *columns, strict=True):
             if not is_valid:
                 self._write(self._records, sample, error="invalid")
                 continue
-            each = self._classes[chosen]
-            said = self._answer(Model.CHALLENGER, Answer(each.label, each.name, probability), seconds)
+            said = self._answer(Model.CHALLENGER, self._said(chosen, number), seconds)
             self._write(self._records, sample, said, agree)
+
+    def _said(self, chosen: int, number: float) -> Answer:
+        """The challenger's answer: a class and its probability, or a value."""
+        if not self._metadata.classes:
+            return Answer(number)
+        each = self._metadata.classes[chosen]
+        return Answer(each.label, each.name, number)
 
     def _failed(self, batch: list[Sample], reason: str) -> None:
         self._metrics.failed(len(batch), reason)

@@ -17,6 +17,7 @@ GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "o
 LOG_KINDS = ("prediction", "shadow", "feedback")
 # Why the prediction log lost a record: the disk is slow; the disk fails; it is no JSON; the log is closed.
 LOG_LOSSES = ("full", "disk", "invalid", "closed")
+NO_CLASS = "value"  # what the label `class` says of a regressor
 
 
 class Telemetry:
@@ -121,7 +122,7 @@ class Telemetry:
         self._known.set(0)
         for role, metadata in models.items():
             info.labels(role, metadata.name, metadata.version, metadata.sha256).set(1)
-            self._create_series(role, [each.name for each in metadata.classes])
+            self._create_series(role, [each.name for each in metadata.classes] or [NO_CLASS])
 
     def assigned(self, model: Model, reason: str) -> None:
         """The flag wanted `model` for a request."""
@@ -139,9 +140,9 @@ class Telemetry:
         """A call of `model` brought no usable answer in time."""
         self._errors.labels(model, reason).inc()
 
-    def answered(self, model: Model, class_name: str) -> None:
-        """A user got the answer of `model`."""
-        self._predictions.labels(model, class_name).inc()
+    def answered(self, model: Model, class_name: str | None) -> None:
+        """A user got the answer of `model`; a regressor has no classes."""
+        self._predictions.labels(model, NO_CLASS if class_name is None else class_name).inc()
 
     def breaker_open(self, is_open: bool) -> None:
         """The breaker opened or closed."""

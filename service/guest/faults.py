@@ -48,8 +48,8 @@ class Fault(StrictModel):
     """A fault; `seconds` is for `sleep` alone.
 
     sleep, hang (for ever), burn (a core, for ever), exception, nan (probabilities), shape (one class too
-    many), class (the least probable one), memory (64 MiB more with each call), segfault, exit, flood (1 MiB
-    of standard output with each call).
+    many), class (the least probable one; of a value its negative), memory (64 MiB more with each call),
+    segfault, exit, flood (1 MiB of standard output with each call).
     """
 
     kind: Kind = "none"
@@ -66,7 +66,7 @@ class Faults:
         self._hoard: list[bytearray] = []
 
     def suffer(self, model: Callable[[], Probabilities]) -> Probabilities:
-        """The probabilities of `model`, shape (1, classes), as the fault makes them; or worse."""
+        """The probabilities of `model`, shape (1, classes), or its value, as the fault makes it; or worse."""
         fault = self._current()
         if fault.kind != "none":
             self._before(fault)
@@ -76,7 +76,8 @@ class Faults:
         if fault.kind == "shape":
             return np.concatenate([probabilities, probabilities[:, :1]], axis=1)
         if fault.kind == "class":
-            return probabilities[:, ::-1]
+            classes = probabilities.shape[1]
+            return (1 - probabilities) / (classes - 1) if classes > 1 else -probabilities
         return probabilities
 
     def _before(self, fault: Fault) -> None:

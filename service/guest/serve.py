@@ -26,12 +26,11 @@ def load(artifact: Path, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
 def serve(channel: socket.socket, rows: int, model: OnnxModel, faults: Faults) -> None:
     """Answer the calls of one channel, of up to `rows` each, until it is closed."""
     channel.send(pack_reply(Outcome.READY, 0.0))
-    features = len(model.metadata.features)
-    size = largest_call(features, rows)
+    size = largest_call(model.metadata, rows)
     # Of an answer that is too long only so much is sent that the worker sees it to be.
-    most = largest_reply(len(model.metadata.classes) * rows)
+    most = largest_reply(model.metadata.outputs * rows)
     while packet := channel.recv(size):
-        call = unpack_call(packet, features)
+        call = unpack_call(packet, model.metadata)
         begun = time.perf_counter()
         try:
             probabilities = faults.suffer(partial(model.probabilities, call))

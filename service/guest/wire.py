@@ -3,7 +3,7 @@
 A socket of type SEQPACKET keeps packets apart: half a message cannot be, and a guest that sends rubbish sends
 one packet of it. Each channel carries one call at a time.
 
-    call    rows as 32-bit floats; one row, but for the channel of batches
+    call    rows as 32-bit floats, or as JSON where the model has string features; one row, but for batches
     reply   outcome, seconds in the guest, then probabilities as 32-bit floats row by row, or a text
 """
 
@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-from service.model import Row
+from service.artifact import LARGEST_ROW_BYTES, Metadata
+from service.model import Row, array_of
 
 _REPLY = struct.Struct("<Bd")
 LONGEST_TEXT = 500
@@ -51,12 +53,14 @@ class Reply(NamedTuple):
 
 def pack_call(row: Row) -> bytes:
     """Rows, shape (n, features), as a packet."""
-    return row.tobytes()
+    return row.tobytes() if row.dtype == np.float32 else orjson.dumps(row.tolist())
 
 
-def unpack_call(packet: bytes, features: int) -> Row:
-    """A packet as rows, shape (n, features)."""
-    return np.frombuffer(packet, dtype=np.float32).reshape(-1, features)
+def unpack_call(packet: bytes, metadata: Metadata) -> Row:
+    """A packet as rows of the model of `metadata`, shape (n, features)."""
+    if metadata.has_strings:
+        return array_of(orjson.loads(packet), metadata)
+    return np.frombuffer(packet, dtype=np.float32).reshape(-1, len(metadata.features))
 
 
 def pack_reply(outcome: Outcome, seconds: float, body: bytes = b"") -> bytes:
@@ -82,11 +86,14 @@ def largest_reply(probabilities: int) -> int:
     return _REPLY.size + max(4 * probabilities, LONGEST_TEXT) + 1
 
 
-def largest_call(features: int, rows: int) -> int:
-    """Bytes to read for a call."""
-    return 4 * features * rows
+def largest_call(metadata: Metadata, rows: int) -> int:
+    """Bytes to read for a call of up to `rows` rows."""
+    return LARGEST_ROW_BYTES if metadata.has_strings else 4 * len(metadata.features) * rows
 
 
-def rows_in_a_packet(features: int, classes: int) -> int:
+def rows_in_a_packet(metadata: Metadata) -> int:
     """How many rows a batch may have, so that neither it nor its reply is too long for a packet."""
-    return max(1, BATCH_BYTES // (4 * max(features, classes)))
+    of_reply = BATCH_BYTES // (4 * metadata.outputs)
+    if metadata.has_strings:
+        return max(1, min(of_reply, LARGEST_ROW_BYTES // metadata.largest_row_bytes))
+    return max(1, min(of_reply, BATCH_BYTES // (4 * len(metadata.features))))

@@ -42,7 +42,7 @@ class PredictionRecord(Record):
     seconds: Annotated[float, Field(ge=0)] = Field(
         description="How long the request waited for models, also for one that then failed."
     )
-    features: list[float] | None = Field(
+    features: list[float | str] | None = Field(
         None, description="The model's input in its order; only with `CANARIO_LOG_FEATURES`."
     )
 

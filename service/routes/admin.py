@@ -6,16 +6,17 @@ from datetime import datetime
 from typing import Annotated
 
 from flask import Blueprint, Request, g, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from spectree import SpecTree
 
 from flags.admin import AdminError, UnleashAdmin, Unreachable
 from flags.canary import CanaryState, read_state, set_share
 from flags.errors import FlagError, FlagMissing, NotVerified, Rejected
 from service.bearer import require_token
-from service.body import read_body
+from service.body import read_body, whole
 from service.container import Parts
 from service.problems import RequestError
+from service.rate import AdminRate
 from service.routes.spec import ADMIN, responses
 from service.settings import Settings
 
@@ -27,7 +28,9 @@ class ShareRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"percent": 5}]})
 
-    percent: Annotated[int, Field(ge=0, le=100)] = Field(description="Per cent of the users, 0 to 100.")
+    percent: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
+        description="Per cent of the users, 0 to 100."
+    )
 
 
 class Canary(BaseModel):
@@ -52,21 +55,24 @@ class Canary(BaseModel):
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The admin routes on `parts`."""
     routes = Blueprint("admin", __name__)
-    settings = parts.settings
+    settings, rate = parts.settings, AdminRate(parts.settings.admin_calls_per_minute)
 
     @routes.get("/admin/canary")
     @spec.validate(
-        resp=responses(Canary, 401, 403, 409, 502, 503), security=ADMIN, tags=["admin"], skip_validation=True
+        resp=responses(Canary, 401, 403, 409, 429, 502, 503),
+        security=ADMIN,
+        tags=["admin"],
+        skip_validation=True,
     )
     def get_canary() -> Canary:
         """Read the challenger's share, and who changed it last."""
-        admin = _admitted(request, settings, parts.admin)
+        admin = _admitted(request, settings, parts.admin, rate)
         return _answer(lambda: read_state(admin, settings.canary_flag))
 
     @routes.route("/admin/canary", methods=["PUT", "POST"])
     @spec.validate(
         json=ShareRequest,
-        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 502, 503),
+        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503),
         security=ADMIN,
         tags=["admin"],
         skip_validation=True,
@@ -76,7 +82,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
 
         A share over 0 turns the flag on as well. The answer is what Unleash says afterwards.
         """
-        admin = _admitted(request, settings, parts.admin)
+        admin = _admitted(request, settings, parts.admin, rate)
         percent = read_body(request, ShareRequest).percent
         answer = _answer(lambda: set_share(admin, settings.canary_flag, percent))
         log.info(
@@ -88,8 +94,17 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     return routes
 
 
-def _admitted(request: Request, settings: Settings, admin: UnleashAdmin | None) -> UnleashAdmin:
-    require_token(request, settings.admin_token)
+def _admitted(
+    request: Request, settings: Settings, admin: UnleashAdmin | None, rate: AdminRate
+) -> UnleashAdmin:
+    caller = request.remote_addr or ""
+    rate.admit(caller)
+    try:
+        require_token(request, settings.admin_token)
+    except RequestError as error:
+        if error.status == 401:
+            rate.wrong_token(caller)
+        raise
     if admin is None:
         raise RequestError(
             403,

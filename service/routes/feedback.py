@@ -1,6 +1,6 @@
 """POST /feedback."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from flask import Blueprint, Response, current_app, request
@@ -18,6 +18,10 @@ Outcome = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e300, le=1e300)]
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class FeedbackRequest(BaseModel):
     """What came of a prediction. Names either the request or the user."""
 
@@ -30,16 +34,21 @@ class FeedbackRequest(BaseModel):
         },
     )
 
-    request_id: RequestId | None = Field(default=None, description="`request_id` of the answer.")
-    user_id: UserId | None = Field(
-        default=None, description="The user, where the request is not known any more."
+    # No null: what is not known is left out.
+    request_id: RequestId = Field(
+        default="", description="`request_id` of the answer.", json_schema_extra=_without_default
+    )
+    user_id: UserId = Field(
+        default="",
+        description="The user, where the request is not known any more.",
+        json_schema_extra=_without_default,
     )
     outcome: Outcome = Field(description="What happened, e.g. bought or wrong.")
     value: Value | None = Field(default=None, description="How much, where that can be said.")
 
     @model_validator(mode="after")
     def _names_one(self) -> "FeedbackRequest":
-        if (self.request_id is None) == (self.user_id is None):
+        if len(self.model_fields_set & {"request_id", "user_id"}) != 1:
             raise ValueError("Give either request_id or user_id")
         return self
 
@@ -72,10 +81,10 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         service does not know is taken too, and marked.
         """
         body = read_body(request, FeedbackRequest)
-        if body.request_id is not None:
+        if body.request_id:
             told = feedback.about_request(body.request_id, body.outcome, body.value)
         else:
-            told = feedback.about_user(body.user_id or "", body.outcome, body.value)
+            told = feedback.about_user(body.user_id, body.outcome, body.value)
         answer = {
             "known": told.assigned is not None,
             "duplicate": told.is_duplicate,

@@ -8,17 +8,17 @@ from common.names import Model
 from service.container import Parts
 from service.records.schema import prediction
 from service.routes.spec import responses
-from service.schema import Prediction, PredictRequest, parse
+from service.schema import Prediction, Reader
 
 
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The prediction route on `parts`."""
     routes = Blueprint("predict", __name__)
-    metadata, with_features = parts.models.champion.metadata, parts.settings.log_features
+    reader, with_features = Reader(parts.models.champion.metadata), parts.settings.log_features
 
     @routes.post("/predict")
     @spec.validate(
-        json=PredictRequest,
+        json=reader.schema,
         resp=responses(Prediction, 400, 413, 415, 422),
         tags=["predict"],
         skip_validation=True,
@@ -29,7 +29,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         The flag decides by `user_id` (and `context`) whether the champion or the challenger answers. When the
         challenger fails or is late, the champion answers, and `reason` says so.
         """
-        parsed = parse(request, metadata)
+        parsed = reader.parse(request)
 
         def identify(assigned: Model) -> str:
             return parts.feedback.expect(g.request_id, g.made_request_id, parsed.user_id, assigned)

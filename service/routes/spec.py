@@ -21,6 +21,7 @@ PROBLEMS = {
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "Fields do not fit; `errors` names them.",
+    429: "Too many calls or wrong tokens in the last minute; Retry-After says when to try again.",
     502: "Unleash answered something unexpected.",
     503: "Unleash cannot be reached.",
 }

@@ -9,7 +9,9 @@ from common.names import Model
 from stack.paths import LOCK, REPOSITORY, Cache
 from stack.shell import run
 
-_SOURCES = ("service/train.py", "service/export.py", "service/artifact.py")
+_SOURCES = tuple(
+    f"service/{each}.py" for each in ("train", "export", "table", "onnx_graph", "parity", "artifact")
+)
 _STAMP = "canario.stamp"
 
 

@@ -19,6 +19,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
     "onnxruntime": {"service/model.py"},
+    "limits": {"service/rate.py"},
+    "skl2onnx": {"service/onnx_graph.py"},
     "sklearn": {"service/export.py", "service/train.py", "stack/traffic.py", "drills/__main__.py"},
     "supervisor": {"stack/supervisor.py"},
 }

@@ -96,7 +96,7 @@ class FakeUnleash:
                 "id": number,
                 "type": kind,
                 "createdBy": user,
-                "createdAt": f"2026-11-23T06:00:{number:02}.000Z",
+                "createdAt": f"2026-11-23T06:{number // 60 % 60:02}:{number % 60:02}.000Z",
                 "featureName": flag,
                 "project": "default",
                 "environment": environment,

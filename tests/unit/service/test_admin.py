@@ -1,11 +1,15 @@
 """The admin routes before they reach Unleash: who may, and what may be asked. Unleash is down here."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
+
+from service.problems import RequestError
+from service.rate import WRONG_TOKENS_PER_MINUTE, AdminRate
 
 Start = Callable[..., FlaskClient]
 
@@ -78,3 +82,33 @@ def test_without_a_user_in_unleash_the_routes_say_what_is_missing(start: Start) 
     response = start(admin_token=SecretStr(BEARER)).get("/admin/canary", headers=HEADERS)
     assert response.status_code == 403
     assert "CANARIO_UNLEASH_ADMIN_TOKEN" in response.get_json()["detail"]
+
+
+def test_wrong_tokens_are_limited_and_then_the_right_one_too(start: Start) -> None:
+    client = start(**TOKENS)
+    wrong = {"Authorization": "Bearer wrong"}
+    statuses = [client.get("/admin/canary", headers=wrong).status_code for _ in range(12)]
+    assert statuses == [401] * WRONG_TOKENS_PER_MINUTE + [429] * 2
+    response = client.put("/admin/canary", headers=HEADERS, json={"percent": 5})
+    assert response.status_code == 429
+    assert response.content_type == "application/problem+json"
+    assert 1 <= int(response.headers["Retry-After"]) <= 61
+    elsewhere = client.get("/admin/canary", headers=HEADERS, environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    assert elsewhere.status_code == 503  # Unleash is down, but the caller is admitted
+
+
+def test_calls_are_limited(start: Start) -> None:
+    client = start(**TOKENS, admin_calls_per_minute=3)
+    statuses = [client.get("/admin/canary", headers=HEADERS).status_code for _ in range(5)]
+    assert statuses == [503] * 3 + [429] * 2
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_minute_later_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = AdminRate(1)
+    rate.admit("192.0.2.7")
+    with pytest.raises(RequestError, match="Too many calls from this address: 1 a minute"):
+        rate.admit("192.0.2.7")
+    later = time.time() + 61
+    monkeypatch.setattr("limits.storage.memory.time.time", lambda: later)
+    rate.admit("192.0.2.7")

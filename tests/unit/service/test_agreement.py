@@ -1,25 +1,44 @@
 """Comparing a batch: the same judgement as that of one answer at a time."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from service.agreement import compare
-from service.model import InvalidAnswerError
+from service.artifact import Metadata
+from service.model import Answer, InvalidAnswerError, agree
+
+
+def classifier(classes: int) -> Metadata:
+    named = [{"label": each, "name": f"class {each}"} for each in range(classes)]
+    return metadata(task="classification", classes=named)
+
+
+def regressor(absolute: float, relative: float) -> Metadata:
+    return metadata(task="regression", tolerance={"absolute": absolute, "relative": relative})
+
+
+def metadata(**more: Any) -> Metadata:
+    feature = {"name": "x", "type": "number", "example": 0.0}
+    about = {"format": 2, "name": "m", "version": "1", "features": [feature], "sha256": "0" * 64}
+    return Metadata.model_validate(about | more)
 
 
 def batch(*rows: list[float]) -> npt.NDArray[np.float32]:
     return np.array(rows, dtype=np.float32).reshape(-1)
 
 
-def chosen(*indices: int) -> npt.NDArray[np.intp]:
-    return np.array(indices, dtype=np.intp)
+def chosen(*indices: int) -> list[Answer]:
+    return [Answer(index, f"class {index}", 0.9) for index in indices]
 
 
 def test_each_row_is_compared_with_its_own() -> None:
-    found = compare(batch([0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1]), chosen(0, 1, 1), 3)
+    outputs = batch([0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1])
+    found = compare(outputs, chosen(0, 1, 1), classifier(3))
     assert found.chosen.tolist() == [0, 2, 1]
-    assert found.probability.tolist() == pytest.approx([0.9, 0.5, 0.8])
+    assert found.said.tolist() == pytest.approx([0.9, 0.5, 0.8])
     assert found.valid.tolist() == [True, True, True]
     assert found.agree.tolist() == [True, False, True]
 
@@ -27,18 +46,36 @@ def test_each_row_is_compared_with_its_own() -> None:
 @pytest.mark.parametrize("bad", [[np.nan, 0.1], [0.1, np.inf], [-1.0, -2.0], [1.1, 0.0]])
 def test_a_row_that_is_nonsense_agrees_with_nobody_and_spoils_no_other(bad: list[float]) -> None:
     for champion in (0, 1):
-        found = compare(batch([0.9, 0.1], bad, [0.4, 0.6]), chosen(0, champion, 0), 2)
+        found = compare(batch([0.9, 0.1], bad, [0.4, 0.6]), chosen(0, champion, 0), classifier(2))
         assert found.valid.tolist() == [True, False, True]
         assert found.agree.tolist() == [True, False, False]
 
 
 def test_rounding_above_one_is_no_nonsense() -> None:
-    found = compare(batch([1.000001, 0.0]), chosen(0), 2)
+    found = compare(batch([1.000001, 0.0]), chosen(0), classifier(2))
     assert found.valid.tolist() == [True]
-    assert found.probability.tolist() == [1.0]
+    assert found.said.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("size", [0, 3, 5, 6])
 def test_another_number_of_probabilities_is_refused(size: int) -> None:
-    with pytest.raises(InvalidAnswerError, match=f"{size} probabilities instead of 2 for each of 2 rows"):
-        compare(np.zeros(size, dtype=np.float32), chosen(0, 1), 2)
+    with pytest.raises(InvalidAnswerError, match=f"{size} numbers instead of 2 for each of 2 rows"):
+        compare(np.zeros(size, dtype=np.float32), chosen(0, 1), classifier(2))
+
+
+@pytest.mark.parametrize(("absolute", "relative"), [(0.0, 0.05), (1.0, 0.0), (0.5, 0.1), (0.0, 0.0)])
+def test_values_agree_within_the_tolerance_as_a_single_pair_does(absolute: float, relative: float) -> None:
+    model = regressor(absolute, relative)
+    ours = [Answer(value) for value in (100.0, -100.0, 0.0, 3.0)]
+    for difference in (0.0, 0.04, 0.5, 1.0, 4.0, 6.0, -6.0):
+        theirs = np.array([float(each.label) + difference for each in ours], dtype=np.float32)
+        found = compare(theirs, ours, model)
+        pairs = zip(ours, theirs.tolist(), strict=True)
+        assert found.agree.tolist() == [agree(our, Answer(their), model) for our, their in pairs]
+        assert found.said.tolist() == theirs.tolist()
+
+
+def test_a_value_that_is_no_number_agrees_with_nobody() -> None:
+    found = compare(batch([np.nan], [np.inf], [1.0]), [Answer(1.0)] * 3, regressor(9.0, 0.0))
+    assert found.valid.tolist() == [False, False, True]
+    assert found.agree.tolist() == [False, False, True]

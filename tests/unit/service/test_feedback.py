@@ -111,7 +111,7 @@ BAD = [
     ({}, 422, "outcome"),
     ({"outcome": "bought"}, 422, "body"),
     ({"outcome": "bought", "request_id": "a", "user_id": "b"}, 422, "body"),
-    ({"outcome": "bought", "request_id": None}, 422, "body"),
+    ({"outcome": "bought", "request_id": None}, 422, "request_id"),
     ({"outcome": "bought", "request_id": ""}, 422, "request_id"),
     ({"outcome": "bought", "request_id": "a b"}, 422, "request_id"),
     ({"outcome": "bought", "request_id": "a\n"}, 422, "request_id"),

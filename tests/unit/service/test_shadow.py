@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 from sklearn.datasets import load_breast_cancer
 
 from common.names import Metric, Model
-from service.artifact import Metadata, load_artifact
+from service.artifact import LONGEST_STRING, ClassLabel, Feature, FeatureType, Metadata, load_artifact
 from service.guest.channel import NoReplyError
 from service.guest.sandbox import Sandbox, Terms
-from service.guest.wire import Outcome, Reply, rows_in_a_packet
-from service.model import Answer, OnnxModel, Row
+from service.guest.wire import Outcome, Reply, largest_call, pack_call, rows_in_a_packet, unpack_call
+from service.model import Answer, OnnxModel, Row, array_of
 from service.settings import Settings
 from service.shadow import Ask, Limits, Records, Sample, Shadow
 from service.shadow_metrics import DROPS, ShadowMetrics
@@ -263,7 +263,7 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
         artifact=models[Model.CHALLENGER],
         classes=2,
         channels=1,
-        batch_rows=rows_in_a_packet(30, 2),
+        batch_rows=rows_in_a_packet(load_artifact(models[Model.CHALLENGER]).metadata),
         patience_seconds=0.02,
         hang_seconds=0.5,
         memory_bytes=768 * 1024 * 1024,
@@ -291,9 +291,36 @@ def test_the_longest_batch_fits_into_a_packet(
     np.testing.assert_allclose(reply.probabilities.reshape(-1, 2), expected, atol=1e-6)
 
 
+def made_of(types: list[FeatureType], classes: int) -> Metadata:
+    """Not validated: a model may have 1,000 classes at most, and the limit must hold for more."""
+    return Metadata.model_construct(
+        format=2,
+        name="m",
+        version="1",
+        task="classification",
+        sha256="0" * 64,
+        features=[
+            Feature(name=str(at), type=each, example=0 if each == "number" else "")
+            for at, each in enumerate(types)
+        ],
+        classes=[ClassLabel(label=at, name=str(at)) for at in range(classes)],
+    )
+
+
+def test_batches_of_strings_stay_below_it_too() -> None:
+    strings: list[FeatureType] = ["string"] * 3
+    metadata = made_of([*strings, "number"], 2)
+    rows = rows_in_a_packet(metadata)
+    longest = [["\x01" * LONGEST_STRING] * 3 + [-1.2345678901234567e-30]] * rows
+    packet = pack_call(array_of(longest, metadata))
+    assert rows > 1
+    assert len(packet) <= largest_call(metadata, rows)
+    assert unpack_call(packet, metadata).tolist() == longest
+
+
 @pytest.mark.parametrize(("features", "classes"), [(1, 2), (30, 2), (2, 5000), (10_000, 2), (10_000, 10_000)])
 def test_batches_stay_below_what_a_socket_takes(features: int, classes: int) -> None:
-    rows = rows_in_a_packet(features, classes)
+    rows = rows_in_a_packet(made_of(["number"] * features, classes))
     assert rows >= 1
     assert 4 * rows * max(features, classes) < 200_000
 

@@ -1,0 +1,121 @@
+"""The API, fuzzed from its own OpenAPI document: what it says is true, and nothing makes it fail."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import schemathesis
+from pydantic import SecretStr
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.schemas import BaseSchema
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from common.names import Model
+from service.app import close, create_app
+from service.export import export
+from service.settings import Settings
+from tests.unit.flags.server import serving
+from tests.unit.flags.unleash import FakeUnleash, gradual
+from tests.unit.service import own_models
+from tests.unit.service.conftest import TOKEN
+
+BEARER = "a-token-of-this-test"
+CONFIG = {
+    "seed": 1,
+    "auth": {"openapi": {"admin": {"bearer": BEARER}}},
+    "generation": {"deterministic": True, "max-examples": 40, "no-shrink": True, "database": "none"},
+    "phases": {"stateful": {"enabled": False}},  # no operation makes what another one takes
+}
+OPERATIONS = {
+    "POST /predict",
+    "POST /feedback",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /admin/canary",
+    "PUT /admin/canary",
+    "POST /admin/canary",
+}
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        pass
+
+
+def _model(kind: str, models: dict[Model, Path], folder: Path) -> Path:
+    if kind == "numbers":
+        return models[Model.CHAMPION]
+    pipeline, rows = own_models.churn() if kind == "strings" else own_models.diabetes()
+    return export(pipeline, folder / kind, name=kind, version="1", rows=rows).folder
+
+
+@pytest.fixture(params=["numbers", "strings", "value"])
+def schema(
+    request: pytest.FixtureRequest,
+    models: dict[Model, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[BaseSchema]:
+    """The document of an app that has such a model, with an Unleash behind the admin routes."""
+    monkeypatch.setattr("service.rate.WRONG_TOKENS_PER_MINUTE", 100_000)
+    with serving() as server:
+        unleash = FakeUnleash(server)
+        unleash.add("canary", gradual(5))
+        settings = {
+            "champion": _model(request.param, models, tmp_path),
+            "unleash_url": unleash.url,
+            "unleash_sdk_token": TOKEN,
+            "state_dir": tmp_path / "state",
+            "admin_token": SecretStr(BEARER),
+            "unleash_admin_token": SecretStr("user:flags"),
+            "admin_calls_per_minute": 100_000,
+        }
+        app = create_app(Settings.model_validate(settings))
+        config = SchemathesisConfig.from_dict(CONFIG)
+        # A socket, because schemathesis 4.32 cannot run its check of tokens on a WSGI app.
+        web = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+        thread = Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield schemathesis.openapi.from_url(f"http://127.0.0.1:{web.port}/docs/openapi.json", config=config)
+        web.shutdown()
+        thread.join()
+        web.server_close()
+        close(app)
+
+
+def test_whatever_is_sent_the_document_tells_the_answer(schema: BaseSchema) -> None:
+    """All of schemathesis' checks.
+
+    No 5xx; statuses, headers, content types and bodies as documented; what the schema allows is accepted,
+    what it does not is refused; other methods are refused; tokens are needed.
+    """
+    failures: dict[str, str] = {}
+    answers: Counter[tuple[str, int]] = Counter()
+    for event in from_schema(schema).execute():
+        if isinstance(event, FatalError):
+            raise event.exception
+        if isinstance(event, NonFatalError):
+            raise event.value
+        if isinstance(event, ScenarioFinished):
+            recorder = event.recorder
+            for interaction in recorder.interactions.values():
+                assert interaction.response is not None
+                answers[recorder.label, interaction.response.status_code] += 1
+            for checks in recorder.checks.values():
+                for check in checks:
+                    if check.failure_info is not None:
+                        failures[f"{recorder.label}: {check.name}"] = (
+                            f"{check.failure_info.failure}\n{check.failure_info.code_sample}"
+                        )
+    assert not failures, "\n\n".join(f"{what}\n{how}" for what, how in failures.items())
+    assert {operation for operation, status in answers if status in (200, 202)} == OPERATIONS
+    assert answers["POST /predict", 200] >= 20
+    assert answers["POST /predict", 422] >= 20
+    assert not [status for _, status in answers if status >= 500]

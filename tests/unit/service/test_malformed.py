@@ -1,0 +1,89 @@
+"""Malformed HTTP, sent to a real gunicorn: refused with a problem document, and the service goes on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.names import Model
+
+REPOSITORY = Path(__file__).parents[3]
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def address(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        here = ("127.0.0.1", int(probe.getsockname()[1]))
+    environment = os.environ | {
+        "CANARIO_CHAMPION": str(models[Model.CHAMPION]),
+        "CANARIO_UNLEASH_URL": "http://127.0.0.1:9",
+        "CANARIO_UNLEASH_SDK_TOKEN": "default:production.not-a-secret",
+        "CANARIO_STATE_DIR": str(tmp_path_factory.mktemp("state")),
+        "CANARIO_BIND": f"{here[0]}:{here[1]}",
+        "CANARIO_WORKERS": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 30
+    while not _is_up(here):
+        assert process.poll() is None
+        assert time.monotonic() < end, "the service does not come up"
+        time.sleep(0.1)
+    yield here
+    process.terminate()
+    process.wait(20)
+
+
+def _is_up(address: tuple[str, int]) -> bool:
+    try:
+        return say(address, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0] == 200
+    except OSError:
+        return False
+
+
+def say(address: tuple[str, int], data: bytes) -> tuple[int, str, bytes]:
+    """Status, content type and body of the answer."""
+    with socket.create_connection(address, 5) as connection:
+        connection.sendall(data)
+        answer = b""
+        while part := connection.recv(65_536):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    kind = next(line.partition(":")[2].strip() for line in lines if line.lower().startswith("content-type"))
+    return int(lines[0].split()[1]), kind, body
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (CHUNKED + (b"10000\r\n" + b" " * 65_536 + b"\r\n") * 2 + b"0\r\n\r\n", 413),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n\r\n", 422),
+        (CHUNKED + b"zz\r\n{}\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (POST + b"Content-Length: -1\r\n\r\n", 400),
+        (POST + b"Content-Length: many\r\n\r\n", 400),
+        (POST + b"Content-Length: 999999999999\r\n\r\n", 413),
+        (b"GET /readyz HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n", 400),
+        (b"GET /readyz HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"BREW /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
+        (b"GET /admin/canary HTTP/1.1\r\nConnection: close\r\nAuthorization: \xff\xfe\r\n\r\n", 403),
+        (b"nonsense\r\n\r\n", 400),
+    ],
+)
+def test_it_is_refused_with_a_problem(address: tuple[str, int], data: bytes, status: int) -> None:
+    found, kind, body = say(address, data)
+    assert (found, kind) == (status, "application/problem+json")
+    assert json.loads(body)["status"] == status
+    assert _is_up(address)
