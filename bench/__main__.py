@@ -16,11 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Measured, measure, server
+from bench.steps import measure as measure_steps
 from common.errors import CanarioError
+from common.names import Model
 from drills.target import of_stack
 from flags.canary import set_share
 from stack import environment
 from stack.api import Stack
+from stack.install import models
+from stack.paths import Cache
 
 PEER = ("-m", "gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--bind")
 GOALS = {
@@ -70,8 +74,11 @@ def main(seconds: int, rounds: int, users: int, rate: int, json_file: Path | Non
         sys.exit(3)
     best = {name: min(runs, key=lambda run: run.cpu_seconds) for name, runs in figures.items()}
     ratios = _ratios(best)
+    cache = Cache.default()
+    steps = measure_steps(models.folder(cache, Model.CHAMPION), models.folder(cache, Model.CHALLENGER))
     console.print(_servers(best))
     console.print(_goals(ratios))
+    console.print(_steps(steps))
     console.print(f"Measured on {_machine()}, {users} users at saturation, {rate} requests a second fixed.")
     if json_file:
         document = {
@@ -81,6 +88,7 @@ def main(seconds: int, rounds: int, users: int, rate: int, json_file: Path | Non
             "rate": rate,
             "seconds": seconds,
             "ratios": ratios,
+            "steps_microseconds": steps,
             "servers": {name: [asdict(run) for run in runs] for name, runs in figures.items()},
         }
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -156,6 +164,14 @@ def _goals(ratios: dict[str, float]) -> Table:
         limit, side = goal
         met = ratio <= limit if side == "at most" else ratio >= limit
         table.add_row(name, f"{ratio:.2f}", f"{side} {limit:g}", "ok" if met else "MISSED")
+    return table
+
+
+def _steps(steps: dict[str, float]) -> Table:
+    table = Table("step of a request", title="Steps, each alone in one process", title_justify="left")
+    table.add_column("us", justify="right")
+    for name, microseconds in steps.items():
+        table.add_row(name, f"{microseconds:.1f}")
     return table
 
 
