@@ -99,6 +99,7 @@ def alive(own: OwnService) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("service")  # with the canary at 0%
 def test_feedback_is_known_and_counted_once_whichever_worker_gets_it(stack: Stack, tmp_path: Path) -> None:
     with own_service(stack, tmp_path, workers="3") as own:
 
