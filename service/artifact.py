@@ -63,6 +63,10 @@ class Tolerance(StrictModel):
     relative: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
 
 
+def _row_bytes(features: list[Feature]) -> int:
+    return sum(STRING_BYTES if each.type == "string" else NUMBER_BYTES for each in features)
+
+
 class Metadata(StrictModel):
     """The content of `model.json`."""
 
@@ -98,8 +102,7 @@ class Metadata(StrictModel):
     @cached_property
     def largest_row_bytes(self) -> int:
         """Of a row with strings on its way to the guest, as JSON."""
-        strings = sum(each.type == "string" for each in self.features)
-        return STRING_BYTES * strings + NUMBER_BYTES * (len(self.features) - strings)
+        return _row_bytes(self.features)
 
     @cached_property
     def outputs(self) -> int:
@@ -118,8 +121,7 @@ class Metadata(StrictModel):
     @classmethod
     def _a_row_fits_into_a_packet(cls, features: list[Feature]) -> list[Feature]:
         strings = sum(each.type == "string" for each in features)
-        size = STRING_BYTES * strings + NUMBER_BYTES * (len(features) - strings)
-        if strings and size > LARGEST_ROW_BYTES:
+        if strings and _row_bytes(features) > LARGEST_ROW_BYTES:
             most = LARGEST_ROW_BYTES // STRING_BYTES
             raise ValueError(
                 f"{strings} strings and {len(features) - strings} numbers are too many together: "
