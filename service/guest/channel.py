@@ -98,6 +98,7 @@ class Process:
             channel.socket.settimeout(deadline_seconds)
             channel.socket.send(packet)
             reply = channel.receive()
+            channel.owed_since = None  # before it is no longer awaited, or the watcher could take it for late
         except TimeoutError:
             # The watcher collects the reply and gives the channel back.
             raise NoReplyError("timeout") from None
@@ -105,8 +106,7 @@ class Process:
             channel.owed_since = None
             self.ended = True
             raise NoReplyError("crash") from None
-        else:
-            channel.release()
-            return reply
         finally:
             channel.awaited = False
+        channel.release()  # last: whoever takes it then is not to find our marks on it, nor to lose its own
+        return reply

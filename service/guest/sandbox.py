@@ -106,9 +106,7 @@ class Sandbox:
         Raises:
             NoReplyError: there is none.
         """
-        process = self._process
-        if process is None:
-            raise NoReplyError("down")
+        process = self._running()
         return process.exchange(process.calls, pack_call(row), self._terms.patience_seconds, deadline_seconds)
 
     def call_batch(self, rows: Row, deadline_seconds: float) -> Reply:
@@ -119,12 +117,16 @@ class Sandbox:
         Raises:
             NoReplyError: there is none.
         """
-        process = self._process
-        if process is None:
-            raise NoReplyError("down")
+        process = self._running()
         return process.exchange(
             process.batches, pack_call(rows), self._terms.patience_seconds, deadline_seconds
         )
+
+    def _running(self) -> Process:
+        process = self._process
+        if process is None:
+            raise NoReplyError("down")
+        return process
 
     def _watch(self) -> None:
         rest = FIRST_REST_SECONDS

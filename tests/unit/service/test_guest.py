@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import queue
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from common.names import Metric, Model
-from service.guest.channel import NoReplyError
-from service.guest.faults import FLOOD_BYTES
+from service.guest.channel import Channel, NoReplyError
 from service.guest.sandbox import KEPT_OUTPUT_BYTES, Sandbox, Terms
 from service.guest.wire import Outcome
 from service.settings import Settings
@@ -276,3 +276,27 @@ def test_the_replies_of_a_healthy_guest_are_probabilities(sandbox: tuple[Sandbox
     assert reply.outcome is Outcome.ANSWERED
     assert reply.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert 0 < reply.seconds < 1
+
+
+class Witness(queue.SimpleQueue[Channel]):
+    """A pool's queue that sees how channels are given back."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[bool, float | None]] = []
+
+    def put(self, item: Channel, block: bool = True, timeout: float | None = None) -> None:
+        self.seen.append((item.awaited, item.owed_since))
+        super().put(item)
+
+
+def test_a_channel_is_given_back_without_marks_of_the_call(sandbox: tuple[Sandbox, list[float]]) -> None:
+    process = sandbox[0]._process
+    assert process is not None
+    witness = Witness()
+    while not process.calls.free.empty():
+        witness.put(process.calls.free.get())
+    witness.seen.clear()
+    process.calls.free = witness
+    assert reason(sandbox[0], deadline=1.0) == "answered"
+    # Marks that were cleared only afterwards would be those of whoever has the channel by then.
+    assert witness.seen == [(False, None)]
