@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 
 from common.names import Metric, Model
 from service.guest.channel import Channel, NoReplyError
+from service.guest.faults import FLOOD_BYTES
 from service.guest.sandbox import KEPT_OUTPUT_BYTES, Sandbox, Terms
 from service.guest.wire import Outcome
 from service.settings import Settings
