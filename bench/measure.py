@@ -11,8 +11,10 @@ from typing import IO
 
 import psutil
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.errors import CanarioError
+from common.names import Metric
 from drills.k6 import Figures, predict
 from stack.paths import REPOSITORY
 
@@ -32,6 +34,7 @@ class Measured:
         cpu_seconds: of all processes of the server, per 1,000 requests at saturation.
         p99_full, p99_fixed: seconds, at saturation and at the fixed rate.
         failed: requests without an answer, in both.
+        lost: shadow samples that the challenger never saw, of all since the server started.
     """
 
     rate: float
@@ -39,6 +42,7 @@ class Measured:
     p99_full: float
     p99_fixed: float
     failed: int
+    lost: int = 0
 
 
 def measure(url: str, pid: int, *, users: int, rate: int, seconds: int) -> Measured:
@@ -55,6 +59,14 @@ def measure(url: str, pid: int, *, users: int, rate: int, seconds: int) -> Measu
         p99_fixed=fixed.outside.p99,
         failed=full.failed + fixed.failed,
     )
+
+
+def shadow_drops(url: str) -> int:
+    """Shadow samples that the service at `url` has dropped."""
+    said = requests.get(f"{url}/metrics", timeout=5)
+    found = text_string_to_metric_families(said.text)
+    samples = (sample for family in found for sample in family.samples)
+    return int(sum(sample.value for sample in samples if sample.name == Metric.SHADOW_DROPS))
 
 
 @contextmanager

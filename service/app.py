@@ -2,14 +2,14 @@
 
 import os
 import re
-import uuid
+from functools import cache
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
-from prometheus_flask_exporter import PrometheusMetrics
 
 from common.config import load_settings
 from service.container import Parts, assemble
+from service.http_metrics import HttpMetrics
 from service.problems import register_problems
 from service.routes import admin, feedback, health, predict
 from service.routes.spec import new_spec, serve
@@ -36,10 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined] # clients read answers in the documented order
     app.extensions[EXTENSION] = parts
-    # The exporter serves /metrics, summed over all workers where PROMETHEUS_MULTIPROC_DIR is set.
-    PrometheusMetrics(  # type: ignore[no-untyped-call]
-        app, registry=registry, group_by="url_rule", excluded_paths=["^/metrics$", "^/healthz$", "^/readyz$"]
-    )
+    HttpMetrics(app, registry)
     app.before_request(_identify)
     app.after_request(_tell_identity)
     register_problems(app)
@@ -57,12 +54,17 @@ def close(app: Flask) -> None:
 
 
 def _identify() -> None:
-    given = request.headers.get(REQUEST_ID, "")
-    g.made_request_id = not _WELL_FORMED_ID(given)
-    g.request_id = uuid.uuid4().hex if g.made_request_id else given
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    g.made_request_id = not given or not _WELL_FORMED_ID(given)
+    g.request_id = os.urandom(16).hex() if g.made_request_id else given
 
 
 def _tell_identity(response: Response) -> Response:
-    response.headers[REQUEST_ID] = g.get("request_id", "")
-    response.headers["Canario-Worker"] = str(os.getpid())  # tells workers apart when one lags behind
+    response.headers.add(REQUEST_ID, g.get("request_id", ""))
+    response.headers.add("Canario-Worker", _worker())  # tells workers apart when one lags behind
     return response
+
+
+@cache
+def _worker() -> str:
+    return str(os.getpid())

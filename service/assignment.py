@@ -68,8 +68,8 @@ class Assigner:
         # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
         self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
         # The flag's answer where it is the same for everybody; None: ask it.
-        self._shadow_for_all: bool | None = False
-        self._look_at = 0.0
+        self._for_all: dict[str, bool | None] = {self._flag: None, self._shadow_flag: False}
+        self._look_at: dict[str, float] = {}
         self._last_status = 0
         self._closed = threading.Event()
         quieten_sdk()
@@ -96,23 +96,27 @@ class Assigner:
         """The model for `user_id`. Never raises, never waits; what is not known means the champion."""
         if self._obstacle is not None:
             return Assignment(Model.CHAMPION, self._obstacle)
-        if self._client.is_enabled(self._flag, {**context, "userId": user_id}):
+        if self._is_on(self._flag, user_id, context):
             return Assignment(Model.CHALLENGER, Reason.FLAG_ON)
         return Assignment(Model.CHAMPION, Reason.FLAG_OFF)
 
     def shadowed(self, user_id: str, context: Mapping[str, Any]) -> bool:
-        """Whether the challenger should see the requests of `user_id` too. Never raises, never waits.
+        """Whether the challenger should see the requests of `user_id` too. Never raises, never waits."""
+        return self._is_on(self._shadow_flag, user_id, context)
+
+    def _is_on(self, flag: str, user_id: str, context: Mapping[str, Any]) -> bool:
+        """What `flag` says.
 
         Where the answer is the same for everybody the flag is asked once a second only, so that Unleash still
         sees it used: an evaluation costs as much as three calls of a model.
         """
-        for_all = self._shadow_for_all
+        for_all = self._for_all[flag]
         if for_all is not None:
             now = time.monotonic()
-            if now < self._look_at:
+            if now < self._look_at.get(flag, 0.0):
                 return for_all
-            self._look_at = now + LOOK_EVERY_SECONDS
-        asked = self._client.is_enabled(self._shadow_flag, {**context, "userId": user_id})
+            self._look_at[flag] = now + LOOK_EVERY_SECONDS
+        asked: bool = self._client.is_enabled(flag, {**context, "userId": user_id})
         return asked if for_all is None else for_all
 
     @property
@@ -152,7 +156,7 @@ class Assigner:
         """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
         flag = flags.get(self._flag)
         before, self._obstacle = self._obstacle, _obstacle(flag)
-        self._shadow_for_all = _same_for_all(flags.get(self._shadow_flag))
+        self._for_all = {name: _same_for_all(flags.get(name)) for name in (self._flag, self._shadow_flag)}
         self._on_known(flag is not None)
         if self._obstacle is not None and self._obstacle is not before:
             log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})

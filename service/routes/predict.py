@@ -1,7 +1,7 @@
 """POST /predict."""
 
 import orjson
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, g, request
 from spectree import SpecTree
 
 from common.names import Model
@@ -48,6 +48,6 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
             "class_name": served.answer.class_name,
             "probability": served.answer.probability,
         }
-        return current_app.response_class(orjson.dumps(body), mimetype="application/json")
+        return Response(orjson.dumps(body), content_type="application/json")
 
     return routes

@@ -257,7 +257,7 @@ class TestShadow:
     ) -> None:
         keep_on_disk(settings, flag(rollout(5)), *known)
         assigner = Assigner(settings)
-        assert assigner._shadow_for_all is for_all
+        assert assigner._for_all["shadow"] is for_all
         if for_all is None or known == [shadow()]:
             return
         users = [f"u{number}" for number in range(200)]
