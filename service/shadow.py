@@ -21,6 +21,7 @@ from common.names import Model
 from service.agreement import compare
 from service.artifact import Metadata
 from service.guest.channel import NoReplyError
+from service.guest.complaints import Complaints
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row
 from service.shadow_metrics import ShadowMetrics
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 DRAIN_SECONDS = 3.0  # for what waits at a graceful stop; gunicorn allows 10 s for the whole worker
-TOLD_EVERY_SECONDS = 60.0
 
 Ask = Callable[[Row, float], Reply]
 
@@ -104,7 +104,7 @@ class Shadow:
         self._rows = 1  # of the next batch; the first one shows how fast the model is
         self._wake, self._closing = threading.Event(), threading.Event()
         self._end = math.inf
-        self._told = -TOLD_EVERY_SECONDS
+        self._complaints = Complaints(log, "the challenger fails in shadow: %s")
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     def start(self) -> None:
@@ -189,7 +189,7 @@ class Shadow:
             self._judge(batch, reply)
             return False
         self._rows = 1  # of the next batch: it shows whether the model raises at everything
-        self._tell(reply.text)
+        self._complaints.tell(reply.text)
         if not may_halve:
             self._failed(batch, "exception")
         return may_halve
@@ -198,13 +198,15 @@ class Shadow:
         try:
             compared = compare(reply.probabilities, [sample.answer for sample in batch], self._metadata)
         except (ValueError, InvalidAnswerError) as error:
-            self._tell(str(error))
+            self._complaints.tell(str(error))
             self._failed(batch, "invalid")
             return
         valid = int(np.count_nonzero(compared.valid))
         self._metrics.compared(valid, int(np.count_nonzero(compared.agree)))
         if valid < len(batch):
-            self._tell(f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability")
+            self._complaints.tell(
+                f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability"
+            )
             self._metrics.failed(len(batch) - valid, "invalid")
         if self._records is None:
             return
@@ -260,13 +262,6 @@ class Shadow:
             "probability": answer.probability,
             "seconds": seconds,
         }
-
-    def _tell(self, what: str) -> None:
-        """Log what the model said, now and then: a challenger that always fails would fill the disk."""
-        now = time.monotonic()
-        if now - self._told >= TOLD_EVERY_SECONDS:
-            self._told = now
-            log.warning("the challenger fails in shadow: %s", what)
 
 
 _NOTHING = {"class_name": None, "prediction": None, "probability": None, "seconds": None}

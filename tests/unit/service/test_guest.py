@@ -7,7 +7,7 @@ import os
 import queue
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -142,34 +142,6 @@ def test_an_artifact_may_carry_a_fault_where_drills_are_allowed(
     bad = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "bad"))
     edit(bad, lambda each: each.update(faults={"kind": "exception"}))
     assert ask(start(flag(rollout(100)), challenger=bad))["reason"] == "fallback_exception"
-
-
-@pytest.fixture
-def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
-    return Terms(
-        artifact=models[Model.CHALLENGER],
-        classes=2,
-        channels=2,
-        batch_rows=64,
-        patience_seconds=0.02,
-        hang_seconds=1.0,
-        memory_bytes=768 * 1024 * 1024,
-        output=tmp_path / "output",
-        drill_file=tmp_path / "drill.json",
-    )
-
-
-class Late(list[float]):
-    """Durations of late replies."""
-
-
-@pytest.fixture
-def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
-    late = Late()
-    made = Sandbox(terms, on_late=late.append)
-    made.start()
-    yield made, late
-    made.close()
 
 
 def reason(sandbox: Sandbox, deadline: float = 0.1) -> str:
