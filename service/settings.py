@@ -52,7 +52,7 @@ class Settings(StrictModel):
     guest_hang_seconds: Seconds = Field(
         5.0, description="How long a reply of the challenger may be owed before its process is ended."
     )
-    guest_memory_mb: int = Field(1024, ge=128, description="Memory of the challenger's process, in MiB.")
+    guest_memory_mb: int = Field(1024, ge=256, description="Memory of the challenger's process, in MiB.")
     guest_concurrency: int = Field(
         4, ge=1, description="Calls of the challenger in flight per worker, at most."
     )

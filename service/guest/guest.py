@@ -43,7 +43,7 @@ class Guest:
         self._complaints = Complaints(log, "the challenger fails: %s")
 
     def start(self) -> None:
-        """Start the guest's process, and wait until it can be called."""
+        """Start the guest's process, and wait until it can be called, for a few seconds at most."""
         self._sandbox.start()
 
     def ask(self, row: Row) -> Answer | Failure:

@@ -171,6 +171,14 @@ def test_volumes_and_bind_mounts_exist() -> None:
     assert used == named
 
 
+def test_challengers_cannot_take_the_memory_of_their_container() -> None:
+    environment = image_environment() | environment_of("service", env_file())
+    limit = SERVICES["service"]["deploy"]["resources"]["limits"]["memory"]
+    assert limit == "1g"
+    workers = Settings.model_fields["workers"].default
+    assert workers * int(environment["CANARIO_GUEST_MEMORY_MB"]) <= 1024 / 2
+
+
 def writable(name: str) -> set[str]:
     """Folders that a container can write to, for all that its root is read-only."""
     service = SERVICES[name]
