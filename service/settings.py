@@ -38,7 +38,8 @@ class Settings(StrictModel):
         "shadow", min_length=1, description="Flag that decides whose requests the challenger sees too."
     )
     state_dir: Path = Field(
-        Path(".canario/service"), description="Folder for the last known flags and metrics."
+        Path(".canario/service"),
+        description="Folder for the last known flags, and for what the others below put there.",
     )
     refresh_seconds: int = Field(
         1, ge=1, le=60, description="Interval at which each worker asks Unleash for flags."
