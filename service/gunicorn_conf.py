@@ -10,7 +10,7 @@ from typing import Any
 from common.config import load_settings
 from common.logs import logging_config
 from service.feedback.memory import share
-from service.malformed import answer_in_problems
+from service.malformed import NoPersons, answer_in_problems
 from service.metrics_folder import candidates, make_empty, remove
 from service.settings import Settings
 
@@ -31,9 +31,10 @@ timeout = 30
 control_socket_disable = True
 logconfig_dict = {
     **logging_config("service"),
+    "filters": {"no_persons": {"()": NoPersons}},
     "loggers": {
         # Gunicorn gives its loggers handlers of their own unless told otherwise.
-        "gunicorn.error": {"handlers": [], "propagate": True},
+        "gunicorn.error": {"handlers": [], "propagate": True, "filters": ["no_persons"]},
         # A line a request would cost more than the prediction; the metrics count requests.
         "gunicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
     },
