@@ -62,6 +62,16 @@ def on_exit(_server: Any) -> None:
     remove()
 
 
+def pre_request(_worker: Any, request: Any) -> None:
+    """Say so (`Connection: close`) where a body is not read to its end, after which gunicorn closes.
+
+    Otherwise the client's next request, or a proxy's for somebody else, would go into a closed connection.
+    """
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) > settings.max_body_bytes):
+            request.force_close()
+
+
 def worker_exit(_server: Any, worker: Any) -> None:
     """Runs in the worker when its last request is answered."""
     from service.app import close  # noqa: PLC0415 - not in the master, see preload_app

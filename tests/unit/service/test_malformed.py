@@ -1,5 +1,6 @@
 """Malformed HTTP, sent to a real gunicorn: refused with a problem document, and the service goes on."""
 
+import http.client
 import json
 import logging
 import os
@@ -97,6 +98,23 @@ def test_it_is_refused_with_a_problem(address: tuple[str, int], data: bytes, sta
     assert (found, kind) == (status, "application/problem+json")
     assert json.loads(body)["status"] == status
     assert _is_up(address)
+
+
+@pytest.mark.parametrize("size", [65_537, 200_000])
+def test_after_a_body_that_is_too_large_the_client_knows_that_its_connection_ends(
+    address: tuple[str, int], size: int
+) -> None:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/predict", b" " * size, headers)
+    refused = connection.getresponse()
+    assert (refused.status, refused.getheader("Connection")) == (413, "close")
+    refused.read()
+    connection.request("POST", "/predict", b" " * 60_000, headers)  # on a new connection, by itself
+    again = connection.getresponse()
+    assert (again.status, again.getheader("Connection")) == (400, "keep-alive")
+    again.read()
+    connection.close()
 
 
 ALICE = b"alice@example.com"
