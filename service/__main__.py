@@ -34,7 +34,8 @@ class _Command(click.Command):
 def main(check: bool) -> None:
     """Serve predictions under gunicorn.
 
-    Settings and models are checked first, all of them; a fault is one sentence and exit code 2.
+    Settings and models are checked first, all of them; a fault is one sentence and exit code 2. What is
+    served stands on standard output; standard error is the log, a JSON object a line.
     """
     from service.model import OnnxModel  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
     from service.models import load_models  # noqa: PLC0415
@@ -48,12 +49,12 @@ def main(check: bool) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     for role, metadata in models.metadata.items():
-        click.echo(f"{role}: {metadata.name} {metadata.version}", err=True)
+        click.echo(f"{role}: {metadata.name} {metadata.version}")
     if not models.challenger:
-        click.echo("challenger: none", err=True)
+        click.echo("challenger: none")
     if check:
         return
-    sys.stderr.flush()
+    sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(CONFIG)])  # noqa: S606
 
 

@@ -61,7 +61,7 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
         ArtifactError: see `load_models`.
     """
     models = load_models(settings)
-    telemetry = Telemetry(registry, models.metadata, settings.canary_flag)
+    telemetry = Telemetry(registry, models.metadata, (settings.canary_flag, settings.shadow_flag))
     assigner = Assigner(settings, telemetry.flags_fetched, telemetry.flag_known)
     assigner.start()
     guest = _invite(models.challenger, settings, telemetry) if models.challenger else None

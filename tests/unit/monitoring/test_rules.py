@@ -87,7 +87,7 @@ def test_every_recorded_name_has_its_rule() -> None:
 PROMQL = {
     *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent"),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "guardrail", "flag"),
+    *("le", "model", "guardrail", "flag", "reason"),
 }
 
 

@@ -70,7 +70,7 @@ def test_the_service_takes_both_folders(folder: Path) -> None:
     assert serve == "python -m service"  # what the other tests do, under gunicorn
     done = shell(check, folder)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines() == ["champion: churn 1", "challenger: churn 1"]
+    assert done.stdout.splitlines() == ["champion: churn 1", "challenger: churn 1"]
 
 
 def test_the_request_is_answered(folder: Path, start: Callable[..., FlaskClient]) -> None:
