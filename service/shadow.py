@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,11 +23,11 @@ from service.guest.channel import NoReplyError
 from service.guest.complaints import Complaints
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row
+from service.records.log import stamp
 from service.shadow_metrics import ShadowMetrics
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
 DRAIN_SECONDS = 3.0  # for what waits at a graceful stop; gunicorn allows 10 s for the whole worker
 
 Ask = Callable[[Row, float], Reply]
@@ -242,9 +241,8 @@ class Shadow:
     ) -> None:
         record = {
             "kind": "shadow",
-            "schema": SCHEMA,
             "request_id": sample.request_id,
-            "time": datetime.fromtimestamp(sample.time, UTC).isoformat(timespec="milliseconds"),
+            "time": stamp(sample.time),
             "user": records.user_key(sample.user_id),
             "context": sample.context,
             "champion": self._answer(Model.CHAMPION, sample.answer, sample.seconds),

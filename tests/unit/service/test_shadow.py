@@ -117,9 +117,8 @@ def test_a_record_has_both_answers(
     challenger = record.pop("challenger")
     assert record == {
         "kind": "shadow",
-        "schema": 1,
         "request_id": "r0",
-        "time": "2023-11-14T22:13:20.500+00:00",
+        "time": "2023-11-14T22:13:20.500Z",
         "user": "key-of-u0",
         "context": {"country": "NO"},
         "champion": {
