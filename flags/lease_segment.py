@@ -1,7 +1,7 @@
 """The segment that a lease is: its name, its one condition, and what it says about a strategy. No calls.
 
-Unleash's SDKs fill `currentTime` themselves at each evaluation, so a strategy that depends on the segment stops
-matching by itself when the time has come, without an answer from anybody.
+Unleash's SDKs fill `currentTime` themselves at each evaluation, so a strategy that depends on the segment
+stops matching by itself when the time has come, without an answer from anybody.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,10 +23,10 @@ def segment_name(flag: str, environment: str) -> str:
 def segment_description(flag: str) -> str:
     """What a product manager reads who asks why users fell back to the champion."""
     return (
-        f"Users of {flag} get the challenger only until this time. Canario's rollback job puts it off every few"
-        " minutes while it can measure. Time over? Then the job, Prometheus or Unleash stands still, and everybody"
-        " has the champion until it works again. To end the canary use the flag's switch. To do without the lease"
-        " take this segment off the strategy; Canario will not put it back."
+        f"Users of {flag} get the challenger only until this time. Canario's rollback job puts it off every"
+        " few minutes while it can measure. Time over? Then the job, Prometheus or Unleash stands still, and"
+        " everybody has the champion until it works again. To end the canary use the flag's switch. To do"
+        " without the lease take this segment off the strategy; Canario will not put it back."
     )
 
 
@@ -37,10 +37,12 @@ class Lease:
     Attributes:
         until: the end; None where a person took the time out of the segment: then it limits nothing.
         attached: whether the flag's gradual rollout depends on it; without, it limits nothing.
+        declined: who took it off and when, where it was therefore not put on; only `ensure_lease` tells.
     """
 
     until: datetime | None
     attached: bool
+    declined: str | None = None
 
     @property
     def left(self) -> timedelta:

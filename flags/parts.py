@@ -92,14 +92,13 @@ class Links:
         self._transport = transport
         self._features = features
 
-    def add(self, flag: str, url: str, title: str) -> None:
-        """Put a link on the page."""
-        self._transport.send("POST", self._path(flag), {"url": url, "title": title}, repeatable=False)
-
-    def change(self, flag: str, link: str, url: str, title: str) -> None:
-        """Let the link with this id lead elsewhere."""
-        path = f"{self._path(flag)}/{quoted(link)}"
-        self._transport.send("PUT", path, {"url": url, "title": title}, repeatable=True)
+    def put(self, flag: str, url: str, title: str, *, instead_of: str | None = None) -> None:
+        """Put a link on the page, in the place of the one with this id or beside all others."""
+        body, path = {"url": url, "title": title}, self._path(flag)
+        if instead_of is None:
+            self._transport.send("POST", path, body, repeatable=False)
+        else:
+            self._transport.send("PUT", f"{path}/{quoted(instead_of)}", body, repeatable=True)
 
     def _path(self, flag: str) -> str:
         return f"{self._features}/{quoted(flag)}/link"
