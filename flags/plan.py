@@ -7,12 +7,12 @@ they disabled, a flag that they archived. The plan says so instead, with who did
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import unquote_plus
 
 from common.durations import format_duration
 from flags.desired import DesiredFlag
 from flags.errors import FlagError
 from flags.models import Strategy
+from flags.pages import same_page
 from flags.quarantine import refusal
 from flags.snapshot import Snapshot, blame, gradual, require_present
 from flags.steps import (
@@ -135,14 +135,9 @@ def _flag_itself(flag: DesiredFlag, shot: Snapshot, wishes: Wishes) -> Iterator[
         yield ChangeField(flag.name, "description", shot.feature.description, flag.description)
     links = shot.feature.links if shot.feature else ()
     for title, url in wishes.links:
-        if not any(_same_page(one.url, url) for one in links):
+        if not any(same_page(one.url, url) for one in links):
             old = next((one.id for one in links if one.title == title), None)
             yield SetLink(flag.name, title, url, old)
-
-
-def _same_page(one: str, other: str) -> bool:
-    """Unleash tidies addresses: it drops a last slash, and quotes otherwise."""
-    return unquote_plus(one).rstrip("/") == unquote_plus(other).rstrip("/")
 
 
 def _strategy(flag: DesiredFlag, shot: Snapshot, force: bool, wishes: Wishes) -> list[Step | Kept]:
