@@ -107,6 +107,15 @@ class TagList(Answer):
     tags: tuple[Tag, ...]
 
 
+class TagTypes(Answer):
+    """All types of tags of the server."""
+
+    class Name(Answer):
+        name: str
+
+    tag_types: tuple[Name, ...]
+
+
 class Event(Answer):
     """One line of Unleash's event log.
 

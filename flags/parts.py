@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flags.errors import Rejected
 from flags.http import Transport, quoted
-from flags.models import Event, Events, Segment, Segments, Tag, TagList
+from flags.models import Event, Events, Segment, Segments, Tag, TagList, TagTypes
 
 SEGMENTS: Final = "/api/admin/segments"
 TAG_TYPES: Final = "/api/admin/tag-types"
@@ -63,12 +63,17 @@ class TagStore:
         return self._transport.get(TagList, self._path(flag)).tags
 
     def ensure_type(self, name: str, description: str, color: str) -> None:
-        """Make a type of tags, unless there is one of this name; whoever changed that one may."""
+        """Make a type of tags, unless there is one of this name; whoever changed that one may.
+
+        Only making it takes the permission CREATE_TAG_TYPE.
+        """
+        if any(one.name == name for one in self._transport.get(TagTypes, TAG_TYPES).tag_types):
+            return
         body = {"name": name, "description": description, "icon": "", "color": color}
         try:
             self._transport.send("POST", TAG_TYPES, body, repeatable=False)
         except Rejected as error:
-            if error.status != CONFLICT:
+            if error.status != CONFLICT:  # somebody else was faster
                 raise
 
     def change(self, flag: str, *, add: Iterable[Tag] = (), remove: Iterable[Tag] = ()) -> None:

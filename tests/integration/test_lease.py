@@ -54,7 +54,7 @@ def falls_back(own: OwnService, lease: Lease) -> float:
 def test_users_fall_back_at_the_end_with_no_call_and_with_unleash_down(
     stack: Stack, admin: UnleashAdmin, own_flag: str, tmp_path: Path
 ) -> None:
-    lease = ensure_lease(admin, own_flag, timedelta(seconds=12))
+    lease = ensure_lease(admin, own_flag, timedelta(seconds=20))  # a busy machine starts a service in 10
     assert lease.attached
     # The SDK asks once when it starts, and then not for a minute.
     with own_service(stack, tmp_path, canary_flag=own_flag, refresh_seconds="60") as own:
@@ -75,11 +75,11 @@ def test_users_fall_back_at_the_end_with_no_call_and_with_unleash_down(
 def test_a_renewal_brings_the_challenger_back_and_writes_no_strategy(
     stack: Stack, admin: UnleashAdmin, manager: ProductManager, own_flag: str, tmp_path: Path
 ) -> None:
-    lease = ensure_lease(admin, own_flag, timedelta(seconds=6))
-    before, changed = manager.strategies(own_flag), admin.last_change(own_flag)
     job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollback.token"))
     with own_service(stack, tmp_path, canary_flag=own_flag, refresh_seconds="1") as own:
         wait_for(lambda: gives(own) == "challenger", 5, "the flag")
+        lease = ensure_lease(admin, own_flag, timedelta(seconds=6))
+        before, changed = manager.strategies(own_flag), admin.last_change(own_flag)
         assert falls_back(own, lease) < 1
         state = read_state(admin, own_flag)
         assert (state.lapsed, state.exposed, state.trouble) == (True, True, None)

@@ -132,6 +132,8 @@ class FakeUnleash:
             return self._search(call.query)
         if call.path.startswith(SEGMENTS):
             return self._segment(call, call.path[len(SEGMENTS) :].strip("/"), user)
+        if call.path == TAG_TYPES and call.method == "GET":
+            return Answer({"tagTypes": [{"name": one} for one in sorted(self.tag_types)]})
         if call.path == TAG_TYPES:
             taken = call.body["name"] in self.tag_types
             self.tag_types.add(call.body["name"])
