@@ -61,6 +61,8 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
         "CANARIO_UNLEASH_URL": site.addresses.unleash,
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
         "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
+        "CANARIO_LEASE": "off",  # until the job renews it: else everybody falls back after 15 minutes
+        **site.settings.environment.get("flags", {}),
     }
 
 
