@@ -244,7 +244,7 @@ class Shadow:
             "kind": "shadow",
             "schema": SCHEMA,
             "request_id": sample.request_id,
-            "time": datetime.fromtimestamp(sample.time, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(sample.time, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "user": records.user_key(sample.user_id),
             "context": sample.context,
             "champion": self._answer(Model.CHAMPION, sample.answer, sample.seconds),

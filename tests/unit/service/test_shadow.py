@@ -119,7 +119,7 @@ def test_a_record_has_both_answers(
         "kind": "shadow",
         "schema": 1,
         "request_id": "r0",
-        "time": "2023-11-14T22:13:20.500+00:00",
+        "time": "2023-11-14T22:13:20.500Z",
         "user": "key-of-u0",
         "context": {"country": "NO"},
         "champion": {
