@@ -39,6 +39,8 @@ class Rollback:
     """Why the flag is not known to be off; None when Unleash says that it is."""
     seconds: float
     """From the order to Unleash's word for it."""
+    after: CanaryState | None = None
+    """What Unleash said then; None when the flag is not known to be off."""
 
     @property
     def verified(self) -> bool:

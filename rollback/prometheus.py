@@ -15,7 +15,8 @@ the challenger) and nothing about Prometheus.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,14 @@ class NotScraped(PrometheusError):
 
 class SeveralSeries(PrometheusError):
     """More than one number where one is needed."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: its labels with `__name__`, and (Unix seconds, value) by time."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
 
 
 class Prometheus:
@@ -134,6 +143,21 @@ class Prometheus:
             raise self._unexpected(error, query) from error
         return tuple(by_look.get(look) for look in range(len(looks)))
 
+    def raw(self, selector: str, at: datetime | None = None) -> tuple[Series, ...]:
+        """The samples as they were scraped, of a selector with a range, such as `up{job="x"}[1m]`.
+
+        Nothing is filled in or carried over, so one can see when a target was last heard.
+
+        Raises:
+            PrometheusError: any of the family above.
+        """
+        moment = {} if at is None else {"time": f"{at.timestamp():.3f}"}
+        data = self._ask("query", {"query": selector, **moment})
+        try:
+            return _parse_raw(data, selector)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise self._unexpected(error, selector) from error
+
     def _ask(self, endpoint: str, form: dict[str, str]) -> dict[str, Any]:
         query, began = form["query"], time.monotonic()
         try:
@@ -178,6 +202,18 @@ def _parse_range(data: dict[str, Any], query: str) -> list[tuple[float, float]]:
         raise BadAnswer(f"the query gives a {data['resultType']}, not a series: {query}")
     samples = result[0]["values"] if _is_single(result, query) else []
     return [(float(stamp), float(value)) for stamp, value in samples]
+
+
+def _parse_raw(data: dict[str, Any], query: str) -> tuple[Series, ...]:
+    if data["resultType"] != "matrix":
+        raise BadAnswer(f"the query gives a {data['resultType']}, not raw samples: {query}")
+    return tuple(
+        Series(
+            labels={str(name): str(value) for name, value in one["metric"].items()},
+            points=tuple((float(stamp), float(value)) for stamp, value in one["values"]),
+        )
+        for one in data["result"]
+    )
 
 
 def _is_single(result: list[Any], query: str) -> bool:
