@@ -1,4 +1,4 @@
-"""`python -m rollback`: one pass, or with --every a pass on a steady schedule."""
+"""`python -m rollback`: one pass, or with --every a pass on a steady schedule; subcommands only look."""
 
 import json
 import logging
@@ -9,39 +9,27 @@ from typing import TextIO
 import click
 from rich.console import Console
 
-from common.config import ConfigError, load_settings
+from common.config import ConfigError
 from common.logs import configure_logging
-from flags.admin import UnleashAdmin
 from rollback.act import UnleashCanary
-from rollback.durations import format_duration, parse_duration
-from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
+from rollback.configure import DurationType, configure
+from rollback.durations import format_duration
+from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
-from rollback.settings import RollbackSettings
 
 _log = logging.getLogger("rollback")
 
 
-class _DurationType(click.ParamType[timedelta]):
-    name = "duration"
-
-    def convert(
-        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@click.command(epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.")
+@click.group(
+    invoke_without_command=True,
+    epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.",
+)
 @click.option(
-    "--every", type=_DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+    "--every", type=DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
 )
 @click.option("--dry-run", is_flag=True, help="Judge, and turn nothing off.")
 @click.option(
@@ -60,7 +48,10 @@ class _DurationType(click.ParamType[timedelta]):
     metavar="[FILE]",
     help="Write the pass as a JSON document to FILE, or to standard output instead of the table.",
 )
-def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None) -> None:
+@click.pass_context
+def main(
+    ctx: click.Context, every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None
+) -> None:
     """Judge the challenger by Prometheus, and turn its flag off when a guardrail is breached.
 
     Nothing is kept between passes: each reads the share and the time of its last change from Unleash, and
@@ -92,6 +83,8 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
       python -m rollback --json             the same as JSON, for cron and CI
       python -m rollback --every 15s        the job of the stack
     """
+    if ctx.invoked_subcommand is not None:
+        return
     configure_logging("rollback")
     logging.getLogger("urllib3").setLevel(
         logging.ERROR
@@ -100,7 +93,7 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
         raise click.UsageError("--json writes one pass; with --every each pass is a line of the log")
     shutdown = Shutdown(exit_code=0 if every else None)
     try:
-        policy, settings, admin = _configure(file)
+        policy, settings, admin = configure(file)
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
@@ -126,28 +119,6 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
     _tell(done, job, json_file)
     raise SystemExit(done.exit_code)
-
-
-def _configure(file: Path) -> tuple[Policy, RollbackSettings, UnleashAdmin]:
-    """Read guardrails and environment. Raises ConfigError with the faults of both."""
-    faults = []
-    try:
-        policy = load_policy(file)
-    except ConfigError as error:
-        faults.append(str(error))
-    try:
-        settings = load_settings(RollbackSettings)
-        admin = UnleashAdmin(
-            settings.unleash_url,
-            settings.unleash_admin_token,
-            project=settings.unleash_project,
-            environment=settings.unleash_environment,
-        )
-    except ConfigError as error:
-        faults.append(str(error))
-    if faults:
-        raise ConfigError("\n".join(faults))
-    return policy, settings, admin
 
 
 def _pass(job: Job) -> Pass:
