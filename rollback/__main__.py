@@ -14,12 +14,14 @@ from common.logs import configure_logging
 from rollback.act import UnleashCanary
 from rollback.configure import DurationType, configure
 from rollback.durations import format_duration
+from rollback.explain import explain
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
+from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
 
@@ -66,7 +68,8 @@ def main(
       3  cannot measure: Prometheus or Unleash could not be asked, the service is not
          scraped, a query failed, or a person must mend the flag (missing, archived,
          strategy deleted, more than one strategy)
-      4  a rollback was due and could not be done or verified: somebody must look
+      4  a rollback was due and could not be done or verified, or the flag is off and the
+         challenger is not seen to stop: somebody must look
 
     \b
     Environment (each also as ..._FILE, the path of a file that holds the value):
@@ -76,6 +79,16 @@ def main(
       CANARIO_UNLEASH_ENVIRONMENT   default: production
       CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
       CANARIO_CANARY_FLAG           default: canary
+      CANARIO_STOP_LIMIT            how long the challenger may go on answering after the
+                                    flag is off; default: 1m
+      CANARIO_NOTIFY_URLS           whom to tell, separated by spaces or line ends, for
+                                    instance slack://TokenA/TokenB/TokenC
+                                    mailtos://user:password@host?to=somebody@example.com
+                                    jsons://host/path (https://appriseit.com/services/)
+      CANARIO_DECISIONS_DIR         where each decision is kept for `explain`
+      CANARIO_DECISIONS_MEGABYTES   what that folder may grow to; rollbacks are kept beyond
+                                    it; default: 256
+      CANARIO_ROLLBACK_METRICS_BIND address and port of the job's own metrics (with --every)
 
     \b
     Examples:
@@ -97,32 +110,38 @@ def main(
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
+    canary = UnleashCanary(admin, settings.canary_flag)
+    watchman = Watchman.of(policy, settings, canary, dry_run=dry_run, serving=every is not None)
     job = Job(
         policy,
         Prometheus(settings.prometheus_url.get_secret_value()),
-        UnleashCanary(admin, settings.canary_flag),
+        canary,
         dry_run=dry_run,
         undisturbed=shutdown.held,
+        observer=watchman.observer,
     )
     shutdown.install()
     if every:
         _log.info("watching", extra={"every": format_duration(every), "flag": job.canary.flag})
         try:
-            repeat(lambda: _pass(job), every)
+            repeat(lambda: _pass(job, watchman), every)
         finally:
+            watchman.close()
             _log.info("stopped")
     try:
-        done = _pass(job)
+        done = _pass(job, watchman, wait=True)
     except Exception as error:
         # A traceback would end with exit code 1, which means something else here.
         _log.exception("the pass failed", extra={"error": f"{type(error).__name__}: {error}"})
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
+    finally:
+        watchman.close()
     _tell(done, job, json_file)
     raise SystemExit(done.exit_code)
 
 
-def _pass(job: Job) -> Pass:
-    done = job.run()
+def _pass(job: Job, watchman: Watchman, *, wait: bool = False) -> Pass:
+    done = watchman.after(job.run(), wait=wait)
     level = logging.INFO if done.exit_code is ExitCode.FINE else logging.WARNING
     _log.log(level, done.summary, extra=pass_fields(done, job.canary, brief=True))
     return done
@@ -134,6 +153,9 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
         return
     json.dump(pass_fields(done, job.canary), json_file, indent=2, allow_nan=False)
     json_file.write("\n")
+
+
+main.add_command(explain)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from common.errors import CanarioError
@@ -13,6 +13,7 @@ from rollback.act import Canary, roll_back
 from rollback.durations import format_duration
 from rollback.guardrails import Policy, Threshold
 from rollback.measure import check_fresh, measure
+from rollback.observer import Observer, Silent
 from rollback.outcome import Pass, Rollback
 from rollback.prometheus import Prometheus, PrometheusError
 from rollback.report import rollback_fields
@@ -37,6 +38,8 @@ class Job:
     """Judge, and turn nothing off."""
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
     """Puts off the end of the process while a rollback is under way."""
+    observer: Observer = field(default_factory=Silent)
+    """Told of a rollback before and after its order."""
 
     def run(self) -> Pass:
         """Make one pass. Faults of Unleash and Prometheus are part of its outcome; only a bug raises."""
@@ -102,7 +105,9 @@ class Job:
 
     def _roll_back(self, verdict: Verdict, state: CanaryState | None) -> Rollback:
         with self.undisturbed():
+            self.observer.on_breach(verdict, state)
             rollback = roll_back(self.canary, verdict)
+            self.observer.on_rollback(rollback, verdict, state)
             log = _log.warning if rollback.verified else _log.error
             message = "canary rolled back" if rollback.verified else "canary NOT rolled back"
             log(message, extra=rollback_fields(rollback, verdict, self.canary, state))

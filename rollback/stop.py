@@ -27,6 +27,7 @@ from rollback.prometheus import Prometheus, PrometheusError, Series
 
 STILL_SCRAPES = 3  # 15 s at the usual interval; a canary of 1% of 50 requests a second has 7 answers in them
 FRESH_SCRAPES = 3
+RECENT = timedelta(minutes=15)
 REACH = timedelta(minutes=5)  # a challenger that answers once in some minutes should be found as well
 
 
@@ -82,6 +83,16 @@ class Stop:
     instances: tuple[Instance, ...] = ()
     stopped_at: datetime | None = None
     """The scrape that completed the proof on the last instance; None unless verified."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether somebody must look.
+
+        What was never seen to stop is told only for a while: a flag that is long off, and a Prometheus that
+        went down today, is another fault, with an alert of its own.
+        """
+        recent = self.looked_at <= self.off.at + self.limit + RECENT
+        return self.state is StopState.RISING or (self.state is StopState.UNSEEN and recent)
 
     @property
     def last_answer(self) -> datetime | None:

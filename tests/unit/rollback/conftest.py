@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -75,6 +75,26 @@ def server() -> Iterator[Server]:
     http.server_close()
 
 
+MODEL = {"model": "challenger", "name": "breast-cancer", "version": "2.0.0", "sha256": "ab" * 32}
+
+
+def standing_still(answers: Sequence[float] = (9, 9, 9, 9, 9)) -> Answer:
+    """One instance that counts `answers` of the challenger at its last scrapes, 5 s apart, up to NOW."""
+    labels = {"job": "service", "instance": "a"}
+    stamps = [NOW.timestamp() - 5 * back for back in reversed(range(len(answers)))]
+    counts = [[stamp, str(count)] for stamp, count in zip(stamps, answers, strict=True)]
+    return result(
+        "matrix",
+        [
+            {"metric": labels | {"__name__": "up"}, "values": [(stamp, "1") for stamp in stamps]},
+            {
+                "metric": labels | {"__name__": "predictions_total", "model": "challenger"},
+                "values": counts,
+            },
+        ],
+    )
+
+
 @dataclass
 class Numbers:
     """Answers of a healthy Prometheus at NOW: each query by the first of `values` that it begins with.
@@ -84,11 +104,16 @@ class Numbers:
 
     values: dict[str, float | Answer | None]
     up: float | None = 1
+    still: Answer = field(default_factory=standing_still)
 
     def __call__(self, path: str, form: dict[str, str]) -> Answer:
         query = form["query"]
         if query == "time()":
             return result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
+        if query.startswith("{__name__="):
+            return self.still
+        if query.startswith("model_info"):
+            return result("matrix", [{"metric": MODEL, "values": [[NOW.timestamp(), "1"]]}])
         if query.startswith("max(max_over_time(up"):
             return self._answer(path, form, self.up)
         return self._answer(

@@ -25,9 +25,9 @@ def instance(name: str, counts: Counts, up: Counts | None = None, last: float = 
     """The series of one instance: `up` and the challenger's answers."""
     labels = {"job": "service", "instance": name}
     tries = points(up if up is not None else [1] * len(counts), last)
-    found: list[object] = [{"metric": {"__name__": "up", **labels}, "values": tries}]
+    found: list[object] = [{"metric": labels | {"__name__": "up"}, "values": tries}]
     if samples := points(counts, last):
-        metric = {"__name__": "predictions_total", "model": "challenger", **labels}
+        metric = labels | {"__name__": "predictions_total", "model": "challenger"}
         found.append({"metric": metric, "values": samples})
     return found
 
