@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ AROUND_TWO = _around_two()
 class Counts:
     """What both models did in each step: calls, and bad ones among them. All of one shape, (..., steps)."""
 
-    champion_total: Values
-    champion_bad: Values
-    challenger_total: Values
-    challenger_bad: Values
+    champion_total: Numbers
+    champion_bad: Numbers
+    challenger_total: Numbers
+    challenger_bad: Numbers
 
     def swapped(self) -> "Counts":
         """The same with the models in each other's place, for events of which fewer are worse."""
@@ -127,8 +128,8 @@ def log_e(
 
 
 def log_e_limit(
-    bad: Values,
-    total: Values,
+    bad: Numbers,
+    total: Numbers,
     *,
     limit: float,
     dispersion: float = 1.0,
@@ -136,7 +137,7 @@ def log_e_limit(
 ) -> Values:
     """Evidence that the share of bad calls of one model is more than `limit`, without another beside it.
 
-    Likelihood ratios of Bernoulli trials, with a chance of factor * limit against one of limit, mixed over the
+    Likelihood ratios of Bernoulli trials, a chance of factor * limit against one of limit, mixed over the
     factors. The mean stays at most 1 for every chance up to the limit, also for one that drifts.
 
     Args:
