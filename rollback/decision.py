@@ -168,20 +168,13 @@ def begin(kind: Kind, canary: Canary, state: CanaryState | None, **fields: Any) 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
     """A verdict with all that is needed to come to it again."""
-    return {**verdict_fields(verdict), "evidence": evidence(verdict)}
-
-
-def evidence(verdict: Verdict) -> dict[str, Any]:
-    """What the verdict rests on; empty where nothing was measured."""
-    return getattr(verdict, "evidence", None) or {}
+    return {**verdict_fields(verdict), "evidence": verdict.evidence}
 
 
 def breached_at(verdict: Verdict) -> datetime | None:
-    """When the breach came about, by the clock of Prometheus."""
-    found = evidence(verdict)
-    looks = found.get("looks") or [None]
-    text = found.get("breached_at") or looks[-1]
-    return datetime.fromisoformat(text) if text else None
+    """When the breach came about, by the clock of Prometheus: for a threshold at the last look."""
+    looks = verdict.evidence.get("looks")
+    return verdict.breached_at or (datetime.fromisoformat(looks[-1]) if looks else None)
 
 
 def rollback_record(rollback: Rollback, breach: Verdict) -> RollbackRecord:

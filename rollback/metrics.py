@@ -118,10 +118,9 @@ class JobMetrics:
     def _tell_verdict(self, verdict: Verdict) -> None:
         for status in Status:
             self._verdicts.labels(verdict.guardrail, status.value).set(int(verdict.status is status))
-        log_e, needed = getattr(verdict, "log_e", None), getattr(verdict, "log_e_needed", None)
         numbers = (
-            (self._log_e, log_e),
-            (self._needed, needed),
+            (self._log_e, verdict.log_e),
+            (self._needed, verdict.log_e_needed),
             (self._value, verdict.value),
             (self._limit, verdict.limit),
         )

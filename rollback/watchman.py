@@ -1,7 +1,6 @@
 """What a job does beside judging and acting: it watches the stop, tells, keeps and counts."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Self
 
@@ -41,9 +40,7 @@ class Watchman:
         if dry_run:
             return cls(watch, Silent())
         registry = CollectorRegistry()
-        metrics = JobMetrics(
-            registry, cannot_measure_for=getattr(policy, "cannot_measure_for", timedelta(minutes=5))
-        )
+        metrics = JobMetrics(registry, cannot_measure_for=policy.cannot_measure_for)
         channels = open_channels(settings.notify_urls)
         metrics.expect_channels(tuple(channel.name for channel in channels))
         teller = Teller(
@@ -53,7 +50,7 @@ class Watchman:
             else None,
             Notifier(channels, on_end=metrics.notified) if channels else None,
             versions=partial(served, Prometheus(url)),  # a client of its own, because it asks in a thread
-            cannot_measure_for=getattr(policy, "cannot_measure_for", timedelta(minutes=5)),
+            cannot_measure_for=policy.cannot_measure_for,
             on_failure=metrics.decision_not_kept,
         )
         if serving and settings.rollback_metrics_bind:
