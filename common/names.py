@@ -60,6 +60,7 @@ class JobMetric(StrEnum):
     TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known
     TO_STOP = "rollback_breach_to_stop_seconds"  # of the last rollback, once the stop was seen
     STOP = "rollback_stop"  # {state}: 1 for what was last seen of the challenger's stop
+    STOP_UNVERIFIED = "rollback_stop_unverified"  # 1 while it is not seen to stop, and the limit is over
     NOTIFICATIONS = "rollback_notifications_total"  # {channel}: messages that were sent
     NOTIFICATIONS_FAILED = "rollback_notifications_failed_total"  # {channel}: messages that were not
     DECISIONS_FAILED = "rollback_decisions_failed_total"  # decisions that could not be kept

@@ -52,6 +52,10 @@ class JobMetrics:
             JobMetric.TO_STOP, "From the breach to the verified stop, of the last rollback."
         )
         self._stop = gauge(JobMetric.STOP, "1 for what was last seen of the challenger's stop.", "state")
+        self._unstopped = gauge(
+            JobMetric.STOP_UNVERIFIED,
+            "1 while the challenger is not seen to stop in time after the flag went off.",
+        )
         self._sent = counter(JobMetric.NOTIFICATIONS, "Messages that were sent.", "channel")
         self._unsent = counter(JobMetric.NOTIFICATIONS_FAILED, "Messages that were not.", "channel")
         self._unkept = counter(JobMetric.DECISIONS_FAILED, "Decisions that could not be kept.")
@@ -102,6 +106,7 @@ class JobMetrics:
             self._tell_verdict(verdict)
         for state in StopState:
             self._stop.labels(state.value).set(int(done.stop is not None and done.stop.state is state))
+        self._unstopped.set(int(done.stop is not None and done.stop.failed))
         if done.stop and done.stop.stopped_at and self._breached_at:
             self._to_stop.set(max(0.0, done.stop.stopped_at.timestamp() - self._breached_at))
             self._breached_at = None
