@@ -3,31 +3,40 @@
 import json
 import logging
 import os
-import re
-from collections.abc import Callable
-from functools import wraps
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from common.config import ConfigError, load_settings
-from common.errors import CanarioError
-from flags import canary, report
+from common.config import load_settings
+from flags import canary, lease, people, report
+from flags import quarantine as quarantines
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
 from flags.bootstrap import Bootstrap
 from flags.canary import CanaryState
-from flags.desired import DEFAULT_FILE, NAME, load_desired
-from flags.errors import AdminError, FlagError
-from flags.plan import FlagPlan, plan
+from flags.commands import (
+    AS_JSON,
+    EXIT_DUE,
+    EXIT_FLAG,
+    FILE,
+    FLAG_NAME,
+    FORCE,
+    OVERRIDE,
+    WHY,
+    Cli,
+    changing,
+    version_of,
+    with_admin,
+    with_settings,
+)
+from flags.desired import load_desired
+from flags.errors import FlagError
+from flags.plan import FlagPlan, Wishes, plan
 from flags.settings import BootstrapSettings, FlagsSettings
+from flags.snapshot import require_present, take
 from flags.vault import Vault
-
-EXIT_CONFIG: Final = 2
-EXIT_UNLEASH: Final = 3
-EXIT_FLAG: Final = 4
-EXIT_DUE: Final = 10
 
 EPILOG: Final = """\b
 Environment (each also as NAME_FILE, a file that holds the value):
@@ -35,6 +44,10 @@ Environment (each also as NAME_FILE, a file that holds the value):
   CANARIO_UNLEASH_ADMIN_TOKEN  personal access token, user:...
   CANARIO_UNLEASH_PROJECT      default: default
   CANARIO_UNLEASH_ENVIRONMENT  default: production
+  CANARIO_LEASE                how long a leased flag's share lasts unless the rollback
+                               job renews it, such as 15m (the default), or off
+  CANARIO_CHALLENGER           folder of the challenger, to know a version in quarantine
+  CANARIO_RUNBOOK_URL, CANARIO_BOARD_URL   pages that `apply` links the flags' pages to
 
 \b
 Exit codes:
@@ -50,89 +63,12 @@ Examples:
   python -m flags apply
   python -m flags set canary 5
   python -m flags show canary --json
+  python -m flags history canary
+  python -m flags lift canary --reason "the fix of yesterday is in"
 """
 
 
-class _Cli(click.Group):
-    """Tells an expected failure by its own sentences and the exit code of its family."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CanarioError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
-            codes = {ConfigError: EXIT_CONFIG, AdminError: EXIT_UNLEASH, FlagError: EXIT_FLAG}
-            return ctx.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
-
-
-class _FlagName(click.ParamType[str]):
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(NAME, value):
-            self.fail("a flag's name has letters, digits and . _ ~ - only", param, ctx)
-        return value
-
-
-FLAG_NAME: Final = _FlagName()
-
-
-FILE = click.option(
-    "--file",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_FILE,
-    help="Desired flags; the default is the flags.yaml of this package.",
-)
-FORCE = click.option(
-    "--force-share",
-    is_flag=True,
-    help="Set shares and switches to what the file says, even where a person set them.",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _with_admin(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of the server, and the admin client they make as its first argument."""
-
-    @click.option("--url", help="Unleash, instead of CANARIO_UNLEASH_URL.")
-    @click.option("--project", help="Instead of CANARIO_UNLEASH_PROJECT.")
-    @click.option("--environment", help="Instead of CANARIO_UNLEASH_ENVIRONMENT.")
-    @wraps(command)
-    def wrapped(url: str | None, project: str | None, environment: str | None, **rest: Any) -> None:
-        given = {"URL": url, "PROJECT": project, "ENVIRONMENT": environment}
-        told = {f"CANARIO_UNLEASH_{name}": value for name, value in given.items() if value is not None}
-        settings = load_settings(FlagsSettings, {**os.environ, **told})
-        command(
-            UnleashAdmin(
-                settings.unleash_url,
-                settings.unleash_admin_token,
-                project=settings.unleash_project,
-                environment=settings.unleash_environment,
-            ),
-            **rest,
-        )
-
-    return wrapped
-
-
-def _changing(command: Callable[..., tuple[CanaryState, bool]]) -> Callable[..., None]:
-    """Give a command a flag's NAME, and tell the state it returns, and whether it is the one asked for."""
-
-    @click.argument("name", type=FLAG_NAME)
-    @_with_admin
-    @AS_JSON
-    @wraps(command)
-    def wrapped(*args: Any, as_json: bool, **rest: Any) -> None:
-        state, done = command(*args, **rest)
-        click.echo(json.dumps(state.as_json(), indent=2) if as_json else report.sentence(state))
-        if not done:
-            raise FlagError(f"{state.flag} is not as it was just set: somebody changed it at the same time")
-
-    return wrapped
-
-
-@click.group(cls=_Cli, epilog=EPILOG)
+@click.group(cls=Cli, epilog=EPILOG)
 def cli() -> None:
     """Flags of Canario in Unleash: desired flags from a file, and the share of each.
 
@@ -143,13 +79,15 @@ def cli() -> None:
 
 
 @cli.command("plan")
-@_with_admin
+@with_settings
 @FILE
 @FORCE
 @click.option("--exit-code", is_flag=True, help="Exit with 10 when changes are due.")
-def plan_(admin: UnleashAdmin, file: Path, force_share: bool, exit_code: bool) -> None:
+def plan_(
+    admin: UnleashAdmin, settings: FlagsSettings, file: Path, force_share: bool, exit_code: bool
+) -> None:
     """Show what `apply` would do; changes nothing."""
-    plans = _plans(admin, file, force_share)
+    plans = _plans(admin, file, force_share, _wishes(settings))
     report.show_plan(plans)
     due = sum(len(one.steps) for one in plans)
     click.echo(f"{due} changes due" if due else "no changes due")
@@ -159,15 +97,19 @@ def plan_(admin: UnleashAdmin, file: Path, force_share: bool, exit_code: bool) -
 
 
 @cli.command("apply")
-@_with_admin
+@with_settings
 @FILE
 @FORCE
-def apply_(admin: UnleashAdmin, file: Path, force_share: bool) -> None:
+@OVERRIDE
+def apply_(
+    admin: UnleashAdmin, settings: FlagsSettings, file: Path, force_share: bool, override: str | None
+) -> None:
     """Make Unleash hold the flags of the file. Doing it twice changes nothing."""
-    plans = _plans(admin, file, force_share)
+    wishes = _wishes(settings, override)
+    plans = _plans(admin, file, force_share, wishes)
     for one in plans:
         for step in one.steps:
-            carry_out(admin, step)
+            carry_out(admin, step, wishes)
             click.echo(f"{one.flag}: done: {step}")
         for kept in one.kept:
             click.echo(f"{one.flag}: kept: {kept}")
@@ -178,11 +120,11 @@ def apply_(admin: UnleashAdmin, file: Path, force_share: bool) -> None:
 
 @cli.command("show")
 @click.argument("name", type=FLAG_NAME, required=False)
-@_with_admin
+@with_admin
 @FILE
 @AS_JSON
 def show_(admin: UnleashAdmin, name: str | None, file: Path, as_json: bool) -> None:
-    """Show the flag NAME, or all flags of the file: on or off, share, and who changed it last."""
+    """Show the flag NAME, or all flags of the file: on or off, share, lease, and who changed it last."""
     names = [name] if name else [flag.name for flag in load_desired(file)]
     states = [canary.read_state(admin, one) for one in names]
     if as_json:
@@ -195,7 +137,7 @@ def show_(admin: UnleashAdmin, name: str | None, file: Path, as_json: bool) -> N
 
 
 @cli.command("set")
-@_changing
+@changing
 @click.argument("percent", type=click.IntRange(0, 100))
 @click.option(
     "--expect", type=click.IntRange(0, 100), help="Change it only if Unleash still says this share."
@@ -203,27 +145,88 @@ def show_(admin: UnleashAdmin, name: str | None, file: Path, as_json: bool) -> N
 @click.option(
     "--no-enable", is_flag=True, help="Leave the switch alone; otherwise a share over 0 turns it on."
 )
-def set_(
-    admin: UnleashAdmin, name: str, percent: int, expect: int | None, no_enable: bool
+@OVERRIDE
+def set_(  # noqa: PLR0913, PLR0917 - one for each option
+    admin: UnleashAdmin,
+    settings: FlagsSettings,
+    name: str,
+    percent: int,
+    expect: int | None,
+    no_enable: bool,
+    override: str | None,
 ) -> tuple[CanaryState, bool]:
     """Give the challenger PERCENT of the users of the flag NAME."""
-    state = canary.set_share(admin, name, percent, enable=not no_enable, expect=expect)
+    state = canary.set_share(
+        admin,
+        name,
+        percent,
+        enable=not no_enable,
+        expect=expect,
+        version=version_of(settings),
+        override=override,
+    )
     return state, state.percent == percent
 
 
 @cli.command("on")
-@_changing
-def on_(admin: UnleashAdmin, name: str) -> tuple[CanaryState, bool]:
+@changing
+@OVERRIDE
+def on_(
+    admin: UnleashAdmin, settings: FlagsSettings, name: str, override: str | None
+) -> tuple[CanaryState, bool]:
     """Turn the flag NAME on, with the strategies that it has."""
-    state = canary.turn_on(admin, name)
+    state = canary.turn_on(admin, name, version=version_of(settings), override=override)
     return state, state.enabled
 
 
 @cli.command("off")
-@_changing
-def off_(admin: UnleashAdmin, name: str) -> tuple[CanaryState, bool]:
+@changing
+def off_(admin: UnleashAdmin, _: FlagsSettings, name: str) -> tuple[CanaryState, bool]:
     """Turn the flag NAME off, whatever its strategies: every user gets the champion."""
     return canary.turn_off(admin, name), True
+
+
+@cli.command("history")
+@click.argument("name", type=FLAG_NAME)
+@with_admin
+def history_(admin: UnleashAdmin, name: str) -> None:
+    """Show who changed what of the flag NAME, and when, the latest first."""
+    changes = people.history(admin, name)
+    report.show_history(changes, people.held(changes))
+
+
+@cli.command("lift")
+@changing
+@WHY
+def lift_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tuple[CanaryState, bool]:
+    """Take the flag NAME's versions out of quarantine; its share stays as it is."""
+    _require_flag(admin, name)
+    quarantines.lift(admin, name, reason)
+    state = canary.read_state(admin, name)
+    return state, not state.quarantined
+
+
+@cli.command("resume")
+@changing
+@WHY
+def resume_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tuple[CanaryState, bool]:
+    """Let automation raise the share of the flag NAME again after a person lowered it."""
+    _require_flag(admin, name)
+    people.resume(admin, name, reason)
+    return canary.read_state(admin, name), True
+
+
+@cli.command("lease")
+@changing
+def lease_(admin: UnleashAdmin, settings: FlagsSettings, name: str) -> tuple[CanaryState, bool]:
+    """Put the lease on the flag NAME, also where a person took it off."""
+    if settings.lease is None:
+        raise FlagError(f"leases are off, so nobody would renew that of {name}: set CANARIO_LEASE")
+    until = datetime.now(UTC) + settings.lease
+    lease.ensure_lease(admin, name, settings.lease, insist=True)
+    lease.renew(admin, name, until)
+    state = canary.read_state(admin, name)
+    return state, state.lease_until is not None
 
 
 @cli.command("bootstrap")
@@ -246,9 +249,26 @@ def bootstrap_(secrets: Path, url: str | None) -> None:
     report.show_outcomes(Bootstrap(settings, Vault(secrets)).run())
 
 
-def _plans(admin: UnleashAdmin, file: Path, force_share: bool) -> tuple[FlagPlan, ...]:
+def _wishes(settings: FlagsSettings, override: str | None = None) -> Wishes:
+    links = (("Runbook", settings.runbook_url), ("Dashboard", settings.board_url))
+    return Wishes(
+        lease=settings.lease,
+        links=tuple((title, url) for title, url in links if url),
+        version=version_of(settings),
+        override=override,
+    )
+
+
+def _plans(admin: UnleashAdmin, file: Path, force_share: bool, wishes: Wishes) -> tuple[FlagPlan, ...]:
     desired = load_desired(file)
-    return plan(desired, read_current(admin, [flag.name for flag in desired]), force_share=force_share)
+    leased = [flag.name for flag in desired if flag.leased and wishes.lease]
+    current = read_current(admin, [flag.name for flag in desired], leased=leased)
+    return plan(desired, current, force_share=force_share, wishes=wishes)
+
+
+def _require_flag(admin: UnleashAdmin, name: str) -> None:
+    """Raises FlagMissing or FlagArchived: Unleash itself would say that the user may not."""
+    require_present(take(admin, name))
 
 
 def _stop_at_conflict(plans: tuple[FlagPlan, ...]) -> None:

@@ -1,10 +1,11 @@
-"""Unleash's admin API for users and tokens: logging in, users and roles, personal access tokens.
+"""Canario's users of Unleash, and its admin API for users and tokens: logging in, roles, access tokens.
 
 Unleash allows ten log-ins a minute and ten tokens a user, and changes a password only at its own address:
 `PUT user-admin/:id` with a password answers 200 and changes nothing.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -15,8 +16,29 @@ from flags.http import CookieAuth, TokenAuth, Transport, checked_token
 from flags.models import Me, NewToken, Token, Tokens, User, Users
 
 MAX_TOKENS: Final = 10  # PAT_LIMIT of Unleash 7 and 8: expired tokens count
-USERS: Final = "/api/admin/user-admin"
+USER_ADMIN: Final = "/api/admin/user-admin"
 OWN_TOKENS: Final = "/api/admin/user/tokens"
+
+
+@dataclass(frozen=True)
+class ServiceUser:
+    """A user of Unleash that is a program."""
+
+    username: str
+    name: str
+
+
+USERS: Final = (
+    ServiceUser("canario-flags", "Canario flags command line"),
+    ServiceUser("canario-rollback", "Canario rollback job"),
+    ServiceUser("canario-service", "Canario service (admin routes)"),
+)
+AUTOMATION: Final = frozenset(user.username for user in USERS)
+
+
+def is_automation(username: str) -> bool:
+    """Whether this user of Unleash is one of Canario's programs, and not a person in the UI."""
+    return username in AUTOMATION
 
 
 def logged_in(url: str, username: str, password: SecretStr) -> Transport:
@@ -44,7 +66,7 @@ class UserAdmin:
 
     def all(self) -> Users:
         """Every user, and the root roles there are."""
-        return self._transport.get(Users, USERS)
+        return self._transport.get(Users, USER_ADMIN)
 
     def create(self, username: str, name: str, role: int, password: SecretStr) -> User:
         """Make a user that gets no mail. Raises Rejected (409) where the name is taken."""
@@ -55,16 +77,16 @@ class UserAdmin:
             "password": password.get_secret_value(),
             "sendEmail": False,
         }
-        return self._transport.post(User, USERS, body)
+        return self._transport.post(User, USER_ADMIN, body)
 
     def set_password(self, user: int, password: SecretStr) -> None:
         """Replace the password; sessions of the user end, tokens go on working."""
-        path = f"{USERS}/{user}/change-password"
+        path = f"{USER_ADMIN}/{user}/change-password"
         self._transport.send("POST", path, {"password": password.get_secret_value()}, repeatable=True)
 
     def set_role(self, user: int, role: int) -> None:
         """Give the user another root role, and leave the rest."""
-        self._transport.send("PUT", f"{USERS}/{user}", {"rootRole": role}, repeatable=True)
+        self._transport.send("PUT", f"{USER_ADMIN}/{user}", {"rootRole": role}, repeatable=True)
 
 
 class OwnAccount:

@@ -1,11 +1,10 @@
-"""Unleash's admin API for flags: with flags.accounts the only place that knows its addresses.
+"""Unleash's admin API for flags: with flags.parts and flags.accounts the only place that knows its addresses.
 
 There is no optimistic locking in it, the last write wins. Two things soften this: each write changes one
 field by a JSON patch, and such a patch may begin with a `test` of the value that the caller has seen.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -21,7 +20,8 @@ from flags.errors import (
     Unreachable,
 )
 from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, checked_token, quoted
-from flags.models import GRADUAL, Event, Events, Feature, Strategy
+from flags.models import GRADUAL, Event, Feature, Strategy
+from flags.parts import EventLog, Links, SegmentStore, TagStore
 
 __all__ = [
     "AdminError",
@@ -47,10 +47,17 @@ CREATED: Final = "feature-created"
 LIFE_EVENTS: Final = (CREATED, ARCHIVED, "feature-revived", "feature-deleted")
 
 
+class _TestFailed(ServerFault):
+    """The `test` at the head of a patch did not hold: Unleash has another value than the caller saw."""
+
+
 class UnleashAdmin:
     """Reads and changes flags of one project and environment, as the user whose token it holds.
 
     May be shared by threads; make one in each process, after the fork. Every method raises AdminError.
+
+    Attributes:
+        segments, tags, links, events: the parts of the API that are not about strategies.
     """
 
     def __init__(
@@ -76,6 +83,10 @@ class UnleashAdmin:
             refused="the token is wrong or expired, set CANARIO_UNLEASH_ADMIN_TOKEN",
             timeouts=timeouts,
         )
+        self.segments = SegmentStore(self._transport, project)
+        self.tags = TagStore(self._transport)
+        self.links = Links(self._transport, self._project("features"))
+        self.events = EventLog(self._transport)
 
     def __repr__(self) -> str:
         return f"UnleashAdmin({self.url!r}, project={self.project!r}, environment={self.environment!r})"
@@ -92,8 +103,8 @@ class UnleashAdmin:
         search for archived flags would too, but Unleash 8.2 answers only 15 of those a minute to one address.
         """
         events = (
-            self._last_event(flag, SHARE_EVENTS, environment=f"IS:{self.environment}"),
-            self._last_event(flag, LIFE_EVENTS, project=f"IS:{self.project}"),
+            self.events.last(SHARE_EVENTS, flag=flag, environment=self.environment),
+            self.events.last(LIFE_EVENTS, flag=flag, project=self.project),
         )
         return max(filter(None, events), key=lambda event: event.id, default=None)
 
@@ -124,20 +135,41 @@ class UnleashAdmin:
         Raises:
             ChangedMeanwhile: the value is no longer `seen`.
         """
-        path = self._environment(flag, "strategies", strategy)
         field = f"/parameters/{parameter}"
         patch = [{"op": "replace", "path": field, "value": value}]
         if seen is not None:
             patch.insert(0, {"op": "test", "path": field, "value": seen})
         try:
             # A tested patch is not repeated: after a lost answer the test would fail on our own value.
-            self._transport.send("PATCH", path, patch, repeatable=seen is None)
-        except ServerFault as error:
-            if seen is None or not error.details.startswith("Test operation failed"):
-                raise
+            self._patch(flag, strategy, patch, repeatable=seen is None)
+        except _TestFailed as error:
             raise ChangedMeanwhile(
                 f"{parameter} of {flag} in {self.environment} is no longer {seen}: somebody changed it in the"
                 " meantime. Nothing was overwritten; look at it again"
+            ) from error
+
+    def attach_segment(self, flag: str, strategy: str, segment: int) -> None:
+        """Let a strategy depend on one segment more; doing it twice is doing it once."""
+        patch = [{"op": "add", "path": "/segments/-", "value": segment}]
+        self._patch(flag, strategy, patch, repeatable=True)
+
+    def detach_segment(self, flag: str, strategy: str, segment: int, position: int) -> None:
+        """Take the segment at this position off a strategy, and leave the others.
+
+        Raises:
+            ChangedMeanwhile: it is no longer there.
+        """
+        at = f"/segments/{position}"
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": at, "value": segment},
+            {"op": "remove", "path": at},
+        ]
+        try:
+            self._patch(flag, strategy, patch, repeatable=False)
+        except _TestFailed as error:
+            raise ChangedMeanwhile(
+                f"the segments of {flag} in {self.environment} were changed in the meantime. Nothing was"
+                " overwritten; look at it again"
             ) from error
 
     def switch(self, flag: str, *, on: bool) -> None:
@@ -148,10 +180,15 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _last_event(self, flag: str, types: Sequence[str], **where: str) -> Event | None:
-        query = {"feature": f"IS:{flag}", "type": f"IS_ANY_OF:{','.join(types)}", "limit": "1", **where}
-        found = self._transport.get(Events, "/api/admin/search/events", query)
-        return found.events[0] if found.events else None
+    def _patch(self, flag: str, strategy: str, patch: list[dict[str, Any]], *, repeatable: bool) -> None:
+        """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
+        path = self._environment(flag, "strategies", strategy)
+        try:
+            self._transport.send("PATCH", path, patch, repeatable=repeatable)
+        except ServerFault as error:
+            if not error.details.startswith("Test operation failed"):
+                raise
+            raise _TestFailed(str(error), status=error.status, details=error.details) from error
 
     def _project(self, *parts: str) -> str:
         return "/".join(("/api/admin/projects", quoted(self.project), *parts))

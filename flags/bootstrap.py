@@ -22,7 +22,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from common.config import ConfigError
-from flags.accounts import MAX_TOKENS, OwnAccount, UserAdmin, logged_in
+from flags.accounts import MAX_TOKENS, USERS, OwnAccount, ServiceUser, UserAdmin, logged_in
 from flags.errors import AdminError, Unauthorized, UnexpectedAnswer
 from flags.models import Me, NewToken, User
 from flags.settings import BootstrapSettings
@@ -31,27 +31,15 @@ from flags.vault import Kept, Vault
 LIFETIME: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=30)
 ROLE: Final = "Editor"
-NEEDED: Final = (  # to create a flag, add and change its strategy, and turn it on and off
+NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on and off, lease and mark it
     "CREATE_FEATURE",
     "UPDATE_FEATURE",
     "CREATE_FEATURE_STRATEGY",
     "UPDATE_FEATURE_STRATEGY",
     "UPDATE_FEATURE_ENVIRONMENT",
-)
-
-
-@dataclass(frozen=True)
-class ServiceUser:
-    """A user of Unleash that is a program."""
-
-    username: str
-    name: str
-
-
-USERS: Final = (
-    ServiceUser("canario-flags", "Canario flags command line"),
-    ServiceUser("canario-rollback", "Canario rollback job"),
-    ServiceUser("canario-service", "Canario service (admin routes)"),
+    "CREATE_SEGMENT",
+    "UPDATE_SEGMENT",
+    "CREATE_TAG_TYPE",
 )
 
 

@@ -1,12 +1,9 @@
 """What the service's admin routes, the rollback job and the command line do with a canary.
 
 Every change writes one field, reads the flag back, and answers what Unleash says now. People win: a share is
-set because a person or a rule asked for it, a strategy that a person removed or disabled stays so.
+set because a person or a rule asked for it, a strategy that a person removed or disabled stays so. A version
+that was rolled back gets no more users without a reason (flags.quarantine).
 """
-
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
 
 from flags.admin import UnleashAdmin
 from flags.errors import (
@@ -15,70 +12,22 @@ from flags.errors import (
     NotFound,
     NotVerified,
     Rejected,
-    StrategyAmbiguous,
     StrategyDisabled,
     StrategyMissing,
 )
+from flags.quarantine import note_reason, refusal
 from flags.snapshot import (
     Snapshot,
     blame,
-    fault,
     gradual,
     require_active,
     require_present,
     require_sticky,
     take,
 )
+from flags.state import CanaryState, state_of
 
-
-@dataclass(frozen=True)
-class CanaryState:
-    """What Unleash says about a canary in one environment.
-
-    Attributes:
-        exists: False where the project has no such flag, or only in its archive.
-        enabled: the environment's switch.
-        percent: rollout of the one gradual rollout strategy, 0 to 100; None where there is none, where it is
-            not the only active one, and where it is no whole number.
-        stickiness: what the share is drawn by; None where `percent` has no strategy.
-        strategies: number of strategies, disabled ones included.
-        constraints: conditions of that strategy, for people (`country IN NO, SE`); they narrow the share.
-        segments: ids of Unleash segments that narrow it as well.
-        variants: number of variants of that strategy; Canario uses none.
-        trouble: a sentence why the share does not mean what it says, and what to do; None where it does.
-        changed_by: user name of the last event on share, strategies, switch or the whole flag, if any.
-        changed_at: its time, in UTC.
-        change: its type, as `feature-strategy-update`.
-        revision: its id in Unleash's event log; a later change has a higher one.
-    """
-
-    flag: str
-    environment: str
-    exists: bool
-    archived: bool
-    enabled: bool
-    percent: int | None
-    stickiness: str | None
-    strategies: int
-    constraints: tuple[str, ...]
-    segments: tuple[int, ...]
-    variants: int
-    trouble: str | None
-    changed_by: str | None
-    changed_at: datetime | None
-    change: str | None
-    revision: int | None = None
-
-    @property
-    def exposed(self) -> bool:
-        """Whether some user may get the challenger. A share that cannot be told counts as exposure."""
-        return self.enabled and self.percent != 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Fields and `exposed` as JSON types."""
-        fields = asdict(self) | {"exposed": self.exposed}
-        fields["changed_at"] = self.changed_at.isoformat() if self.changed_at else None
-        return fields
+__all__ = ["CanaryState", "read_state", "set_share", "turn_off", "turn_on"]
 
 
 def read_state(admin: UnleashAdmin, flag: str) -> CanaryState:
@@ -91,8 +40,15 @@ def read_state(admin: UnleashAdmin, flag: str) -> CanaryState:
     return state_of(take(admin, flag))
 
 
-def set_share(
-    admin: UnleashAdmin, flag: str, percent: int, *, enable: bool = True, expect: int | None = None
+def set_share(  # noqa: PLR0913 - each of them has a default
+    admin: UnleashAdmin,
+    flag: str,
+    percent: int,
+    *,
+    enable: bool = True,
+    expect: int | None = None,
+    version: str | None = None,
+    override: str | None = None,
 ) -> CanaryState:
     """Give the challenger `percent` of the users, and nothing else of the strategy another value.
 
@@ -100,9 +56,14 @@ def set_share(
     share is changed only from that value (Unleash compares), for callers whose decision rests on it; without,
     the last write wins.
 
+    `version` is the deployed challenger's (flags.quarantine.label), None where it is not known: then any
+    version in quarantine counts. `override` is a person's reason to raise the share of such a one all the
+    same, this once; Unleash keeps it.
+
     Raises:
-        ValueError: `percent` is no whole number from 0 to 100.
+        ValueError: `percent` is no whole number from 0 to 100, or the reason is too short.
         ChangedMeanwhile: the share is not `expect`.
+        Quarantined: this would raise the share of a version in quarantine.
         FlagMissing, FlagArchived, StrategyMissing, StrategyDisabled, StrategyAmbiguous, StickinessUnsafe: as
             they say; nothing was changed.
         AdminError: Unleash does not answer, or not so.
@@ -119,6 +80,9 @@ def set_share(
             f"the share of {flag} in {shot.environment} is {strategy.parameter('rollout')}%, not {expect}%"
             f"{blame(shot)}. Nothing was changed; look at it again"
         )
+    raised = strategy.percent is None or percent > strategy.percent or (enable and not shot.enabled)
+    if percent > 0 and raised:
+        _require_no_quarantine(admin, shot, version, override)
     if strategy.percent != percent:
         seen = None if expect is None else strategy.parameter("rollout")
         admin.change_parameter(flag, strategy.id, "rollout", str(percent), seen=seen)
@@ -127,10 +91,13 @@ def set_share(
     return read_state(admin, flag)
 
 
-def turn_on(admin: UnleashAdmin, flag: str) -> CanaryState:
-    """Turn the environment on with the strategies it has.
+def turn_on(
+    admin: UnleashAdmin, flag: str, *, version: str | None = None, override: str | None = None
+) -> CanaryState:
+    """Turn the environment on with the strategies it has. `version` and `override` as in `set_share`.
 
     Raises:
+        Quarantined: this would give users a version in quarantine.
         FlagMissing, FlagArchived: there is no flag.
         StrategyMissing, StrategyDisabled: no active strategy; Unleash would add one for all users.
         ChangedMeanwhile: the strategies went away at this moment; the flag is off again.
@@ -144,7 +111,11 @@ def turn_on(admin: UnleashAdmin, flag: str) -> CanaryState:
             f"the flag {flag} has no active strategy in {shot.environment}, and when turning it on Unleash"
             f" would add one for all users: {advice} in the Unleash UI first"
         )
-    return state_of(shot if shot.enabled else _switch_on(admin, shot))
+    if shot.enabled:
+        return state_of(shot)
+    if any(one.percent != 0 for one in shot.active):
+        _require_no_quarantine(admin, shot, version, override)
+    return state_of(_switch_on(admin, shot))
 
 
 def turn_off(admin: UnleashAdmin, flag: str) -> CanaryState:
@@ -173,31 +144,14 @@ def turn_off(admin: UnleashAdmin, flag: str) -> CanaryState:
     return state_of(shot)
 
 
-def state_of(shot: Snapshot) -> CanaryState:
-    """The state that a snapshot shows."""
-    try:
-        strategy = gradual(shot) if shot.feature else None
-    except (StrategyMissing, StrategyAmbiguous):
-        strategy = None
-    trouble, change = fault(shot), shot.last_change
-    return CanaryState(
-        flag=shot.flag,
-        environment=shot.environment,
-        exists=shot.feature is not None,
-        archived=shot.archived,
-        enabled=shot.enabled,
-        percent=strategy.percent if strategy else None,
-        stickiness=strategy.parameter("stickiness") if strategy else None,
-        strategies=len(shot.strategies),
-        constraints=tuple(map(str, strategy.constraints)) if strategy else (),
-        segments=strategy.segments if strategy else (),
-        variants=len(strategy.variants) if strategy else 0,
-        trouble=str(trouble) if trouble else None,
-        changed_by=change.created_by if change else None,
-        changed_at=change.created_at if change else None,
-        change=change.type if change else None,
-        revision=change.id if change else None,
-    )
+def _require_no_quarantine(
+    admin: UnleashAdmin, shot: Snapshot, version: str | None, override: str | None
+) -> None:
+    """Raises Quarantined; with a reason it keeps that instead, before anything is raised."""
+    if refused := refusal(shot.flag, shot.quarantined, version):
+        if override is None:
+            raise refused
+        note_reason(admin, shot.flag, override)
 
 
 def _switch_on(admin: UnleashAdmin, before: Snapshot) -> Snapshot:

@@ -46,6 +46,7 @@ class DesiredFlag(StrictModel):
     type: Literal["release", "experiment", "operational", "kill-switch", "permission"] = "release"
     description: str = Field(min_length=1, max_length=1000)
     stickiness: Annotated[str, AfterValidator(_sticky)] = STICKY
+    leased: bool = Field(False, strict=True, description="whether its share depends on a lease")
     initial: Initial = Initial()
 
 

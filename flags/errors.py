@@ -19,6 +19,7 @@
         ├── ShareUnreadable   the rollout is no whole number from 0 to 100
         ├── StickinessUnsafe  users would change models from call to call
         ├── ChangedMeanwhile  somebody else was faster
+        ├── Quarantined       the challenger's version was rolled back before
         └── NotVerified       the order was taken, and the flag read back says otherwise
 
 The first family is cured where Canario is configured or where Unleash runs, the second in the Unleash UI.
@@ -109,6 +110,10 @@ class StickinessUnsafe(FlagError):
 
 class ChangedMeanwhile(FlagError):
     """Unleash's value is not the one that the caller's decision rests on; nothing was overwritten."""
+
+
+class Quarantined(FlagError):
+    """This version of the challenger was taken away before, and nobody gave a reason to try it again."""
 
 
 class NotVerified(FlagError):

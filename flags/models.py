@@ -60,6 +60,14 @@ class EnvironmentState(Answer):
     strategies: tuple[Strategy, ...] = ()
 
 
+class Link(Answer):
+    """An address on a flag's page."""
+
+    id: str
+    url: str
+    title: str | None = None
+
+
 class Feature(Answer):
     """A flag with all its environments."""
 
@@ -67,15 +75,63 @@ class Feature(Answer):
     type: str
     description: str | None = None
     environments: tuple[EnvironmentState, ...]
+    links: tuple[Link, ...] = ()
+
+
+class Segment(Answer):
+    """Conditions with a name, to which strategies refer. Kept as they came, to be written back whole."""
+
+    id: int
+    name: str
+    description: str | None = None
+    project: str | None = None
+    constraints: tuple[dict[str, Any], ...] = ()
+
+
+class Segments(Answer):
+    """All segments of the server."""
+
+    segments: tuple[Segment, ...]
+
+
+class Tag(Answer):
+    """A mark on a flag's page, `type:value`."""
+
+    type: str
+    value: str
+
+
+class TagList(Answer):
+    """All marks of one flag."""
+
+    tags: tuple[Tag, ...]
+
+
+class TagTypes(Answer):
+    """All types of tags of the server."""
+
+    class Name(Answer):
+        name: str
+
+    tag_types: tuple[Name, ...]
 
 
 class Event(Answer):
-    """One line of Unleash's event log."""
+    """One line of Unleash's event log.
+
+    Attributes:
+        environment: None where it is about the whole flag, or about no flag.
+        data: what it is about, as it is from then on: a strategy, a tag, a segment; None where it is gone.
+        pre_data: the same as it was before; None where it is new.
+    """
 
     id: int
     type: str
     created_by: str
     created_at: AwareDatetime
+    environment: str | None = None
+    data: Any = None
+    pre_data: Any = None
 
 
 class Events(Answer):

@@ -1,15 +1,19 @@
 """What the command line prints: tables on a terminal, the same as plain text anywhere else."""
 
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table
 
+from common.durations import format_duration
 from flags.bootstrap import Outcome
 from flags.canary import CanaryState
-from flags.plan import FlagPlan, on_off
+from flags.people import Change, Held
+from flags.plan import FlagPlan
+from flags.snapshot import moment
+from flags.steps import on_off
 
 
 def sentence(state: CanaryState) -> str:
@@ -23,11 +27,11 @@ def sentence(state: CanaryState) -> str:
 def show_states(states: Iterable[CanaryState]) -> None:
     """A table of states, and below it what is wrong with any of them."""
     states = tuple(states)
-    columns = ("flag", "environment", "state", "share", "drawn by", "only where", "last change")
+    columns = ("flag", "environment", "state", "share", "drawn by", "only where", "lease", "last change")
     _print(columns, [_row(state) for state in states])
     for state in states:
-        if state.trouble:
-            print(f"! {state.flag}: {state.trouble}")
+        for line in _remarks(state):
+            print(f"! {state.flag}: {line}")
 
 
 def _row(state: CanaryState) -> tuple[str, ...]:
@@ -42,14 +46,51 @@ def _row(state: CanaryState) -> tuple[str, ...]:
         share + variants if state.exists else "-",
         state.stickiness or "-",
         "; ".join(narrowed) or "-",
+        _lease(state),
         _change(state, "") or "-",
     )
+
+
+def _lease(state: CanaryState) -> str:
+    left = state.lease_left
+    if left is None:
+        return "-"
+    return f"{format_duration(timedelta(seconds=int(left.total_seconds())))} left" if left else "over"
+
+
+def _remarks(state: CanaryState) -> Iterator[str]:
+    """What a person should know of a state beside its row."""
+    if state.trouble:
+        yield state.trouble
+    if state.exposed and state.lapsed and state.lease_until:
+        yield (
+            f"its lease ran out at {moment(state.lease_until)}, so everybody has the champion until the"
+            " rollback job vouches for the challenger again: see whether the job and Prometheus run"
+        )
+    if state.quarantined:
+        yield f"in quarantine: {', '.join(state.quarantined)}; `python -m flags lift` takes it off"
+
+
+def show_history(changes: Iterable[Change], held: Held | None) -> None:
+    """Who changed what and when, the latest first, and what keeps automation from raising the share."""
+    rows = [
+        (
+            moment(one.at),
+            one.who,
+            one.words,
+            f"{one.before.reach}% -> {one.after.reach}%" if one.before.reach != one.after.reach else "-",
+        )
+        for one in reversed(tuple(changes))
+    ]
+    _print(("when", "who", "what", "users"), rows)
+    if held:
+        print(f"! automation stays at {held.limit}% at most: {held.who}, {held.words}, {moment(held.at)}")
 
 
 def _change(state: CanaryState, before: str) -> str:
     if state.changed_by is None or state.changed_at is None:
         return ""
-    return f"{before}{state.change} by {state.changed_by} at {moment(state.changed_at)}"
+    return f"{before}{state.change_in_words} by {state.changed_by} at {moment(state.changed_at)}"
 
 
 def show_plan(plans: Iterable[FlagPlan]) -> None:
@@ -67,11 +108,6 @@ def show_outcomes(outcomes: Iterable[Outcome]) -> None:
         (one.username, one.action.value, f"{one.expires_at:%Y-%m-%d}", one.why or "-") for one in outcomes
     ]
     _print(("user", "token", "ends", "why"), rows)
-
-
-def moment(time: datetime) -> str:
-    """A time for people, in UTC."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -1,9 +1,30 @@
 """Settings of the flags command line, from CANARIO_* variables or files that CANARIO_*_FILE name."""
 
-from pydantic import Field, SecretStr
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from common.address import UnleashUrl
 from common.config import StrictModel
+from common.durations import parse_duration
+
+
+def read_lease(text: object) -> timedelta | None:
+    """A duration, or None for `off`. Raises ValueError."""
+    return None if text in ("off", None) else parse_duration(text)
+
+
+def _page(address: str) -> str:
+    if not address.startswith(("http://", "https://")) or any(one.isspace() for one in address):
+        raise PydanticCustomError("page", "is no address of a page, like https://wiki.example/runbook")
+    return address
+
+
+LeaseLength = Annotated[timedelta | None, BeforeValidator(read_lease)]
+Page = Annotated[str, AfterValidator(_page)]
 
 
 class FlagsSettings(StrictModel):
@@ -15,6 +36,14 @@ class FlagsSettings(StrictModel):
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flags")
     unleash_environment: str = Field("production", min_length=1, description="environment to act on")
+    lease: LeaseLength = Field(
+        timedelta(minutes=15), description="how long the challenger is given without a renewal, or off"
+    )
+    challenger: Path | None = Field(
+        None, description="folder of the challenger, to know a rolled back version"
+    )
+    runbook_url: Page | None = Field(None, description="page that the flags' pages link to as Runbook")
+    board_url: Page | None = Field(None, description="page that the flags' pages link to as Dashboard")
 
 
 class BootstrapSettings(StrictModel):

@@ -5,8 +5,11 @@ strategy, a gradual rollout drawn by user id; anything else needs a person, and 
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from flags.admin import ARCHIVED, CREATED, UnleashAdmin
 from flags.errors import (
@@ -22,9 +25,14 @@ from flags.errors import (
     StrategyDisabled,
     StrategyMissing,
 )
+from flags.event_words import in_words
+from flags.lease_segment import Lease, find, lease_of
 from flags.models import GRADUAL, EnvironmentState, Event, Feature, Strategy
 
 STICKY = "userId"
+QUARANTINE = "canario-quarantine"  # type of the tags that name versions which were rolled back
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +45,9 @@ class Snapshot:
         feature: None where the flag is missing or archived.
         last_change: last event on share, strategies or switch in this environment, or on the whole flag
             (created, archived, revived, deleted); None without one.
+        quarantined: versions of the challenger that must not be given to more users.
+        lease: what strategies of the flag depend on; None where none does.
+        declined: who took the lease off, where that was asked (flags.apply does); "" where nobody did.
     """
 
     flag: str
@@ -45,6 +56,9 @@ class Snapshot:
     feature: Feature | None
     archived: bool
     last_change: Event | None
+    quarantined: frozenset[str] = frozenset()
+    lease: Lease | None = None
+    declined: str = ""
 
     @property
     def here(self) -> EnvironmentState | None:
@@ -74,9 +88,10 @@ class Snapshot:
 
 
 def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Snapshot:
-    """Read a flag and its last change, in three calls.
+    """Read a flag, its tags and its last change in four calls, and a fifth where it may have a lease.
 
-    Without `history_required` an event log that cannot be read is logged and leaves `last_change` None.
+    Without `history_required` an event log, tags or segments that cannot be read are logged and left out:
+    the flag itself says whether anybody is exposed.
 
     Raises:
         AdminError: Unleash does not answer, or not so.
@@ -85,22 +100,48 @@ def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Sn
     feature = None
     with suppress(NotFound):
         feature = admin.feature(flag)
-    change = None
-    try:
-        change = admin.last_change(flag)
-    except AdminError as error:
-        if history_required:
-            raise
-        log.warning("the event log of Unleash cannot be read: %s", error)
+
+    def read(what: str, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except AdminError as error:
+            if history_required:
+                raise
+            log.warning("the %s of Unleash cannot be read: %s", what, error)
+            return otherwise
+
+    change = read("event log", lambda: admin.last_change(flag), None)
     archived = feature is None and change is not None and change.type == ARCHIVED
-    snapshot = Snapshot(flag, admin.project, admin.environment, feature, archived, change)
-    if feature and not snapshot.here:
+    shot = Snapshot(flag, admin.project, admin.environment, feature, archived, change)
+    if feature is None:
+        return shot
+    if not shot.here:
         names = ", ".join(one.name for one in feature.environments)
         raise EnvironmentMissing(
             f"the project {admin.project} has no environment {admin.environment}, only {names}:"
             " set CANARIO_UNLEASH_ENVIRONMENT"
         )
-    return snapshot
+    return replace(
+        shot,
+        quarantined=read("tags", lambda: read_quarantined(admin, flag), frozenset()),
+        lease=read("segments", lambda: _lease(admin, shot), None),
+    )
+
+
+def read_quarantined(admin: UnleashAdmin, flag: str) -> frozenset[str]:
+    """Versions in quarantine; none of a flag that does not exist. Raises AdminError."""
+    try:
+        tags = admin.tags.of(flag)
+    except NotFound:  # deleted or archived this moment
+        return frozenset()
+    return frozenset(tag.value for tag in tags if tag.type == QUARANTINE)
+
+
+def _lease(admin: UnleashAdmin, shot: Snapshot) -> Lease | None:
+    if not any(one.segments for one in shot.strategies):
+        return None
+    segment = find(admin.segments.all(), shot.flag, shot.environment)
+    return lease_of(segment, shot.strategies) if segment else None
 
 
 def require_present(shot: Snapshot) -> None:
@@ -191,9 +232,12 @@ def blame(shot: Snapshot) -> str:
     change = shot.last_change
     if change is None:
         return ""
-    return (
-        f" (last change: {change.type} by {change.created_by} at {change.created_at:%Y-%m-%d %H:%M:%S} UTC)"
-    )
+    return f" (last change: {in_words(change)} by {change.created_by} at {moment(change.created_at)})"
+
+
+def moment(time: datetime) -> str:
+    """A time for people, in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def listed(strategies: tuple[Strategy, ...]) -> str:

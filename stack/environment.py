@@ -62,6 +62,8 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
         "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
         "CANARIO_DECISIONS_DIR": str(site.home.data / "decisions"),
+        "CANARIO_LEASE": "off",  # until the job renews it: else everybody falls back after 15 minutes
+        **site.settings.environment.get("flags", {}),
     }
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -90,6 +91,9 @@ class ProductManager:
     def archive(self, flag: str) -> None:
         self._send("DELETE", f"/features/{flag}")
 
+    def revive(self, flag: str) -> None:
+        self._send("POST", f"/../../archive/revive/{flag}")
+
     def strategies(self, flag: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._send(
             "GET", f"/features/{flag}/environments/production/strategies"
@@ -105,6 +109,20 @@ class ProductManager:
         (strategy,) = self.strategies(flag)
         path = f"/features/{flag}/environments/production/strategies/{strategy['id']}"
         self._send("PUT", path, strategy | changes)
+
+    def set_share(self, flag: str, percent: int) -> None:
+        """Move the slider and save."""
+        (strategy,) = self.strategies(flag)
+        self.edit_strategy(flag, parameters=strategy["parameters"] | {"rollout": str(percent)})
+
+    def switch(self, flag: str, *, on: bool) -> None:
+        self._send("POST", f"/features/{flag}/environments/production/{'on' if on else 'off'}")
+
+    def delete_segment(self, segment: int) -> None:
+        self._send("DELETE", f"/../../segments/{segment}")
+
+    def remove_tag(self, flag: str, kind: str, value: str) -> None:
+        self._send("DELETE", f"/../../features/{flag}/tags/{kind}/{quote(value)}")
 
     def _send(self, method: str, path: str, body: Any = None) -> requests.Response:
         response = self._session.request(method, f"{self._url}{path}", json=body, timeout=10)
@@ -131,6 +149,16 @@ def admin(stack: Stack) -> UnleashAdmin:
 def manager(stack: Stack) -> ProductManager:
     """Somebody who is logged in to Unleash's UI."""
     return ProductManager(stack.addresses.unleash, stack.secret("unleash-admin.password"))
+
+
+@pytest.fixture
+def own_flag(admin: UnleashAdmin, request: pytest.FixtureRequest) -> str:
+    """A flag of this test alone, on for everybody."""
+    name = f"test-{time.time_ns()}"
+    admin.create_feature(name, kind="release", description=request.node.name)
+    admin.add_strategy(name, percent=100, stickiness="userId", group=name)
+    admin.switch(name, on=True)
+    return name
 
 
 @pytest.fixture

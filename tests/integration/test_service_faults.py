@@ -3,24 +3,12 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from common.names import Metric
 from flags.admin import UnleashAdmin
 from flags.canary import set_share, turn_off
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, ProductManager, Service, wait_for
 from tests.integration.own_service import own_service
-
-
-@pytest.fixture
-def own_flag(admin: UnleashAdmin, request: pytest.FixtureRequest) -> str:
-    """A flag of this test alone, on for everybody."""
-    name = f"test-{time.time_ns()}"
-    admin.create_feature(name, kind="release", description=request.node.name)
-    admin.add_strategy(name, percent=100, stickiness="userId", group=name)
-    admin.switch(name, on=True)
-    return name
 
 
 def test_unleash_down_at_the_first_start_means_the_champion(

@@ -8,7 +8,8 @@ from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
 from flags.desired import DesiredFlag, Initial
 from flags.errors import ChangedMeanwhile, ServerFault, StrategyMissing
-from flags.plan import Step, plan
+from flags.plan import plan
+from flags.steps import Step
 from tests.unit.flags.unleash import FakeUnleash, error, gradual
 
 WANTED = DesiredFlag(name="canary", description="new", initial=Initial(enabled=True, percent=5))

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from common.config import ConfigError
-from flags.bootstrap import LIFETIME, NEEDED, USERS, Action, Bootstrap, Outcome, new_password
+from flags.accounts import USERS
+from flags.bootstrap import LIFETIME, NEEDED, Action, Bootstrap, Outcome, new_password
 from flags.errors import Rejected, Unauthorized, Unreachable
 from flags.settings import BootstrapSettings
 from flags.vault import Vault

@@ -64,6 +64,7 @@ def test_a_state_tells_all_that_matters(unleash: FakeUnleash, admin: UnleashAdmi
         changed_by="ada",
         changed_at=datetime(2026, 11, 23, 6, 0, 2, tzinfo=UTC),
         change="feature-environment-enabled",
+        change_in_words="turned on",
         revision=2,
     )
 
@@ -303,7 +304,7 @@ def test_strategies_that_go_while_it_is_turned_on_leave_it_off(
 def test_turning_off_is_sent_first_and_verified(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.add("canary", gradual(25))
     state = turn_off(admin, "canary")
-    assert [call.method for call in unleash.calls] == ["POST", "GET", "GET", "GET"]
+    assert [call.method for call in unleash.calls] == ["POST", *["GET"] * 4]
     assert (state.enabled, state.percent, state.exposed) == (False, 25, False)
     assert (state.changed_by, state.change) == ("canario-flags", "feature-environment-disabled")
 

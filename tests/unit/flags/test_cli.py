@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flags import __main__ as main
+from flags import commands
 from flags.admin import UnleashAdmin
 from flags.http import Timeouts
 from tests.unit.flags.accounts import FakeAccounts
@@ -24,7 +25,7 @@ def run(unleash: FakeUnleash, monkeypatch: pytest.MonkeyPatch) -> Run:
     def quick(*args: Any, **rest: Any) -> UnleashAdmin:
         return UnleashAdmin(*args, **rest, timeouts=Timeouts(0.5, 0.2, backoff=0.01))
 
-    monkeypatch.setattr(main, "UnleashAdmin", quick)
+    monkeypatch.setattr(commands, "UnleashAdmin", quick)
 
     def invoke(*args: str, **env: str | None) -> Result:
         told = {"CANARIO_UNLEASH_URL": unleash.url, "CANARIO_UNLEASH_ADMIN_TOKEN": TOKEN, **env}
@@ -44,12 +45,13 @@ def test_plan_apply_and_plan_again(run: Run, unleash: FakeUnleash) -> None:
         "canary",
         "  + create the release flag",
         "  + add a gradual rollout of 0% by userId",
+        "  + let its share depend on a lease of 15m that the rollback job renews",
         "  + turn it on",
         "shadow",
         "  + create the experiment flag",
         "  + add a gradual rollout of 0% by userId",
         "  + turn it on",
-        "6 changes due",
+        "7 changes due",
     ]
     assert unleash.writes() == []
     assert run("plan").exit_code == 0
@@ -57,7 +59,7 @@ def test_plan_apply_and_plan_again(run: Run, unleash: FakeUnleash) -> None:
     applied = run("apply")
     assert applied.exit_code == 0
     assert applied.stdout.splitlines()[0] == "canary: done: create the release flag"
-    assert len(applied.stdout.splitlines()) == 6
+    assert len(applied.stdout.splitlines()) == 7
 
     for again in (run("plan", "--exit-code"), run("apply")):
         assert again.exit_code == 0
@@ -96,8 +98,8 @@ def test_show_is_a_table_without_a_terminal(run: Run, unleash: FakeUnleash) -> N
     result = run("show", "canary")
     assert result.exit_code == 0
     head, row = result.stdout.splitlines()
-    assert " ".join(head.split()) == "flag environment state share drawn by only where last change"
-    assert row.split("  ")[-1] == "feature-environment-enabled by ada at 2026-11-23 06:00:02 UTC"
+    assert " ".join(head.split()) == "flag environment state share drawn by only where lease last change"
+    assert row.split("  ")[-1] == "turned on by ada at 2026-11-23 06:00:02 UTC"
     for word in ("canary", "production", "on", "5%", "userId", "country IN NO, SE; segment 3"):
         assert word in row
 
@@ -131,9 +133,9 @@ def test_set_on_and_off_tell_what_unleash_says_now(run: Run, unleash: FakeUnleas
     unleash.add("canary", gradual(0), enabled=False)
     by = "by canario-flags at 2026-11-23 06:00:"
     shown = run("set", "canary", "5").stdout
-    assert shown.startswith(f"canary in production: on, 5% of the users; feature-environment-enabled {by}")
+    assert shown.startswith(f"canary in production: on, 5% of the users; turned on {by}")
     shown = run("off", "canary").stdout
-    assert shown.startswith(f"canary in production: off, 5% of the users; feature-environment-disabled {by}")
+    assert shown.startswith(f"canary in production: off, 5% of the users; turned off {by}")
     assert json.loads(run("on", "canary", "--json").stdout)["enabled"] is True
     run("off", "canary")
     assert json.loads(run("set", "canary", "7", "--no-enable", "--json").stdout)["enabled"] is False

@@ -7,18 +7,9 @@ import pytest
 
 from flags.desired import DesiredFlag, Initial
 from flags.models import EnvironmentState, Event, Feature, Strategy
-from flags.plan import (
-    AddStrategy,
-    ChangeField,
-    ChangeParameter,
-    CreateFlag,
-    FlagPlan,
-    Kept,
-    Step,
-    Switch,
-    plan,
-)
+from flags.plan import FlagPlan, Kept, plan
 from flags.snapshot import Snapshot
+from flags.steps import AddStrategy, ChangeField, ChangeParameter, CreateFlag, Step, Switch
 from tests.unit.flags.unleash import gradual
 
 ADA = " (last change: feature-strategy-update by ada at 2026-11-23 06:00:00 UTC)"

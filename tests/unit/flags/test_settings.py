@@ -1,5 +1,6 @@
 """Settings from the environment."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,26 @@ def test_all_that_is_missing_is_told() -> None:
         "CANARIO_UNLEASH_URL",
         "CANARIO_UNLEASH_ADMIN_TOKEN",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lease"), [("off", None), ("15m", timedelta(minutes=15)), ("", timedelta(minutes=15))]
+)
+def test_a_lease_has_a_length_or_is_off(text: str, lease: timedelta | None) -> None:
+    told = {"CANARIO_UNLEASH_URL": "http://h", "CANARIO_UNLEASH_ADMIN_TOKEN": TOKEN, "CANARIO_LEASE": text}
+    assert load_settings(FlagsSettings, told).lease == lease
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("LEASE", "15", "is no duration; write a number and a unit"),
+        ("LEASE", "0s", "lasts no time at all"),
+        ("RUNBOOK_URL", "javascript:alert(1)", "is no address of a page"),
+        ("BOARD_URL", "boards.example", "is no address of a page"),
+    ],
+)
+def test_what_cannot_be_used_is_named(name: str, value: str, fault: str) -> None:
+    told = {"CANARIO_UNLEASH_URL": "http://h", "CANARIO_UNLEASH_ADMIN_TOKEN": TOKEN, f"CANARIO_{name}": value}
+    with pytest.raises(ConfigError, match=f"CANARIO_{name}: .*{fault}"):
+        load_settings(FlagsSettings, told)

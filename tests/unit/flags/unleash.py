@@ -4,7 +4,9 @@ Used to bring about what a real server does not do on demand: a person who is fa
 The same operations run against real servers in tests/integration.
 """
 
+import copy
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,8 @@ from tests.unit.flags.server import Answer, Call, Server
 
 USERS = {"user:flags": "canario-flags", "user:person": "ada"}
 FEATURES = "/api/admin/projects/default/features"
+SEGMENTS = "/api/admin/segments"
+TAG_TYPES = "/api/admin/tag-types"
 
 
 def error(status: int, message: str) -> Answer:
@@ -46,6 +50,9 @@ class FakeUnleash:
         self.interruptions: list[tuple[str, str, Callable[[], None]]] = []
         self.calls = server.calls
         self.url = server.url
+        self.segments: list[dict[str, Any]] = []
+        self.tags: dict[str, list[dict[str, Any]]] = {}
+        self.tag_types: set[str] = set()
         self._numbers = itertools.count(1)
         server.answer = self.answer
 
@@ -88,8 +95,10 @@ class FakeUnleash:
         """All calls that were not reads: method and the end of the path."""
         return [(one.method, one.path.rsplit("/", 1)[1]) for one in self.calls if one.method != "GET"]
 
-    def log(self, kind: str, flag: str, user: str, environment: str | None = None) -> None:
-        """Append to the event log."""
+    def log(
+        self, kind: str, flag: str | None, user: str, environment: str | None = None, **data: Any
+    ) -> None:
+        """Append to the event log. `data` are `data` and `preData`."""
         number = len(self.events) + 1
         self.events.append(
             {
@@ -100,6 +109,8 @@ class FakeUnleash:
                 "featureName": flag,
                 "project": "default",
                 "environment": environment,
+                "data": copy.deepcopy(data.get("data")),
+                "preData": copy.deepcopy(data.get("preData")),
             }
         )
 
@@ -119,21 +130,77 @@ class FakeUnleash:
             return error(401, "You must log in to use Unleash.")
         if call.path == "/api/admin/search/events":
             return self._search(call.query)
+        if call.path.startswith(SEGMENTS):
+            return self._segment(call, call.path[len(SEGMENTS) :].strip("/"), user)
+        if call.path == TAG_TYPES and call.method == "GET":
+            return Answer({"tagTypes": [{"name": one} for one in sorted(self.tag_types)]})
+        if call.path == TAG_TYPES:
+            taken = call.body["name"] in self.tag_types
+            self.tag_types.add(call.body["name"])
+            return error(409, "There already exists a tag-type with the name") if taken else Answer({}, 201)
+        if call.path.endswith("/tags"):
+            return self._tags(call, call.path.split("/")[-2], user)
         if not call.path.startswith(FEATURES):
             return error(404, f"The path you were looking for ({call.path}) is not available.")
         return self._feature(call, [part for part in call.path[len(FEATURES) :].split("/") if part], user)
 
     def _search(self, query: dict[str, str]) -> Answer:
         wanted = {
-            name: value.partition(":")[2].split(",") for name, value in query.items() if name != "limit"
+            name: value.partition(":")[2].split(",")
+            for name, value in query.items()
+            if name not in ("limit", "query")
         }
         fields = {"feature": "featureName"}
         found = [
             event
             for event in reversed(self.events)
             if all(event[fields.get(name, name)] in values for name, values in wanted.items())
+            and query.get("query", "") in json.dumps(event)
         ]
         return Answer({"events": found[: int(query["limit"])], "total": len(found)})
+
+    def _segment(self, call: Call, number: str, user: str) -> Answer:
+        if call.method == "GET":
+            return Answer({"segments": self.segments})
+        if call.method == "POST":
+            if any(one["name"] == call.body["name"] for one in self.segments):
+                return error(409, "Segment name already exists")
+            self.segments.append({**call.body, "id": next(self._numbers)})
+            self.log("segment-created", None, user, data=self.segments[-1])
+            return Answer(self.segments[-1], 201)
+        found = next((one for one in self.segments if str(one["id"]) == number), None)
+        if found is None:
+            return error(404, f"No segment exists with ID {number}")
+        if call.method == "PUT":
+            found.update(call.body)
+            return Answer(status=204)
+        everything = [one for flag in self.flags for one in self.here(flag)["strategies"]]
+        if any(found["id"] in one["segments"] for one in everything):
+            return Answer(status=409)
+        self.segments.remove(found)
+        self.log("segment-deleted", None, user, preData=found)
+        return Answer(status=204)
+
+    def _tags(self, call: Call, flag: str, user: str) -> Answer:
+        if flag not in self.flags:
+            return error(404, f"Could not find feature with name {flag}")
+        tags = self.tags.setdefault(flag, [])
+        if call.method == "PUT":
+            for tag in call.body["removedTags"]:
+                tags[:] = [one for one in tags if one != tag]
+                self.log("feature-untagged", flag, user, preData=tag)
+            for tag in call.body["addedTags"]:
+                tags[:] = [*(one for one in tags if one != tag), tag]
+                self.log("feature-tagged", flag, user, data=tag)
+        return Answer({"tags": tags})
+
+    def _link(self, call: Call, found: dict[str, Any], link: str) -> Answer:
+        links = found.setdefault("links", [])
+        if call.method == "PUT":
+            next(one for one in links if one["id"] == link).update(call.body)
+        else:
+            links.append({**call.body, "id": f"l{next(self._numbers)}"})
+        return Answer(status=204)
 
     def _feature(self, call: Call, parts: list[str], user: str) -> Answer:
         if not parts:
@@ -148,6 +215,8 @@ class FakeUnleash:
             return Answer(found)
         if len(parts) == 1:
             return self._patch(found, call.body)
+        if parts[1] == "link":
+            return self._link(call, found, parts[-1])
         here = next((one for one in found["environments"] if one["name"] == parts[2]), None)
         if here is None:
             return error(403, "You don't have the required permissions to perform this operation.")
@@ -174,15 +243,16 @@ class FakeUnleash:
                 self.log(f"feature-environment-{'enabled' if on else 'disabled'}", flag, user, here["name"])
             return Answer()
         if parts == ["strategies"]:
-            added = self._add_strategy(here, {"disabled": False, **call.body})
-            self.log("feature-strategy-add", flag, user, here["name"])
+            added = self._add_strategy(here, {"disabled": False, "segments": [], **call.body})
+            self.log("feature-strategy-add", flag, user, here["name"], data=added)
             return Answer(added)
         strategy = next((one for one in strategies if one["id"] == parts[1]), None)
         if strategy is None:
             return error(404, f"Could not find strategy with id: {parts[1]}")
+        before = copy.deepcopy(strategy)
         answer = self._patch(strategy, call.body)
         if answer.status == 200:
-            self.log("feature-strategy-update", flag, user, here["name"])
+            self.log("feature-strategy-update", flag, user, here["name"], data=strategy, preData=before)
         return answer
 
     def _add_strategy(self, here: dict[str, Any], strategy: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +266,14 @@ class FakeUnleash:
             inner = target
             for step in way:
                 inner = inner[step]
+            if isinstance(inner, list):
+                if operation["op"] == "add":
+                    inner[:] = [*(one for one in inner if one != operation["value"]), operation["value"]]
+                elif operation["op"] == "remove":
+                    inner.pop(int(last))
+                elif inner[int(last) : int(last) + 1] != [operation["value"]]:
+                    return error(500, f"Test operation failed\nname: TEST_OPERATION_FAILED\ntree: {target}")
+                continue
             if operation["op"] == "test" and inner.get(last) != operation["value"]:
                 return error(500, f"Test operation failed\nname: TEST_OPERATION_FAILED\ntree: {target}")
             if operation["op"] == "replace":

@@ -1,0 +1,127 @@
+"""Versions of the challenger that were rolled back: marks on the flag's page that stop the next raise.
+
+A mark is a tag of the type `canario-quarantine` whose value names the version. While it is there, no program
+raises the share for that version unless a person gives a reason; a person in the Unleash UI can, and can take
+the mark off there. Reasons are marks too (`canario-resume`), so Unleash's event log tells who gave which.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.config import ConfigError
+from flags.admin import UnleashAdmin
+from flags.errors import Quarantined
+from flags.models import Tag
+from flags.snapshot import QUARANTINE, read_quarantined
+
+__all__ = ["QUARANTINE", "RESUME", "deployed", "label", "lift", "note_reason", "quarantine", "quarantined"]
+
+RESUME: Final = "canario-resume"
+SHORTEST, LONGEST = 2, 50  # characters of a tag's value that Unleash takes
+SHA_DIGITS: Final = 12
+TYPES: Final = {
+    QUARANTINE: (
+        "A version of the challenger that was rolled back: no program gives it more users",
+        "#B71C1C",
+    ),
+    RESUME: ("Why somebody let Canario go on after a rollback, or after a person's change", "#1B5E20"),
+}
+
+
+class _Card(BaseModel):
+    """What a model's card says about it, as far as the mark needs it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: str
+    sha256: str
+
+
+def label(version: str, sha256: str) -> str:
+    """How the marks name a version: `1.4.0 0a1b2c3d4e5f`. The hash tells apart what two builds call alike."""
+    digits = sha256[:SHA_DIGITS]
+    return f"{_fitting(version, LONGEST - len(digits) - 1)} {digits}"
+
+
+def deployed(challenger: Path) -> str:
+    """The label of the model in a folder.
+
+    Raises:
+        ConfigError: the folder holds no model.
+    """
+    card = challenger / "model.json"
+    try:
+        read = _Card.model_validate_json(card.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"CANARIO_CHALLENGER: {card} cannot be read as a model's card: {error}") from error
+    return label(read.version, read.sha256)
+
+
+def quarantine(admin: UnleashAdmin, flag: str, version: str) -> None:
+    """Mark a version, given by its `label`. Doing it twice is doing it once.
+
+    Raises:
+        AdminError: Unleash does not answer, or not so; NotFound or Forbidden where there is no such flag.
+    """
+    ensure_types(admin)
+    if version not in read_quarantined(admin, flag):
+        admin.tags.change(flag, add=[Tag(type=QUARANTINE, value=_fitting(version, LONGEST))])
+
+
+def quarantined(admin: UnleashAdmin, flag: str) -> frozenset[str]:
+    """The labels of the versions in quarantine. Raises AdminError."""
+    return read_quarantined(admin, flag)
+
+
+def lift(admin: UnleashAdmin, flag: str, reason: str) -> frozenset[str]:
+    """Take all marks off for this reason, which the flag's page shows then. Returns what was lifted.
+
+    Raises:
+        ValueError: the reason has less than two characters.
+        AdminError: Unleash does not answer, or not so.
+    """
+    return note_reason(admin, flag, reason, lifting=read_quarantined(admin, flag))
+
+
+def note_reason(
+    admin: UnleashAdmin, flag: str, reason: str, *, lifting: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Let the flag's page and the event log tell why Canario goes on; the page keeps the last reason only.
+
+    Unleash takes 50 characters of it. Raises as `lift` does.
+    """
+    text = _fitting(reason, LONGEST)
+    if len(text) < SHORTEST:
+        raise ValueError("give a reason of two letters at least: the event log of Unleash keeps it")
+    ensure_types(admin)
+    mark = Tag(type=RESUME, value=text)
+    stale = [tag for tag in admin.tags.of(flag) if tag.type == RESUME and tag != mark]
+    lifted = [Tag(type=QUARANTINE, value=version) for version in lifting]
+    admin.tags.change(flag, add=[mark], remove=[*stale, *lifted])
+    return lifting
+
+
+def ensure_types(admin: UnleashAdmin) -> None:
+    """Make the types of our marks. Raises AdminError."""
+    for name, (description, color) in TYPES.items():
+        admin.tags.ensure_type(name, description, color)
+
+
+def refusal(flag: str, marked: Collection[str], version: str | None) -> Quarantined | None:
+    """Why the share must not be raised; None where it may. `version` is the deployed one, None: unknown."""
+    if not marked or (version is not None and version not in marked):
+        return None
+    named = version or " and ".join(sorted(marked))
+    unknown = "" if version else ", and which version is deployed is not known here (set CANARIO_CHALLENGER)"
+    return Quarantined(
+        f"{flag}: {named} was rolled back and is in quarantine{unknown}. Deploy another version, give a"
+        f' reason by --override "...", or lift it by `python -m flags lift {flag} --reason "..."`. A person'
+        " can raise the share in the Unleash UI all the same"
+    )
+
+
+def _fitting(text: str, longest: int) -> str:
+    return " ".join(text.split())[:longest].strip()
