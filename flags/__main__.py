@@ -13,6 +13,7 @@ import click
 
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
+from common.release import ReleaseError
 from flags import canary, report
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
@@ -20,6 +21,7 @@ from flags.bootstrap import Bootstrap
 from flags.canary import CanaryState
 from flags.desired import DEFAULT_FILE, NAME, load_desired
 from flags.errors import AdminError, FlagError
+from flags.models_cli import models
 from flags.plan import FlagPlan, plan
 from flags.settings import BootstrapSettings, FlagsSettings
 from flags.vault import Vault
@@ -27,6 +29,7 @@ from flags.vault import Vault
 EXIT_CONFIG: Final = 2
 EXIT_UNLEASH: Final = 3
 EXIT_FLAG: Final = 4
+EXIT_MODELS: Final = 5
 EXIT_DUE: Final = 10
 
 EPILOG: Final = """\b
@@ -42,6 +45,7 @@ Exit codes:
    2  wrong usage or configuration
    3  Unleash cannot be reached, or refuses
    4  the flag needs a person: missing, archived, several strategies...
+   5  the models keep their roles, or a change of them is not finished
   10  `plan --exit-code` alone: changes are due
 
 \b
@@ -63,6 +67,7 @@ class _Cli(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             codes = {ConfigError: EXIT_CONFIG, AdminError: EXIT_UNLEASH, FlagError: EXIT_FLAG}
+            codes[ReleaseError] = EXIT_MODELS
             return ctx.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
 
 
@@ -140,6 +145,9 @@ def cli() -> None:
     exists, unless it is told to.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry; the outcome is told anyway
+
+
+cli.add_command(models)
 
 
 @cli.command("plan")
