@@ -82,16 +82,25 @@ class ModelStore:
             self._write(after)
         return after
 
-    def install(self, champion: Path, challenger: Path | None, note: Note, *, anew: bool = False) -> Release:
-        """Copy the first models in and give them their roles; what is there already stays unless `anew`.
+    def install(
+        self, champion: Path, challenger: Path | None, note: Note, *, refresh: bool = False
+    ) -> Release:
+        """Copy the first models in and give them their roles. Where there are roles already, they stay.
+
+        Args:
+            refresh: replace the first models, as long as nobody has changed roles.
 
         Raises:
+            ConfigError: see `read`.
             ReleaseError: a folder is no artifact, or the models folder cannot be written.
         """
         with self._alone():
-            if self.roles_file.exists() and not anew:
-                return self.read()
+            now = self.read() if self.roles_file.exists() else None
+            if now and (now.revision > 1 or not refresh):
+                return now
             first = installed(self.add(champion), self.add(challenger) if challenger else None, note)
+            if now and now.roles == first.roles:
+                return now
             self._write(first)
         return first
 

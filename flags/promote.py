@@ -127,7 +127,7 @@ class Promoter:
         What an earlier promotion or way back has left to do is done first.
 
         Raises:
-            ReleaseError: the flag has a share that was not left over from a promotion, and which it would get at once; or see `challenged`.
+            ReleaseError: the flag has a share, and the new challenger would get it at once.
             Refused: the workers cannot serve it, or it does not fit the champion; nothing has changed.
             Unfinished: some workers do not answer.
         """
