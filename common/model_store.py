@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from common.config import load_yaml
+from common.config import ConfigError, dotted, plain
 from common.release import Entry, Note, Release, ReleaseError, installed
 
 ROLES_FILE = "roles.json"
@@ -55,7 +55,7 @@ class ModelStore:
         Raises:
             ConfigError: there is no `roles.json`, or it is none.
         """
-        return load_yaml(self.roles_file, Release)  # JSON is YAML, and so faults have lines
+        return read_release(self.roles_file)
 
     def path(self, entry: Entry) -> Path:
         """The artifact folder of `entry`."""
@@ -113,7 +113,7 @@ class ModelStore:
         entry = _identify(artifact)
         target = self.path(entry)
         try:
-            if target.is_dir() and _identify(target) == entry:
+            if self._holds(entry):
                 return entry
             with self._unfinished() as folder:
                 for name in (MODEL_FILE, METADATA_FILE):
@@ -132,6 +132,12 @@ class ModelStore:
         found = _identify(self.path(entry))
         if (found.sha256, found.name, found.version) != (entry.sha256, entry.name, entry.version):
             raise ReleaseError(f"{self.path(entry)}: holds {found}, but {ROLES_FILE} says {entry}")
+
+    def _holds(self, entry: Entry) -> bool:
+        try:
+            return _identify(self.path(entry)) == entry
+        except ReleaseError:
+            return False
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -173,6 +179,22 @@ class ModelStore:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_release(file: Path) -> Release:
+    """The release in `file`. Not by the YAML parser: workers read it while they answer requests.
+
+    Raises:
+        ConfigError: the file is missing, or is no release.
+    """
+    try:
+        return Release.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        told = "; ".join(f"{dotted(each['loc'])}: {plain(each['msg'])}" for each in faults)
+        raise ConfigError(f"{file}: {told}") from error
 
 
 def _identify(artifact: Path) -> Entry:

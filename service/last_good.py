@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from common.config import ConfigError, load_yaml
 from common.errors import CanarioError
+from common.model_store import read_release
 from common.release import Release
 from service.models import Models, load_models, load_release
 from service.settings import Settings
@@ -39,8 +39,8 @@ def load_or_last_good(settings: Settings) -> Loaded:
         if settings.models is None:
             raise
         try:
-            models = load_release(settings, load_yaml(_file(settings), Release))
-        except (ConfigError, CanarioError):
+            models = load_release(settings, read_release(_file(settings)))
+        except CanarioError:
             raise error from None
         return Loaded(models, str(error))
 
