@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -113,7 +114,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_stays_as_it_is(
         with pytest.raises(ReleaseError, match="cannot be written: Read-only file system"):
             store.change(lambda now: promoted(now, NOTE))
     with monkeypatch.context() as patch:
-        patch.setattr(model_store.shutil, "copyfile", refuse)
+        patch.setattr(shutil, "copyfile", refuse)
         with pytest.raises(ReleaseError, match="cannot be copied there: Read-only file system"):
             store.add(model(tmp_path / "c", "c"))
     assert store.roles_file.read_bytes() == before

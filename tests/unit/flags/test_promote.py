@@ -11,6 +11,7 @@ from common.model_store import ModelStore
 from common.release import Note, Release, ReleaseError
 from flags import promote as promote_module
 from flags.admin import UnleashAdmin
+from flags.canary import read_state, set_share
 from flags.errors import ChangedMeanwhile, Unreachable
 from flags.fleet import Crew, FleetError, Refusal, Worker
 from flags.promote import Promoter, Refused, Unfinished
@@ -124,8 +125,8 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> li
 
     monkeypatch.setattr(ModelStore, "change", counted("change", ModelStore.change))
     monkeypatch.setattr(Workers, "__call__", counted("look", Workers.__call__))
-    monkeypatch.setattr(promote_module, "set_share", counted("share", promote_module.set_share))
-    monkeypatch.setattr(promote_module, "read_state", counted("state", promote_module.read_state))
+    monkeypatch.setattr(promote_module, "set_share", counted("share", set_share))
+    monkeypatch.setattr(promote_module, "read_state", counted("state", read_state))
     return seen
 
 
