@@ -25,7 +25,10 @@ class Metric(StrEnum):
     LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
     ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
-    MODEL_INFO = "model_info"  # {model, name, version, sha256}: always 1
+    MODEL_INFO = "model_info"  # {model, name, version, sha256}: 1 while a worker serves it, 0 afterwards
+    MODELS_REVISION = "models_revision"  # of roles.json, as the worker serves it that is furthest behind
+    MODEL_RELOADS = "model_reloads_total"  # times that a worker took new models while it ran
+    MODEL_RELOAD_FAILURES = "model_reload_failures_total"  # {reason}: times that it refused them
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away

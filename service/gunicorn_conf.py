@@ -51,6 +51,7 @@ def on_starting(_server: Any) -> None:
     """Begin with no counts of a former run, which Prometheus takes for a reset, and with memory for all."""
     shutil.rmtree(_metrics, ignore_errors=True)
     _metrics.mkdir(parents=True)
+    shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()  # before any worker is forked
 
 

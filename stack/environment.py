@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from common.names import Model
-from stack.install import models
 from stack.site import ADMIN, Site
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR")
@@ -67,14 +65,23 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
     }
 
 
+def flags_command(site: Site) -> dict[str, str]:
+    """Of the flags command line, which also changes the roles of models and sees the service take them."""
+    return {
+        **flags(site),
+        "CANARIO_MODELS": str(site.home.models),
+        "CANARIO_SERVICE_URL": site.addresses.service,
+        "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
+    }
+
+
 def service(site: Site) -> dict[str, str]:
     """Of the service under gunicorn."""
     return {
         **flags(site, "canario-service"),
         "CANARIO_UNLEASH_SDK_TOKEN_FILE": str(site.secrets.path("unleash-sdk.token")),
         "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
-        "CANARIO_CHAMPION": str(models.folder(site.cache, Model.CHAMPION)),
-        "CANARIO_CHALLENGER": str(models.folder(site.cache, Model.CHALLENGER)),
+        "CANARIO_MODELS": str(site.home.models),
         "CANARIO_STATE_DIR": str(site.home.data / "service"),
         "CANARIO_DRILL_FILE": str(site.home.drill),
         "CANARIO_BIND": site.addresses.service.removeprefix("http://"),

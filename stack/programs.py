@@ -116,9 +116,7 @@ def _service(site: Site) -> Program:
         stage=3,
         ready=probes.answers(f"{site.addresses.service}/readyz"),
         address=site.addresses.service,
-        inputs=fingerprint(
-            "common", "flags", "service", site.secrets.token("canario-service"), site.cache.models
-        ),
+        inputs=fingerprint("common", "flags", "service", site.secrets.token("canario-service")),
         patience_seconds=90.0,
     )
 
