@@ -12,6 +12,7 @@ from rich.console import Console
 from common.config import ConfigError
 from common.logs import configure_logging
 from rollback.act import UnleashCanary
+from rollback.check import check
 from rollback.configure import DurationType, configure
 from rollback.durations import format_duration
 from rollback.guardrails import DEFAULT_FILE
@@ -79,7 +80,7 @@ def main(
 
     \b
     Examples:
-      python -m rollback --dry-run          what would be done now, as a table
+      python -m rollback check              what would be done now and why, as a table
       python -m rollback --json             the same as JSON, for cron and CI
       python -m rollback --every 15s        the job of the stack
     """
@@ -134,6 +135,9 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
         return
     json.dump(pass_fields(done, job.canary), json_file, indent=2, allow_nan=False)
     json_file.write("\n")
+
+
+main.add_command(check)
 
 
 if __name__ == "__main__":
