@@ -2,6 +2,7 @@
 
     CanarioError
     ├── ConfigError              common.config: a setting or a file that cannot be used
+    ├── ReleaseError             common.release: models cannot change their roles now
     ├── ArtifactError            service.artifact: a model folder that must not be served
     ├── AdminError               flags.errors: Unleash's admin API said no, or said nothing
     ├── FlagError                flags.errors: the flag needs a person before this can be done

@@ -25,7 +25,10 @@ class Metric(StrEnum):
     LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
     ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
-    MODEL_INFO = "model_info"  # {model, name, version, sha256}: always 1
+    MODEL_INFO = "model_info"  # {model, name, version, sha256}: 1 while a worker serves it, 0 afterwards
+    MODELS_REVISION = "models_revision"  # of roles.json, as the worker serves it that is furthest behind
+    MODEL_RELOADS = "model_reloads_total"  # times that a worker took new models while it ran
+    MODEL_RELOAD_FAILURES = "model_reload_failures_total"  # {reason}: times that it refused them
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
@@ -40,6 +43,30 @@ class Metric(StrEnum):
     SHADOW_DROPS = "shadow_drops_total"  # {reason}: requests that the challenger was to see and did not
     SHADOW_LATENCY = "shadow_latency_seconds"  # histogram: each batch, inside the challenger's process
     SHADOW_QUEUE = "shadow_queue_depth"  # samples that waited when the last batch was begun
+
+
+class JobMetric(StrEnum):
+    """Metrics that the rollback job exposes about itself."""
+
+    PASSES = "rollback_passes_total"  # {outcome}: passes by what they came to
+    LAST = "rollback_last_pass_timestamp_seconds"  # when the last pass ended
+    LAST_MEASURED = "rollback_last_measured_timestamp_seconds"  # the last that could measure all it had to
+    DURATION = "rollback_pass_seconds"  # duration of the last pass
+    BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
+    VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
+    LOG_E = "rollback_log_e"  # {guardrail}: evidence against the challenger, of sequential guardrails
+    LOG_E_LIMIT = "rollback_log_e_limit"  # {guardrail}: the evidence at which they are breached
+    VALUE = "rollback_value"  # {guardrail}: what was judged
+    LIMIT = "rollback_limit"  # {guardrail}: its limit
+    ROLLBACKS = "rollback_orders_total"  # {guardrail, verified}: orders to turn the flag off
+    UNVERIFIED = "rollback_unverified"  # 1 while a rollback is due and the flag is not known to be off
+    TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known
+    TO_STOP = "rollback_breach_to_stop_seconds"  # of the last rollback, once the stop was seen
+    STOP = "rollback_stop"  # {state}: 1 for what was last seen of the challenger's stop
+    STOP_UNVERIFIED = "rollback_stop_unverified"  # 1 while it is not seen to stop, and the limit is over
+    NOTIFICATIONS = "rollback_notifications_total"  # {channel}: messages that were sent
+    NOTIFICATIONS_FAILED = "rollback_notifications_failed_total"  # {channel}: messages that were not
+    DECISIONS_FAILED = "rollback_decisions_failed_total"  # decisions that could not be kept
 
 
 class Recorded(StrEnum):

@@ -33,6 +33,7 @@ from flags.commands import (
 )
 from flags.desired import load_desired
 from flags.errors import FlagError
+from flags.models_cli import models
 from flags.plan import FlagPlan, Wishes, plan
 from flags.settings import BootstrapSettings, FlagsSettings
 from flags.snapshot import require_present, take
@@ -55,6 +56,7 @@ Exit codes:
    2  wrong usage or configuration
    3  Unleash cannot be reached, or refuses
    4  the flag needs a person: missing, archived, several strategies...
+   5  the models keep their roles, or a change of them is not finished
   10  `plan --exit-code` alone: changes are due
 
 \b
@@ -76,6 +78,9 @@ def cli() -> None:
     exists, unless it is told to.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry; the outcome is told anyway
+
+
+cli.add_command(models)
 
 
 @cli.command("plan")

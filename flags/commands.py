@@ -12,6 +12,7 @@ import click
 
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
+from common.release import ReleaseError
 from flags import report
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
@@ -23,6 +24,7 @@ from flags.settings import FlagsSettings
 EXIT_CONFIG: Final = 2
 EXIT_UNLEASH: Final = 3
 EXIT_FLAG: Final = 4
+EXIT_MODELS: Final = 5
 EXIT_DUE: Final = 10
 
 
@@ -36,6 +38,7 @@ class Cli(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             codes = {ConfigError: EXIT_CONFIG, AdminError: EXIT_UNLEASH, FlagError: EXIT_FLAG}
+            codes[ReleaseError] = EXIT_MODELS
             return ctx.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
 
 

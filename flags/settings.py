@@ -54,3 +54,9 @@ class BootstrapSettings(StrictModel):
     unleash_admin_password: SecretStr | None = Field(None, description="its password")
     unleash_project: str = Field("default", min_length=1, description="project that holds the flags")
     unleash_environment: str = Field("production", min_length=1, description="environment to act on")
+
+
+class ModelsFolder(StrictModel):
+    """Where champion and challenger are named."""
+
+    models: Path = Field(description="models folder with roles.json, which the service follows")

@@ -28,6 +28,7 @@ class CanaryState:
         changed_at: its time, in UTC.
         change: its type, as `feature-strategy-update`.
         change_in_words: what it did, as `share 5% -> 25%`.
+        revision: its id in Unleash's event log; a later change has a higher one.
         lease_until: when users lose the challenger unless the job that guards it puts that off; None where
             the share depends on no lease.
         quarantined: versions of the challenger that must not be given to more users, sorted.
@@ -51,6 +52,7 @@ class CanaryState:
     change_in_words: str | None = None
     lease_until: datetime | None = None
     quarantined: tuple[str, ...] = ()
+    revision: int | None = None
 
     @property
     def exposed(self) -> bool:
@@ -105,4 +107,5 @@ def state_of(shot: Snapshot) -> CanaryState:
         change_in_words=in_words(change) if change else None,
         lease_until=shot.lease.until if shot.lease and shot.lease.attached else None,
         quarantined=tuple(sorted(shot.quarantined)),
+        revision=change.id if change else None,
     )

@@ -1,6 +1,7 @@
 """A pass told to others: one log line, one JSON document, one table. All three have the same fields."""
 
 import math
+from datetime import UTC
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from flags.canary import CanaryState
 from rollback.act import Canary
 from rollback.durations import format_duration
 from rollback.outcome import Pass, Rollback
+from rollback.stop import Stop
 from rollback.verdict import Status, Verdict
 
 _STYLES = {
@@ -34,6 +36,8 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "value": number(verdict.value),
         "limit": verdict.limit,
         "sample": number(verdict.sample),
+        "log_e": verdict.log_e,
+        "log_e_needed": verdict.log_e_needed,
         "sentence": verdict.sentence,
     }
     if brief:
@@ -43,6 +47,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "window": format_duration(verdict.window) if verdict.window else None,
         "query": verdict.query,
         "action": verdict.action.value,
+        "breached_at": verdict.breached_at.isoformat() if verdict.breached_at else None,
     }
 
 
@@ -89,8 +94,29 @@ def pass_fields(done: Pass, canary: Canary, *, brief: bool = False) -> dict[str,
             "fault": rollback.fault,
             "seconds": round(rollback.seconds, 3),
         },
+        "stop": done.stop and stop_fields(done.stop),
         "seconds": round(done.seconds, 3),
     }
+
+
+def stop_fields(stop: Stop) -> dict[str, Any]:
+    """Whether the challenger was seen to stop, as JSON."""
+    return {
+        "state": stop.state.value,
+        "sentence": stop.sentence,
+        "off_at": stop.off.at.isoformat(),
+        "last_answer": stop.last_answer.isoformat() if stop.last_answer else None,
+        "stopped_at": stop.stopped_at.isoformat() if stop.stopped_at else None,
+    }
+
+
+def _numbers(verdict: Verdict) -> list[str]:
+    """Value, limit and evidence; shares of calls in percent."""
+    measured = (verdict.value, verdict.limit)
+    if verdict.log_e is None or verdict.log_e_needed is None:
+        return [*("" if each is None else f"{each:.4g}" for each in measured), ""]
+    evidence = f"{verdict.log_e:.1f} of {verdict.log_e_needed:.1f}"
+    return [*("" if each is None else f"{each:.3%}" for each in measured), evidence]
 
 
 def show(done: Pass, canary: Canary, console: Console) -> None:
@@ -98,11 +124,22 @@ def show(done: Pass, canary: Canary, console: Console) -> None:
     console.print(Text(f"{canary.flag} in {canary.environment}: {done.summary}", "bold"))
     if done.flag_fault:
         console.print(Text(done.flag_fault, "bold yellow"))
+    if done.state and done.state.exposed and done.state.changed_at:
+        share = "?" if done.state.percent is None else f"{done.state.percent}%"
+        since = f"{done.state.changed_at.astimezone(UTC):%d %B %H:%M:%S} UTC"
+        console.print(Text(f"{share} of the users since {since}, by {done.state.changed_by}"))
     if done.verdicts:
-        table = Table("guardrail", "verdict", "why")
+        table = Table("guardrail", "value", "limit", "evidence", "verdict", "why")
         for verdict in done.verdicts:
-            status = Text(verdict.status.value, _STYLES[verdict.status])
-            table.add_row(verdict.guardrail, status, Text(verdict.sentence))
+            table.add_row(
+                Text(verdict.guardrail),
+                *(Text(cell, justify="right") for cell in _numbers(verdict)),
+                Text(verdict.status.value, _STYLES[verdict.status]),
+                Text(verdict.sentence),
+            )
         console.print(table)
     if done.rollback and done.rollback.fault:
         console.print(Text(done.rollback.fault, "bold red"))
+    if done.stop and (done.rollback or done.stop.failed):
+        style = "bold red" if done.stop.failed else "green"
+        console.print(Text(f"after the flag went off: {done.stop.state.value}; {done.stop.sentence}", style))

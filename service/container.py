@@ -1,127 +1,155 @@
 """The parts of one service, made from its settings and tied together."""
 
-import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from common.model_store import ModelStore
 from flags.admin import UnleashAdmin
-from service.artifact import Artifact, Metadata
 from service.assignment import Assigner
 from service.feedback.feedback import Feedback, Outcomes
 from service.feedback.memory import memory
 from service.feedback.request_ids import RequestIds
 from service.guest.guest import Guest
-from service.guest.sandbox import Terms
-from service.guest.wire import rows_in_a_packet
-from service.models import Models, load_models
+from service.last_good import load_or_last_good, remember
+from service.lineup import Lineup, LineupMaker
+from service.model_metrics import ModelMetrics
+from service.models import Models
+from service.rate import AdminRate
 from service.records.log import RecordLog
 from service.records.open import open_log
 from service.records.users import Users, secret
+from service.reload import Hearing, Line, Reloader, report
+from service.reports import Reports, WorkerReport
 from service.serving import Predictor
 from service.settings import Settings
-from service.shadow import Limits, Records, Shadow
-from service.shadow_metrics import ShadowMetrics
+from service.shadow import Records, Shadow
 from service.telemetry import Telemetry
-
-log = logging.getLogger(__name__)
-
-MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the routes work with."""
+    """What the routes work with. Models, predictor, guest and shadow may be others at each look."""
 
     settings: Settings
-    models: Models
+    line: Line
+    reloader: Reloader | None
+    reports: Reports
     assigner: Assigner
-    predictor: Predictor
-    guest: Guest | None
-    shadow: Shadow | None
     admin: UnleashAdmin | None
+    admin_rate: AdminRate
     log: RecordLog
     users: Users
     feedback: Feedback
 
+    @property
+    def predictor(self) -> Predictor:
+        """What answers a request that begins now."""
+        return self.line.lineup.predictor
+
+    @property
+    def models(self) -> Models:
+        """What is served now."""
+        return self.line.lineup.models
+
+    @property
+    def guest(self) -> Guest | None:
+        """The challenger now, if there is one."""
+        return self.line.lineup.guest
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """What takes samples now, if there is a challenger."""
+        return self.line.lineup.shadow
+
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
-        if self.shadow:
-            self.shadow.close()
+        if self.reloader:
+            self.reloader.close()
+        lineup = self.line.lineup
+        lineup.close_shadow()
         self.log.close()  # before the others: they may take until the master loses its patience
-        if self.guest:
-            self.guest.close()
+        lineup.close_guest()
         self.assigner.close()
+        self.reports.end()
 
 
 def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     """Make all parts, and begin to follow Unleash; call it after the fork of a worker.
 
     Raises:
-        ArtifactError: see `load_models`.
+        CanarioError: no models can be served, see `load_or_last_good`.
     """
-    models = load_models(settings)
-    telemetry = Telemetry(registry, models.metadata, (settings.canary_flag, settings.shadow_flag))
-    assigner = Assigner(settings, telemetry.flags_fetched, telemetry.flag_known)
+    reports = Reports(settings.workers_dir)
+    reports.tell(WorkerReport(pid=os.getpid()))  # before the models are looked at
+    loaded = load_or_last_good(settings)
+    flags = (settings.canary_flag, settings.shadow_flag)
+    telemetry = Telemetry(registry, loaded.models.metadata, flags)
+    hearing = Hearing()
+
+    def heard(unix_time: float) -> None:
+        telemetry.flags_fetched(unix_time)
+        hearing.note()
+
+    assigner = Assigner(settings, heard, telemetry.flag_known)
     assigner.start()
-    guest = _invite(models.challenger, settings, telemetry) if models.challenger else None
     records, salt = open_log(settings, telemetry), secret(settings)
     users = Users(settings.log_users, salt)
     outcomes = Outcomes({each.strip() for each in settings.feedback_outcomes.split(",")} - {""})
     feedback = Feedback(RequestIds(salt), memory(), outcomes, records, users, telemetry)
     pairs = Records(records.record, users.name) if settings.log_predictions else None
-    shadow = _shadow(guest, models, settings, ShadowMetrics(registry), pairs) if guest else None
-    predictor = Predictor(models, guest, assigner, telemetry, shadow)
+    maker = LineupMaker(settings, registry, telemetry, assigner, pairs)
+    line = Line(maker.make(loaded.models))
+    metrics = ModelMetrics(registry)
+    metrics.began(line.lineup.revision)
+    reloader = None
+    if settings.models is None:
+        reports.tell(report(line.lineup))
+    else:
+        reloader = Reloader(
+            settings,
+            ModelStore(settings.models),
+            line,
+            maker,
+            hearing=hearing,
+            metrics=metrics,
+            reports=reports,
+            on_swap=_swapped(telemetry),
+            on_ended=_ended(telemetry, line),
+            refused=loaded.refused,
+        )
+        reloader.start()
+        if loaded.models.release and not loaded.refused:
+            remember(settings, loaded.models.release)
     return Parts(
         settings=settings,
-        models=models,
+        line=line,
+        reloader=reloader,
+        reports=reports,
         assigner=assigner,
-        predictor=predictor,
-        guest=guest,
-        shadow=shadow,
         admin=_admin(settings),
+        admin_rate=AdminRate(settings.admin_calls_per_minute),
         log=records,
         users=users,
         feedback=feedback,
     )
 
 
-def _invite(challenger: Artifact, settings: Settings, telemetry: Telemetry) -> Guest:
-    if settings.drill_file:
-        log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
-    terms = Terms(
-        artifact=challenger.folder,
-        classes=challenger.metadata.outputs,
-        channels=settings.guest_concurrency,
-        batch_rows=_batch_rows(challenger.metadata, settings),
-        patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
-        hang_seconds=settings.guest_hang_seconds,
-        memory_bytes=settings.guest_memory_mb * MEBIBYTE,
-        output=settings.state_dir,
-        drill_file=settings.drill_file,
-    )
-    guest = Guest(challenger.metadata, terms, telemetry, settings.guest_deadline_seconds)
-    guest.start()
-    return guest
+def _swapped(telemetry: Telemetry) -> Callable[[Lineup, Lineup], None]:
+    def told(old: Lineup, new: Lineup) -> None:
+        telemetry.models_changed(old.models.metadata, new.models.metadata)
+
+    return told
 
 
-def _shadow(
-    guest: Guest, models: Models, settings: Settings, metrics: ShadowMetrics, records: Records | None
-) -> Shadow:
-    limits = Limits(
-        queue=settings.shadow_queue,
-        rows=_batch_rows(models.champion.metadata, settings),
-        linger_seconds=settings.shadow_linger_ms / 1000,
-        batch_seconds=settings.guest_deadline_seconds,
-        hang_seconds=settings.guest_hang_seconds,
-    )
-    shadow = Shadow(guest.ask_batch, models.metadata, metrics, limits, records)
-    shadow.start()
-    return shadow
+def _ended(telemetry: Telemetry, line: Line) -> Callable[[], None]:
+    def told() -> None:
+        guest = line.lineup.guest  # the old one may have left its breaker open
+        telemetry.breaker_open(guest is not None and guest.is_left_alone)
 
-
-def _batch_rows(metadata: Metadata, settings: Settings) -> int:
-    return min(settings.shadow_batch, rows_in_a_packet(metadata))
+    return told
 
 
 def _admin(settings: Settings) -> UnleashAdmin | None:

@@ -4,6 +4,7 @@ gunicorn -c service/gunicorn_conf.py      or, with a check first: python -m serv
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def when_ready(_server: Any) -> None:
     given = os.environ.get(METRICS)
     folders = [Path(given)] if given else candidates(settings.state_dir, settings.bind)
     os.environ[METRICS] = str(make_empty(folders))
+    shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from common.address import UnleashUrl
 from common.config import StrictModel
@@ -14,7 +14,14 @@ Seconds = Annotated[float, Field(gt=0, le=60)]
 class Settings(StrictModel):
     """Each field is the variable `CANARIO_<FIELD>`; every one may be given as `CANARIO_<FIELD>_FILE`."""
 
-    champion: Path = Field(description="Artifact folder of the champion.")
+    models: Path | None = Field(
+        None,
+        description="Models folder whose roles.json says who is champion and challenger, and may change "
+        "while the service runs; instead of the next two.",
+    )
+    champion: Path | None = Field(
+        None, description="Artifact folder of the champion, without CANARIO_MODELS."
+    )
     challenger: Path | None = Field(
         None, description="Artifact folder of the challenger; without it, no canary."
     )
@@ -105,3 +112,22 @@ class Settings(StrictModel):
         None,
         description="File that switches faults of the challenger on, for drills; unset: no faults possible.",
     )
+
+    @model_validator(mode="after")
+    def _models_are_said_once(self) -> "Settings":
+        direct = self.champion or self.challenger
+        if self.models and direct:
+            raise ValueError(
+                "CANARIO_MODELS and CANARIO_CHAMPION or CANARIO_CHALLENGER both say what is served: set one"
+            )
+        if not self.models and not self.champion:
+            raise ValueError(
+                "CANARIO_CHAMPION: no model is named (set it to an artifact folder, or CANARIO_MODELS to a "
+                "models folder)"
+            )
+        return self
+
+    @property
+    def workers_dir(self) -> Path:
+        """Where the workers of this service tell what they serve; services may share a state folder."""
+        return self.state_dir / f"workers-{self.bind.replace('/', '_')}"

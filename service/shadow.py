@@ -115,6 +115,9 @@ class Shadow:
         if len(self._queue) >= self._limits.queue:
             self._metrics.dropped(1, "full")
             return
+        if self._closing.is_set():  # a request that began with this challenger, and ended after its end
+            self._metrics.dropped(1, "stopped")
+            return
         self._queue.append(sample)
         if not self._wake.is_set():
             self._wake.set()
@@ -133,6 +136,7 @@ class Shadow:
             self._wake.clear()  # before the queue is emptied: who comes later wakes this thread again
             self._work_off()
         self._work_off()
+        self._metrics.waiting(0)
 
     def _work_off(self) -> None:
         """Take out what waits now. What comes meanwhile lingers in its turn, or batches would be small."""

@@ -61,9 +61,9 @@ class Telemetry:
             ["model", "reason"],
             registry=registry,
         )
-        info = Gauge(
+        self._info = Gauge(
             Metric.MODEL_INFO,
-            "The models that are served.",
+            "1 for the models that are served, 0 for those that were.",
             ["model", "name", "version", "sha256"],
             registry=registry,
             multiprocess_mode="livemax",
@@ -123,9 +123,15 @@ class Telemetry:
         self._fetched.set(0)
         for flag in flags:
             self._known.labels(flag).set(0)
-        for role, metadata in models.items():
-            info.labels(role, metadata.name, metadata.version, metadata.sha256).set(1)
-            self._create_series(role, [each.name for each in metadata.classes] or [NO_CLASS])
+        self.models_changed({}, models)
+
+    def models_changed(self, old: dict[Model, Metadata], new: dict[Model, Metadata]) -> None:
+        """The service answers with `new` instead of `old`."""
+        for value, models in ((0, old), (1, new)):
+            for role, each in models.items():
+                self._info.labels(role, each.name, each.version, each.sha256).set(value)
+        for role, each in new.items():
+            self._create_series(role, [known.name for known in each.classes] or [NO_CLASS])
 
     def assigned(self, model: Model, reason: str) -> None:
         """The flag wanted `model` for a request."""

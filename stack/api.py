@@ -163,7 +163,7 @@ class Stack:
     def env(self, program: str) -> dict[str, str]:
         """The environment of a program; also of `flags`, for the flags command line."""
         if program == "flags":
-            return environment.flags(self.site)
+            return environment.flags_command(self.site)
         return dict(self._program(program).environment)
 
     def status(self) -> tuple[ProgramStatus, ...]:

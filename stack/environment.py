@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from common.names import Model
-from stack.install import models
 from stack.site import ADMIN, Site
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR")
@@ -55,14 +53,25 @@ def flags_bootstrap(site: Site) -> dict[str, str]:
 
 
 def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
-    """Of `python -m flags COMMAND`, which acts as its own Unleash user."""
+    """Of `python -m flags COMMAND`, which acts as its own Unleash user, and of commands that only look."""
     return {
         **basic(),
         "CANARIO_UNLEASH_URL": site.addresses.unleash,
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
         "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
+        "CANARIO_DECISIONS_DIR": str(site.home.data / "decisions"),
         "CANARIO_LEASE": "off",  # until the job renews it: else everybody falls back after 15 minutes
         **site.settings.environment.get("flags", {}),
+    }
+
+
+def flags_command(site: Site) -> dict[str, str]:
+    """Of the flags command line, which also changes the roles of models and sees the service take them."""
+    return {
+        **flags(site),
+        "CANARIO_MODELS": str(site.home.models),
+        "CANARIO_SERVICE_URL": site.addresses.service,
+        "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
     }
 
 
@@ -72,8 +81,7 @@ def service(site: Site) -> dict[str, str]:
         **flags(site, "canario-service"),
         "CANARIO_UNLEASH_SDK_TOKEN_FILE": str(site.secrets.path("unleash-sdk.token")),
         "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
-        "CANARIO_CHAMPION": str(models.folder(site.cache, Model.CHAMPION)),
-        "CANARIO_CHALLENGER": str(models.folder(site.cache, Model.CHALLENGER)),
+        "CANARIO_MODELS": str(site.home.models),
         "CANARIO_STATE_DIR": str(site.home.data / "service"),
         "CANARIO_DRILL_FILE": str(site.home.drill),
         "CANARIO_BIND": site.addresses.service.removeprefix("http://"),
@@ -83,7 +91,10 @@ def service(site: Site) -> dict[str, str]:
 
 def rollback(site: Site) -> dict[str, str]:
     """Of the rollback job."""
-    return flags(site, "canario-rollback")
+    return {
+        **flags(site, "canario-rollback"),
+        "CANARIO_ROLLBACK_METRICS_BIND": site.addresses.rollback.removeprefix("http://"),
+    }
 
 
 def traffic(site: Site) -> dict[str, str]:

@@ -69,6 +69,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def models(self) -> Path:
+        """The models folder: artifacts, and who of them is champion and challenger."""
+        return self.data / "models"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

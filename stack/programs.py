@@ -116,9 +116,7 @@ def _service(site: Site) -> Program:
         stage=3,
         ready=probes.answers(f"{site.addresses.service}/readyz"),
         address=site.addresses.service,
-        inputs=fingerprint(
-            "common", "flags", "service", site.secrets.token("canario-service"), site.cache.models
-        ),
+        inputs=fingerprint("common", "flags", "service", site.secrets.token("canario-service")),
         patience_seconds=90.0,
     )
 
@@ -130,6 +128,8 @@ def _rollback(site: Site) -> Program:
         command=(sys.executable, "-m", "rollback", "--every", site.settings.rollback_every),
         environment=environment.rollback(site),
         stage=4,
+        ready=probes.answers(f"{site.addresses.rollback}/metrics"),
+        address=site.addresses.rollback,
         inputs=fingerprint("common", "flags", "rollback", site.secrets.token("canario-rollback")),
     )
 

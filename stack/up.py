@@ -107,6 +107,8 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
     """
     if "prometheus" in site.settings.programs:
         monitoring.write(site)
+    if "service" in site.settings.programs:
+        models.give_roles(site.cache, site.home)
     programs = all_programs(site)
     if supervisor.is_running():
         supervisor.apply(programs)

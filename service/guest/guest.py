@@ -70,6 +70,16 @@ class Guest:
         """End the guest's process."""
         self._sandbox.close()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a process that can be called."""
+        return self._sandbox.is_up
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether its breaker turns calls away."""
+        return self._breaker.is_open
+
     def _call(self, row: Row) -> Answer | Failure:
         self._telemetry.in_flight.inc()
         try:

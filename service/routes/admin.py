@@ -55,7 +55,7 @@ class Canary(BaseModel):
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The admin routes on `parts`."""
     routes = Blueprint("admin", __name__)
-    settings, rate = parts.settings, AdminRate(parts.settings.admin_calls_per_minute)
+    settings, rate = parts.settings, parts.admin_rate
 
     @routes.get("/admin/canary")
     @spec.validate(
@@ -94,9 +94,12 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     return routes
 
 
-def _admitted(
-    request: Request, settings: Settings, admin: UnleashAdmin | None, rate: AdminRate
-) -> UnleashAdmin:
+def admitted(request: Request, settings: Settings, rate: AdminRate) -> None:
+    """Let the caller of an admin route through who has the token, and does not call too often.
+
+    Raises:
+        RequestError: 401, 403 or 429.
+    """
     caller = request.remote_addr or ""
     rate.admit(caller)
     try:
@@ -105,6 +108,12 @@ def _admitted(
         if error.status == 401:
             rate.wrong_token(caller)
         raise
+
+
+def _admitted(
+    request: Request, settings: Settings, admin: UnleashAdmin | None, rate: AdminRate
+) -> UnleashAdmin:
+    admitted(request, settings, rate)
     if admin is None:
         raise RequestError(
             403,

@@ -6,6 +6,7 @@ from spectree import SpecTree
 
 from common.names import Model
 from service.container import Parts
+from service.reports import ServedModel, served
 from service.routes.spec import responses
 
 
@@ -13,14 +14,6 @@ class Health(BaseModel):
     """The process is alive."""
 
     status: str = "alive"
-
-
-class ServedModel(BaseModel):
-    """A model that is loaded."""
-
-    name: str
-    version: str
-    sha256: str
 
 
 class Readiness(BaseModel):
@@ -36,10 +29,6 @@ class Readiness(BaseModel):
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """Liveness and readiness."""
     routes = Blueprint("health", __name__)
-    served = {
-        role: ServedModel(name=each.name, version=each.version, sha256=each.sha256)
-        for role, each in parts.models.metadata.items()
-    }
 
     @routes.get("/healthz")
     @spec.validate(resp=responses(Health), tags=["health"], skip_validation=True)
@@ -51,6 +40,6 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     @spec.validate(resp=responses(Readiness), tags=["health"], skip_validation=True)
     def readyz() -> Readiness:
         """Can it answer predictions? Yes once the champion is loaded; Unleash is not needed for that."""
-        return Readiness(models=served, flags_known=parts.assigner.knows_flags)
+        return Readiness(models=served(parts.models.metadata), flags_known=parts.assigner.knows_flags)
 
     return routes

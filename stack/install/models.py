@@ -5,8 +5,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from common.errors import CanarioError
+from common.model_store import ModelStore
 from common.names import Model
-from stack.paths import LOCK, REPOSITORY, Cache
+from common.release import Note
+from stack.errors import StackError
+from stack.paths import LOCK, REPOSITORY, Cache, Home
 from stack.shell import run
 
 _SOURCES = tuple(
@@ -18,6 +22,19 @@ _STAMP = "canario.stamp"
 def folder(cache: Cache, role: Model) -> Path:
     """The artifact of `role`."""
     return cache.models / role
+
+
+def give_roles(cache: Cache, home: Home) -> None:
+    """Let the models folder of `home` hold the example models, as long as nobody has changed roles there.
+
+    Raises:
+        StackError: it cannot be read or written.
+    """
+    champion, challenger = folder(cache, Model.CHAMPION), folder(cache, Model.CHALLENGER)
+    try:
+        ModelStore(home.models).install(champion, challenger, Note("make up"), refresh=True)
+    except CanarioError as error:
+        raise StackError(str(error)) from error
 
 
 def fingerprint() -> str:

@@ -48,6 +48,8 @@ def own_service(stack: Stack, folder: Path, **settings: str) -> Iterator[OwnServ
         "CANARIO_STATE_DIR": str(folder / "state"),
         **{f"CANARIO_{name.upper()}": value for name, value in settings.items()},
     }
+    if "champion" in settings:
+        environment.pop("CANARIO_MODELS")
     for name in settings:
         environment.pop(f"CANARIO_{name.upper()}_FILE", None)
     folder.mkdir(exist_ok=True)

@@ -65,6 +65,7 @@ def test_a_state_tells_all_that_matters(unleash: FakeUnleash, admin: UnleashAdmi
         changed_at=datetime(2026, 11, 23, 6, 0, 2, tzinfo=UTC),
         change="feature-environment-enabled",
         change_in_words="turned on",
+        revision=2,
     )
 
 

@@ -39,6 +39,7 @@ OPERATIONS = {
     "GET /admin/canary",
     "PUT /admin/canary",
     "POST /admin/canary",
+    "GET /admin/models",
 }
 
 

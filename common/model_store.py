@@ -1,0 +1,236 @@
+"""A models folder on disk: artifact folders that never change, and `roles.json`, which says who serves.
+
+    <models>/roles.json                    see common.release
+    <models>/churn-3-0f2a6c1b9e44/         model.onnx and model.json, copied in once
+
+Whoever serves only reads, and the folder may be read-only for it. `roles.json` is replaced whole by one
+rename: a reader sees the old one or the new one, whenever the writer dies.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from common.config import ConfigError, dotted, plain
+from common.release import Entry, Note, Release, ReleaseError, installed
+
+ROLES_FILE = "roles.json"
+LOCK_FILE = "roles.lock"
+MODEL_FILE, METADATA_FILE = "model.onnx", "model.json"  # as service.artifact has them
+LOCK_SECONDS = 5.0  # a change holds the lock for milliseconds
+DIGITS = 12  # of the digest in a folder's name
+
+
+class _Identity(BaseModel):
+    """Of `model.json`, what a role needs; the service validates the rest before it serves."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class ModelStore:
+    """Reads and changes one models folder. Processes and threads may use it at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def roles_file(self) -> Path:
+        """The pointer: who serves as what."""
+        return self.folder / ROLES_FILE
+
+    def read(self) -> Release:
+        """Who serves now.
+
+        Raises:
+            ConfigError: there is no `roles.json`, or it is none.
+        """
+        return read_release(self.roles_file)
+
+    def path(self, entry: Entry) -> Path:
+        """The artifact folder of `entry`."""
+        return self.folder / entry.folder
+
+    def change(self, transition: Callable[[Release], Release], *, expect: int | None = None) -> Release:
+        """Replace the release by what `transition` makes of it; nobody else changes it meanwhile.
+
+        Args:
+            expect: the revision that the caller's decision rests on.
+
+        Raises:
+            ReleaseError: the transition refuses, the revision is another, or the folder cannot be written.
+            ConfigError: see `read`.
+        """
+        with self._alone():
+            now = self.read()
+            if expect is not None and now.revision != expect:
+                raise ReleaseError(
+                    f"{self.roles_file}: revision {now.revision} is not {expect}: {now.last.by} was faster "
+                    f"({now.last.kind}). Nothing was changed; look at it again"
+                )
+            after = transition(now)
+            self._write(after)
+        return after
+
+    def install(
+        self, champion: Path, challenger: Path | None, note: Note, *, refresh: bool = False
+    ) -> Release:
+        """Copy the first models in and give them their roles. Where there are roles already, they stay.
+
+        Args:
+            refresh: replace the first models, as long as nobody has changed roles.
+
+        Raises:
+            ConfigError: see `read`.
+            ReleaseError: a folder is no artifact, or the models folder cannot be written.
+        """
+        with self._alone():
+            now = self.read() if self.roles_file.exists() else None
+            if now and (now.revision > 1 or not refresh):
+                return now
+            first = installed(self.add(champion), self.add(challenger) if challenger else None, note)
+            if now and now.roles == first.roles:
+                return now
+            self._write(first)
+        return first
+
+    def add(self, artifact: Path) -> Entry:
+        """Copy an artifact folder in, under a name that no other content has. Gives nobody a role.
+
+        Raises:
+            ReleaseError: it is no artifact, its sha256 is not what it says, or it cannot be copied.
+        """
+        entry = _identify(artifact)
+        target = self.path(entry)
+        try:
+            if self._holds(entry):
+                return entry
+            with self._unfinished() as folder:
+                for name in (MODEL_FILE, METADATA_FILE):
+                    shutil.copyfile(artifact / name, folder / name)
+                    _sync(folder / name)
+                folder.chmod(0o755)
+                shutil.rmtree(target, ignore_errors=True)  # only one that was damaged is here
+                folder.rename(target)
+                _sync(self.folder)
+        except OSError as error:
+            raise ReleaseError(f"{target}: the model cannot be copied there: {error.strerror}") from error
+        return entry
+
+    def verify(self, entry: Entry) -> None:
+        """Refuse an artifact folder that is not what `entry` says. Raises ReleaseError."""
+        found = _identify(self.path(entry))
+        if (found.sha256, found.name, found.version) != (entry.sha256, entry.name, entry.version):
+            raise ReleaseError(f"{self.path(entry)}: holds {found}, but {ROLES_FILE} says {entry}")
+
+    def _holds(self, entry: Entry) -> bool:
+        try:
+            return _identify(self.path(entry)) == entry
+        except ReleaseError:
+            return False
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / LOCK_FILE).open("a")
+        except OSError as error:
+            raise ReleaseError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        with lock:
+            end = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if time.monotonic() > end:
+                        raise ReleaseError(
+                            f"{self.folder / LOCK_FILE}: another process has changed roles for "
+                            f"{LOCK_SECONDS:.0f} s; nothing was changed"
+                        ) from error
+                    time.sleep(0.02)
+            yield
+
+    def _write(self, release: Release) -> None:
+        new = self.folder / f".{ROLES_FILE}.new"  # one name: the lock is held, and a crash leaves no heap
+        try:
+            new.write_text(release.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            _sync(new)
+            new.replace(self.roles_file)
+            _sync(self.folder)
+        except OSError as error:
+            raise ReleaseError(f"{self.roles_file}: cannot be written: {error.strerror}") from error
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_release(file: Path) -> Release:
+    """The release in `file`. Not by the YAML parser: workers read it while they answer requests.
+
+    Raises:
+        ConfigError: the file is missing, or is no release.
+    """
+    try:
+        return Release.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        told = "; ".join(f"{dotted(each['loc'])}: {plain(each['msg'])}" for each in faults)
+        raise ConfigError(f"{file}: {told}") from error
+
+
+def _identify(artifact: Path) -> Entry:
+    """What is in an artifact folder; its sha256 is taken of the model as it lies there."""
+    try:
+        told = (artifact / METADATA_FILE).read_bytes()
+        onnx = hashlib.sha256((artifact / MODEL_FILE).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ReleaseError(f"{artifact}: is no model folder: {error.filename}: {error.strerror}") from error
+    try:
+        identity = _Identity.model_validate_json(told)
+    except ValidationError as error:
+        raise ReleaseError(
+            f"{artifact / METADATA_FILE}: is no model's: {error.errors()[0]['msg']}; make model folders with "
+            "`python -m service.export`"
+        ) from error
+    if onnx != identity.sha256:
+        raise ReleaseError(
+            f"{artifact / MODEL_FILE}: its sha256 is {onnx}, but {METADATA_FILE} says {identity.sha256}; the "
+            "file was changed or cut short after the export: export the model again"
+        )
+    digest = hashlib.sha256(told + onnx.encode()).hexdigest()[:DIGITS]
+    folder = f"{_short(identity.name)}-{_short(identity.version)}-{digest}"
+    try:
+        return Entry(folder=folder, name=identity.name, version=identity.version, sha256=onnx)
+    except ValidationError as error:
+        raise ReleaseError(f"{artifact / METADATA_FILE}: {error.errors()[0]['msg']}") from error
+
+
+def _short(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:100]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

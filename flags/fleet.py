@@ -1,0 +1,75 @@
+"""Asks services which models their workers serve: the only module that knows `GET /admin/models`."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import requests
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from common.release import ReleaseError
+
+TIMEOUT_SECONDS: Final = 5.0
+
+
+class FleetError(ReleaseError):
+    """A service does not tell what it serves."""
+
+
+class Refusal(BaseModel):
+    """A revision that a worker does not take; None where it could not even read it."""
+
+    revision: int | None
+    reason: str
+
+
+class Worker(BaseModel):
+    """One process of a service, and the revision of `roles.json` that it serves."""
+
+    pid: int
+    revision: int | None
+    refused: Refusal | None
+
+
+class Crew(BaseModel):
+    """The workers of one service. While one starts there are fewer than expected."""
+
+    expected_workers: int
+    workers: list[Worker]
+
+    def serves(self, revision: int) -> bool:
+        """Whether every worker serves it, and none is missing."""
+        return len(self.workers) >= self.expected_workers and all(
+            worker.revision == revision for worker in self.workers
+        )
+
+
+Fleet = Callable[[], Sequence[Crew]]
+
+
+def fleet(urls: Sequence[str], token: SecretStr) -> Fleet:
+    """What asks the services at `urls`, with the bearer token of their admin routes."""
+
+    def ask() -> list[Crew]:
+        return [_ask(url.rstrip("/"), token) for url in urls]
+
+    return ask
+
+
+def _ask(url: str, token: SecretStr) -> Crew:
+    address = f"{url}/admin/models"
+    try:
+        response = requests.get(
+            address,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+    except requests.RequestException as error:
+        raise FleetError(f"{address}: the service does not answer ({type(error).__name__})") from error
+    if response.status_code != 200:
+        advice = "; check CANARIO_ADMIN_TOKEN" if response.status_code in (401, 403) else ""
+        raise FleetError(f"{address}: the service answers {response.status_code}{advice}")
+    try:
+        return Crew.model_validate_json(response.content)
+    except ValidationError as error:
+        raise FleetError(f"{address}: this is no answer of Canario's service") from error

@@ -1,0 +1,243 @@
+"""Takes new models while the service runs: notices that `roles.json` changed, and swaps lineups.
+
+The new models are loaded beside the old ones, in a thread of their own; then one assignment decides which
+lineup the next request gets. A request keeps the lineup that it began with. Whatever is wrong with the new
+models leaves the old ones serving, and is said in the log, in a metric and in the worker's report.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from common.config import ConfigError
+from common.errors import CanarioError
+from common.model_store import ModelStore
+from common.release import Entry, Release, ReleaseError
+from service.artifact import Artifact, ArtifactError, require_same_interface
+from service.last_good import remember
+from service.lineup import Lineup, LineupMaker
+from service.model_metrics import ModelMetrics
+from service.models import Models, load_release
+from service.reports import Refusal, Reports, WorkerReport, served
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.25
+RETRY_SECONDS = 30.0  # after a refusal: the folder may have been on its way here
+FLAGS_SECONDS = 10.0  # for an answer of Unleash before a new challenger gets users
+FLAGS_SETTLE_SECONDS = 1.5  # Unleash itself may tell an older state for a second
+GRACE_SECONDS = 1.0  # beyond the deadline, for requests of the old lineup
+
+Signature = tuple[int, int, int] | None
+
+
+class Hearing:
+    """When this worker last heard from Unleash."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+
+    def note(self) -> None:
+        """It answered just now."""
+        self._at = time.monotonic()
+
+    def since(self, monotonic: float) -> bool:
+        """Whether it has answered after that."""
+        return self._at >= monotonic
+
+
+class Line:
+    """The lineup that serves now. Reading and replacing it is one step each."""
+
+    def __init__(self, lineup: Lineup) -> None:
+        self.lineup = lineup
+
+
+class Reloader:
+    """Follows `roles.json` of a models folder.
+
+    Args:
+        line: what to replace the lineup of.
+        on_swap: called with the old and the new lineup as soon as the new one serves.
+        on_ended: called when a lineup that was replaced has ended.
+        refused: why the release on disk was not taken at the start, if so.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it takes to replace a lineup
+        self,
+        settings: Settings,
+        store: ModelStore,
+        line: Line,
+        maker: LineupMaker,
+        *,
+        hearing: Hearing,
+        metrics: ModelMetrics,
+        reports: Reports,
+        on_swap: Callable[[Lineup, Lineup], None] = lambda _old, _new: None,
+        on_ended: Callable[[], None] = lambda: None,
+        refused: str | None = None,
+    ) -> None:
+        self._settings, self._store, self._line, self._maker = settings, store, line, maker
+        self._hearing, self._metrics, self._reports = hearing, metrics, reports
+        self._on_swap, self._on_ended = on_swap, on_ended
+        self._closed = threading.Event()
+        self._seen: Signature = None
+        self._retry_at = float("inf")
+        self._refused: Refusal | None = None
+        if refused is not None:
+            self._refuse(None, "start", refused)
+        self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._tell()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; the lineup that serves stays."""
+        self._closed.set()
+        self._thread.join(1)
+
+    def _follow(self) -> None:
+        while not self._closed.wait(LOOK_SECONDS):
+            signature = _signature(self._store.roles_file)
+            if signature == self._seen and time.monotonic() < self._retry_at:
+                continue
+            # A write between this look and the reading is seen by the next look.
+            self._seen = signature
+            self._look()
+
+    def _look(self) -> None:
+        self._retry_at = float("inf")
+        release: Release | None = None
+        try:
+            release = self._store.read()
+            if not self._adopted(release):
+                self._take(release)
+        except ConfigError as error:
+            self._refuse(release, "unreadable", str(error))
+        except (ArtifactError, ReleaseError) as error:
+            self._refuse(release, "model", str(error))
+        except CanarioError as error:
+            self._refuse(release, "flags", str(error))
+        except Exception as error:  # whatever it is, the old models serve on
+            log.exception("new models cannot be taken")
+            self._refuse(release, "bug", repr(error))
+
+    def _adopted(self, release: Release) -> bool:
+        """Whether the models that serve are those of `release`; then only its number is noted."""
+        lineup = self._line.lineup
+        now = lineup.models.release
+        if now is None or _models(now) != _models(release):
+            return False
+        if now != release:
+            self._line.lineup = replace(lineup, models=replace(lineup.models, release=release))
+            remember(self._settings, release)
+            self._metrics.began(release.revision)
+        self._refused = None
+        self._tell()
+        return True
+
+    def _take(self, release: Release) -> None:
+        begun = time.monotonic()
+        old = self._line.lineup
+        models = load_release(self._settings, release)
+        _require_same_questions(old.models, models)
+        new = self._maker.make(models, guest_required=True)
+        try:
+            self._await_flags(old.models, models, begun)
+        except CanarioError:
+            new.close_shadow()
+            new.close_guest()
+            raise
+        self._line.lineup = new
+        self._on_swap(old, new)
+        remember(self._settings, release)
+        self._refused = None
+        self._metrics.took(release.revision)
+        self._tell()
+        log.info(
+            "other models serve",
+            extra={
+                "revision": release.revision,
+                "change": release.last.kind,
+                "by": release.last.by,
+                "champion": str(release.roles.champion),
+                "challenger": str(release.roles.challenger),
+                "seconds": round(time.monotonic() - begun, 3),
+            },
+        )
+        # In a thread of its own: the next change is not to wait for the end of this lineup.
+        threading.Thread(target=self._end, args=(old,), name="models-end", daemon=True).start()
+
+    def _await_flags(self, old: Models, new: Models, begun: float) -> None:
+        """Let a challenger that is new see users only after Unleash was heard: the share must be its own."""
+        before = old.challenger.metadata.sha256 if old.challenger else None
+        if new.challenger is None or new.challenger.metadata.sha256 == before:
+            return
+        end = begun + FLAGS_SECONDS
+        while not self._hearing.since(begun + FLAGS_SETTLE_SECONDS):
+            if time.monotonic() > end or self._closed.wait(0.05):
+                raise CanarioError(
+                    f"Unleash was not heard for {FLAGS_SECONDS:.0f} s: the flag's share may be an older one, "
+                    "not meant for the new challenger"
+                )
+
+    def _end(self, lineup: Lineup) -> None:
+        # Requests of the old lineup wait for its guest no longer than this.
+        self._closed.wait(self._settings.guest_deadline_seconds * 1.1 + GRACE_SECONDS)
+        lineup.close_shadow()
+        lineup.close_guest()
+        self._on_ended()
+
+    def _refuse(self, release: Release | None, kind: str, reason: str) -> None:
+        revision = release.revision if release else None
+        refusal = Refusal(revision=revision, reason=reason)
+        self._metrics.refused(kind)
+        if refusal != self._refused:
+            log.error(
+                "new models are refused, the old ones serve on: %s", reason, extra={"revision": revision}
+            )
+        self._refused = refusal
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._tell()
+
+    def _tell(self) -> None:
+        self._reports.tell(report(self._line.lineup, self._refused))
+
+
+def report(lineup: Lineup, refused: Refusal | None = None) -> WorkerReport:
+    """What this worker serves."""
+    return WorkerReport(
+        pid=os.getpid(), revision=lineup.revision, models=served(lineup.models.metadata), refused=refused
+    )
+
+
+def _models(release: Release) -> tuple[Entry, Entry | None]:
+    return release.roles.champion, release.roles.challenger
+
+
+def _require_same_questions(old: Models, new: Models) -> None:
+    """Clients, and the schema that they read, must not notice. Raises ArtifactError."""
+    ours, theirs = (
+        Artifact(Path(f"{each.name} {each.version}"), each, b"")
+        for each in (old.champion.metadata, new.champion.metadata)
+    )
+    try:
+        require_same_interface(ours, theirs)
+    except ArtifactError as error:
+        raise ArtifactError(f"the champion cannot become one that clients would notice: {error}") from error
+
+
+def _signature(file: Path) -> Signature:
+    """Changes when the file is replaced; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,60 @@
+"""A steady stream of requests from clients that keep their connections, and every answer kept."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from tests.integration.conftest import ROW
+
+CLIENTS = 10
+
+
+@dataclass
+class Seen:
+    """What the clients saw: answers with the time at which each was asked, and what was no answer."""
+
+    answers: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+
+@contextmanager
+def steady_load(url: str, rate: float) -> Iterator[Seen]:
+    """`rate` requests a second in all, each by its turn, until the block ends. Nothing is tried twice."""
+    seen, stop = Seen(), threading.Event()
+    clients = [
+        threading.Thread(target=_client, args=(url, number, CLIENTS / rate, seen, stop))
+        for number in range(CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(30)
+
+
+def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Event) -> None:
+    turn = time.monotonic() + number * period / CLIENTS
+    with requests.Session() as session:
+        session.trust_env = False
+        while not stop.wait(max(0.0, turn - time.monotonic())):
+            turn += period
+            begun = time.time()
+            body = {"user_id": f"user-{number}-{int(turn * 1000) % 97}", "features": ROW}
+            try:
+                response = session.post(f"{url}/predict", json=body, timeout=10)
+                if response.status_code == 200:
+                    seen.answers.append((begun, response.json()))
+                else:
+                    seen.failures.append(f"{response.status_code} {response.text[:200]}")
+            except requests.RequestException as error:
+                seen.failures.append(repr(error))
+            seen.slowest = max(seen.slowest, time.time() - begun)

@@ -1,0 +1,309 @@
+"""A worker that takes other models while it runs, and those that it does not take."""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from common.model_store import METADATA_FILE, MODEL_FILE, ROLES_FILE, ModelStore
+from common.names import Model
+from common.release import Note, challenged, promoted, settled, taken_back
+from service import reload
+from service.app import close, create_app
+from service.artifact import ArtifactError
+from service.guest.guest import Guest
+from service.last_good import load_or_last_good, remember
+from service.reports import Reports, WorkerReport
+from service.settings import Settings
+from tests.unit.service.conftest import ROW, flag, keep_on_disk, rollout
+
+NOTE = Note("a test")
+A, B = "breast-cancer-logistic-regression", "breast-cancer-random-forest"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(reload, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(reload, "FLAGS_SECONDS", 0.3)
+    monkeypatch.setattr(reload, "FLAGS_SETTLE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def store(models: dict[Model, Path], tmp_path: Path) -> ModelStore:
+    made = ModelStore(tmp_path / "models")
+    made.install(models[Model.CHAMPION], models[Model.CHALLENGER], NOTE)
+    return made
+
+
+@pytest.fixture
+def with_store(settings: Settings, store: ModelStore) -> Settings:
+    changed: dict[str, Any] = {"champion": None, "challenger": None, "models": store.folder}
+    return Settings.model_validate(dict(settings) | changed)
+
+
+@pytest.fixture
+def app(with_store: Settings) -> Iterator[Flask]:
+    """Everybody has the challenger, by flags that are known from the disk; Unleash is down."""
+    keep_on_disk(with_store, flag(rollout(100)))
+    made = create_app(with_store)
+    yield made
+    close(made)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def answer(client: FlaskClient) -> tuple[str, str, str, str]:
+    told = client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()
+    return told["assigned"], told["model"], told["reason"], told["model_name"]
+
+
+def report(app: Flask) -> WorkerReport:
+    (told,) = app.extensions["canario"].reports.all()
+    assert isinstance(told, WorkerReport)
+    return told
+
+
+def metric(client: FlaskClient, series: str) -> float:
+    for line in client.get("/metrics").text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name == series:
+            return float(value)
+    raise AssertionError(f"no series {series}")
+
+
+def hear(app: Flask) -> None:
+    """As if Unleash had answered."""
+    app.extensions["canario"].reloader._hearing.note()
+
+
+def test_a_promotion_and_the_way_back_are_followed(
+    app: Flask, client: FlaskClient, store: ModelStore
+) -> None:
+    wait_for(lambda: answer(client)[3] == B)
+    assert answer(client) == ("challenger", "challenger", "flag_on", B)
+    guest: Guest = app.extensions["canario"].guest
+    store.change(lambda now: promoted(now, NOTE))
+    wait_for(lambda: report(app).revision == 2)
+    assert answer(client) == ("challenger", "champion", "fallback_no_challenger", B)
+    assert client.get("/readyz").get_json()["models"].keys() == {"champion"}
+    wait_for(lambda: not guest.is_up)
+    assert app.extensions["canario"].shadow is None
+    store.change(lambda now: taken_back(now, NOTE))
+    wait_for(lambda: report(app).revision == 3)
+    assert answer(client)[1:] == ("champion", "fallback_no_challenger", A)
+    assert metric(client, "model_reloads_total") == 2
+    assert metric(client, "models_revision") == 3
+
+
+def test_a_number_alone_starts_no_other_process(app: Flask, client: FlaskClient, store: ModelStore) -> None:
+    guest = app.extensions["canario"].guest
+    entry = store.read().roles.challenger
+    store.change(lambda now: challenged(now, entry, NOTE))
+    wait_for(lambda: report(app).revision == 2)
+    assert app.extensions["canario"].guest is guest
+    store.change(settled)
+    time.sleep(0.1)
+    assert report(app).revision == 2
+    assert metric(client, "model_reloads_total") == 0
+
+
+def test_a_new_challenger_waits_for_unleash(app: Flask, client: FlaskClient, store: ModelStore) -> None:
+    """The share that a worker knows may have been meant for another model."""
+    challenger = store.read().roles.challenger
+    store.change(lambda now: challenged(now, None, NOTE))
+    wait_for(lambda: report(app).revision == 2)
+    store.change(lambda now: challenged(now, challenger, NOTE))
+    wait_for(lambda: report(app).refused is not None)
+    refused = report(app).refused
+    assert refused
+    assert refused.revision == 3
+    assert "Unleash was not heard" in refused.reason
+    assert answer(client)[2] == "fallback_no_challenger"
+    assert metric(client, 'model_reload_failures_total{reason="flags"}') == 1
+    app.extensions["canario"].reloader._retry_at = 0
+
+    def heard_and_taken() -> bool:
+        hear(app)
+        return report(app).revision == 3
+
+    wait_for(heard_and_taken)
+    assert answer(client)[1] == "challenger"
+
+
+def cut_model(folder: Path) -> None:
+    (folder / MODEL_FILE).write_bytes(b"no model")
+
+
+def other_sha(folder: Path) -> None:
+    told = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
+    (folder / METADATA_FILE).write_text(json.dumps(told | {"sha256": "0" * 64}), encoding="utf-8")
+
+
+def other_features(folder: Path) -> None:
+    told = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
+    told["features"][3]["name"] = "shoe size"
+    (folder / METADATA_FILE).write_text(json.dumps(told), encoding="utf-8")
+
+
+def other_classes(folder: Path) -> None:
+    told = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
+    told["classes"].reverse()
+    (folder / METADATA_FILE).write_text(json.dumps(told), encoding="utf-8")
+
+
+DAMAGES = {
+    cut_model: "its sha256 is",
+    other_sha: "its sha256 is",
+    other_features: "feature 3 is 'shoe size'",
+    other_classes: "classes",
+    shutil.rmtree: "no such model folder",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bad_model_leaves_the_old_ones_serving(
+    app: Flask,
+    client: FlaskClient,
+    store: ModelStore,
+    damage: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.ERROR)
+    wait_for(lambda: answer(client)[1] == "challenger")
+    challenger = store.read().roles.challenger
+    assert challenger
+    damage(store.path(challenger))
+    store.change(lambda now: promoted(now, NOTE))
+    wait_for(lambda: report(app).refused is not None)
+    refused = report(app).refused
+    assert refused
+    assert DAMAGES[damage] in refused.reason
+    assert report(app).revision == 1
+    assert answer(client) == ("challenger", "challenger", "flag_on", B)
+    assert metric(client, 'model_reload_failures_total{reason="model"}') == 1
+    assert [record for record in caplog.records if "the old ones serve on" in record.message]
+
+
+@pytest.mark.parametrize("content", [None, "", '{"format": 1}'])
+def test_a_pointer_that_is_none_leaves_the_old_ones_serving(
+    app: Flask, client: FlaskClient, store: ModelStore, content: str | None
+) -> None:
+    kept = store.roles_file.read_bytes()
+    if content is None:
+        store.roles_file.unlink()
+    else:
+        store.roles_file.write_text(content, encoding="utf-8")
+    wait_for(lambda: report(app).refused is not None)
+    assert answer(client)[1] == "challenger"
+    assert metric(client, 'model_reload_failures_total{reason="unreadable"}') >= 1
+    store.roles_file.write_bytes(kept)
+    wait_for(lambda: report(app).refused is None)
+
+
+def test_a_refused_model_is_tried_again(
+    app: Flask, store: ModelStore, models: dict[Model, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "RETRY_SECONDS", 0.1)
+    challenger = store.read().roles.challenger
+    assert challenger
+    cut_model(store.path(challenger))
+    store.change(lambda now: promoted(now, NOTE))
+    wait_for(lambda: report(app).refused is not None)
+    store.add(models[Model.CHALLENGER])  # it has arrived now
+    wait_for(lambda: report(app).revision == 2)
+    assert report(app).refused is None
+
+
+def test_a_service_that_starts_with_bad_models_serves_the_last_good_ones(
+    with_store: Settings, store: ModelStore
+) -> None:
+    remember(with_store, store.read())
+    store.change(lambda now: promoted(now, NOTE))
+    loaded = load_or_last_good(with_store)
+    assert loaded.refused is None
+    store.roles_file.write_text("{", encoding="utf-8")
+    loaded = load_or_last_good(with_store)
+    assert loaded.refused
+    assert ROLES_FILE in loaded.refused
+    assert loaded.models.metadata[Model.CHAMPION].name == A
+    for folder in store.folder.glob("breast-*"):
+        shutil.rmtree(folder)
+    with pytest.raises(Exception, match=ROLES_FILE):
+        load_or_last_good(with_store)
+
+
+def test_without_memory_bad_models_are_an_error(with_store: Settings, store: ModelStore) -> None:
+    cut_model(store.path(store.read().roles.champion))
+    with pytest.raises(ArtifactError, match="sha256"):
+        load_or_last_good(with_store)
+
+
+def test_reports_of_dead_workers_do_not_count(tmp_path: Path) -> None:
+    reports = Reports(tmp_path)
+    reports.tell(WorkerReport(pid=1))
+    (tmp_path / "1.json").write_text(WorkerReport(pid=1).model_dump_json(), encoding="utf-8")  # no sibling
+    (tmp_path / "99999999.json").write_text("{", encoding="utf-8")
+    assert len(reports.all()) == 1
+    reports.end()
+    assert reports.all() == []
+
+
+def test_a_state_folder_that_cannot_be_written_costs_nothing_else(
+    with_store: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    remember(with_store, store.read())
+    Reports(tmp_path / "r").tell(WorkerReport(pid=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"champion": None, "challenger": None}, "no model is named"),
+        ({"models": "/models"}, "both say what is served"),
+        ({"models": "/models", "champion": None}, "both say what is served"),
+    ],
+)
+def test_the_settings_say_once_what_is_served(settings: Settings, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Settings.model_validate(dict(settings) | changes)
+
+
+def test_the_admin_route_tells_what_each_worker_serves(with_store: Settings, store: ModelStore) -> None:
+    bearer = "a-token-of-this-test"
+    app = create_app(Settings.model_validate(dict(with_store) | {"admin_token": bearer}))
+    try:
+        client = app.test_client()
+        assert client.get("/admin/models").status_code == 401
+        told = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}).get_json()
+        assert told["wanted"]["revision"] == 1
+        assert told["wanted"]["change"] == "installed"
+        assert [worker["revision"] for worker in told["workers"]] == [1]
+        assert told["expected_workers"] == with_store.workers
+        store.roles_file.unlink()
+        told = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}).get_json()
+        assert told["wanted"] is None
+        assert ROLES_FILE in told["trouble"]
+    finally:
+        close(app)
