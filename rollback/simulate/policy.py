@@ -88,7 +88,7 @@ def _sequential(guardrail: Form, policy: Policy, champion: Behaviour) -> Judge:
         if isinstance(guardrail, CounterLimit | TailLimit):
             return first_at_least(needed, _limit(counted, guardrail.limit))
         effect = guardrail.effect if isinstance(guardrail, CounterRatio) else 1.0
-        # The job takes the smallest of three. Nearly always this one, which it never exceeds, is enough to know.
+        # The job takes the smallest of three; nearly always this one is low enough to know.
         evidence = log_e_calls(counted, effect=effect, dispersion=guardrail.dispersion, late=late)
         if evidence.max() < needed:
             return None
