@@ -3,8 +3,8 @@
 A flag that is off says what should happen. What happens is in `predictions_total{model="challenger"}`: on
 every instance of the service it must stand still at several scrapes in a row, all of them newer than the last
 change of the flag. So must `assignments_total`: a challenger that fails, or whose breaker is open, answers
-nobody although users are still sent to it. Raw samples are read, because a query that carries old ones forward
-would take a service that nobody hears for one that stands still.
+nobody although users are still sent to it. Raw samples are read, because a query that carries old ones
+forward would take a service that nobody hears for one that stands still.
 
     verified  it stands still on every instance
     pending   not yet, and the limit is not over
