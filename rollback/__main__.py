@@ -157,10 +157,8 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
     json_file.write("\n")
 
 
-main.add_command(explain)
-main.add_command(check)
-main.add_command(simulate)
-
+for command in (check, explain, simulate):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()
