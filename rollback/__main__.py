@@ -21,6 +21,7 @@ from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
+from rollback.simulate.command import simulate
 
 _log = logging.getLogger("rollback")
 
@@ -138,6 +139,7 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
 
 
 main.add_command(check)
+main.add_command(simulate)
 
 
 if __name__ == "__main__":
