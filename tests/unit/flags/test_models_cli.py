@@ -52,7 +52,7 @@ class Run:
 
 
 def crew(revision: int) -> Answer:
-    worker = {"pid": 1, "revision": revision, "refused": None, "models": {}}
+    worker: dict[str, object] = {"pid": 1, "revision": revision, "refused": None, "models": {}}
     return Answer({"expected_workers": 1, "workers": [worker], "wanted": None})
 
 
