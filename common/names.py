@@ -42,6 +42,30 @@ class Metric(StrEnum):
     SHADOW_QUEUE = "shadow_queue_depth"  # samples that waited when the last batch was begun
 
 
+class JobMetric(StrEnum):
+    """Metrics that the rollback job exposes about itself."""
+
+    PASSES = "rollback_passes_total"  # {outcome}: passes by what they came to
+    LAST = "rollback_last_pass_timestamp_seconds"  # when the last pass ended
+    LAST_MEASURED = "rollback_last_measured_timestamp_seconds"  # the last that could measure all it had to
+    DURATION = "rollback_pass_seconds"  # duration of the last pass
+    BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
+    VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
+    LOG_E = "rollback_log_e"  # {guardrail}: evidence against the challenger, of sequential guardrails
+    LOG_E_LIMIT = "rollback_log_e_limit"  # {guardrail}: the evidence at which they are breached
+    VALUE = "rollback_value"  # {guardrail}: what was judged
+    LIMIT = "rollback_limit"  # {guardrail}: its limit
+    ROLLBACKS = "rollback_orders_total"  # {guardrail, verified}: orders to turn the flag off
+    UNVERIFIED = "rollback_unverified"  # 1 while a rollback is due and the flag is not known to be off
+    TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known
+    TO_STOP = "rollback_breach_to_stop_seconds"  # of the last rollback, once the stop was seen
+    STOP = "rollback_stop"  # {state}: 1 for what was last seen of the challenger's stop
+    STOP_UNVERIFIED = "rollback_stop_unverified"  # 1 while it is not seen to stop, and the limit is over
+    NOTIFICATIONS = "rollback_notifications_total"  # {channel}: messages that were sent
+    NOTIFICATIONS_FAILED = "rollback_notifications_failed_total"  # {channel}: messages that were not
+    DECISIONS_FAILED = "rollback_decisions_failed_total"  # decisions that could not be kept
+
+
 class Recorded(StrEnum):
     """Series that the recording rules in monitoring/ make of the above."""
 

@@ -25,6 +25,9 @@ _TAIL = """
 #CANARIO_SERVICE_PORT=8000
 #CANARIO_UNLEASH_PORT=4242
 #CANARIO_PROMETHEUS_PORT=9090
+
+# Whom to tell of rollbacks, with spaces between: https://appriseit.com/services/
+#CANARIO_NOTIFY_URLS=slack://TokenA/TokenB/TokenC jsons://host/path
 """
 
 

@@ -49,6 +49,7 @@ class CanaryState:
         changed_by: user name of the last event on share, strategies, switch or the whole flag, if any.
         changed_at: its time, in UTC.
         change: its type, as `feature-strategy-update`.
+        revision: its id in Unleash's event log; a later change has a higher one.
     """
 
     flag: str
@@ -66,6 +67,7 @@ class CanaryState:
     changed_by: str | None
     changed_at: datetime | None
     change: str | None
+    revision: int | None = None
 
     @property
     def exposed(self) -> bool:
@@ -194,6 +196,7 @@ def state_of(shot: Snapshot) -> CanaryState:
         changed_by=change.created_by if change else None,
         changed_at=change.created_at if change else None,
         change=change.type if change else None,
+        revision=change.id if change else None,
     )
 
 

@@ -10,6 +10,7 @@
     outcome      what a pass came to, and its exit code
     schedule     passes on a steady schedule until a signal
     report       a pass as one log line, one JSON document or one table
+    configure    reading guardrails and environment, for each command
 
 No part keeps state of its own: share and time of the last change are read from Unleash, what happened since
 from Prometheus. So the job may be killed, restarted or run twice at any moment.

@@ -1,4 +1,4 @@
-"""`python -m rollback`: one pass, or with --every a pass on a steady schedule."""
+"""`python -m rollback`: one pass, or with --every a pass on a steady schedule; subcommands only look."""
 
 import json
 import logging
@@ -9,39 +9,29 @@ from typing import TextIO
 import click
 from rich.console import Console
 
-from common.config import ConfigError, load_settings
+from common.config import ConfigError
 from common.logs import configure_logging
-from flags.admin import UnleashAdmin
 from rollback.act import UnleashCanary
-from rollback.durations import format_duration, parse_duration
-from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
+from rollback.configure import DurationType, configure
+from rollback.durations import format_duration
+from rollback.explain import explain
+from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
-from rollback.settings import RollbackSettings
+from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
 
 
-class _DurationType(click.ParamType[timedelta]):
-    name = "duration"
-
-    def convert(
-        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@click.command(epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.")
+@click.group(
+    invoke_without_command=True,
+    epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.",
+)
 @click.option(
-    "--every", type=_DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+    "--every", type=DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
 )
 @click.option("--dry-run", is_flag=True, help="Judge, and turn nothing off.")
 @click.option(
@@ -60,7 +50,10 @@ class _DurationType(click.ParamType[timedelta]):
     metavar="[FILE]",
     help="Write the pass as a JSON document to FILE, or to standard output instead of the table.",
 )
-def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None) -> None:
+@click.pass_context
+def main(
+    ctx: click.Context, every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None
+) -> None:
     """Judge the challenger by Prometheus, and turn its flag off when a guardrail is breached.
 
     Nothing is kept between passes: each reads the share and the time of its last change from Unleash, and
@@ -75,7 +68,8 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
       3  cannot measure: Prometheus or Unleash could not be asked, the service is not
          scraped, a query failed, or a person must mend the flag (missing, archived,
          strategy deleted, more than one strategy)
-      4  a rollback was due and could not be done or verified: somebody must look
+      4  a rollback was due and could not be done or verified, or the flag is off and the
+         challenger is not seen to stop: somebody must look
 
     \b
     Environment (each also as ..._FILE, the path of a file that holds the value):
@@ -85,6 +79,16 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
       CANARIO_UNLEASH_ENVIRONMENT   default: production
       CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
       CANARIO_CANARY_FLAG           default: canary
+      CANARIO_STOP_LIMIT            how long the challenger may go on answering after the
+                                    flag is off; default: 1m
+      CANARIO_NOTIFY_URLS           whom to tell, separated by spaces or line ends, for
+                                    instance slack://TokenA/TokenB/TokenC
+                                    mailtos://user:password@host?to=somebody@example.com
+                                    jsons://host/path (https://appriseit.com/services/)
+      CANARIO_DECISIONS_DIR         where each decision is kept for `explain`
+      CANARIO_DECISIONS_MEGABYTES   what that folder may grow to; rollbacks are kept beyond
+                                    it; default: 256
+      CANARIO_ROLLBACK_METRICS_BIND address and port of the job's own metrics (with --every)
 
     \b
     Examples:
@@ -92,6 +96,8 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
       python -m rollback --json             the same as JSON, for cron and CI
       python -m rollback --every 15s        the job of the stack
     """
+    if ctx.invoked_subcommand is not None:
+        return
     configure_logging("rollback")
     logging.getLogger("urllib3").setLevel(
         logging.ERROR
@@ -100,58 +106,42 @@ def main(every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO |
         raise click.UsageError("--json writes one pass; with --every each pass is a line of the log")
     shutdown = Shutdown(exit_code=0 if every else None)
     try:
-        policy, settings, admin = _configure(file)
+        policy, settings, admin = configure(file)
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
+    canary = UnleashCanary(admin, settings.canary_flag)
+    watchman = Watchman.of(policy, settings, canary, dry_run=dry_run, serving=every is not None)
     job = Job(
         policy,
         Prometheus(settings.prometheus_url.get_secret_value()),
-        UnleashCanary(admin, settings.canary_flag),
+        canary,
         dry_run=dry_run,
         undisturbed=shutdown.held,
+        observer=watchman.observer,
     )
     shutdown.install()
     if every:
         _log.info("watching", extra={"every": format_duration(every), "flag": job.canary.flag})
         try:
-            repeat(lambda: _pass(job), every)
+            repeat(lambda: _pass(job, watchman), every)
         finally:
+            watchman.close()
             _log.info("stopped")
     try:
-        done = _pass(job)
+        done = _pass(job, watchman, wait=True)
     except Exception as error:
         # A traceback would end with exit code 1, which means something else here.
         _log.exception("the pass failed", extra={"error": f"{type(error).__name__}: {error}"})
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
+    finally:
+        watchman.close()
     _tell(done, job, json_file)
     raise SystemExit(done.exit_code)
 
 
-def _configure(file: Path) -> tuple[Policy, RollbackSettings, UnleashAdmin]:
-    """Read guardrails and environment. Raises ConfigError with the faults of both."""
-    faults = []
-    try:
-        policy = load_policy(file)
-    except ConfigError as error:
-        faults.append(str(error))
-    try:
-        settings = load_settings(RollbackSettings)
-        admin = UnleashAdmin(
-            settings.unleash_url,
-            settings.unleash_admin_token,
-            project=settings.unleash_project,
-            environment=settings.unleash_environment,
-        )
-    except ConfigError as error:
-        faults.append(str(error))
-    if faults:
-        raise ConfigError("\n".join(faults))
-    return policy, settings, admin
-
-
-def _pass(job: Job) -> Pass:
-    done = job.run()
+def _pass(job: Job, watchman: Watchman, *, wait: bool = False) -> Pass:
+    done = watchman.after(job.run(), wait=wait)
     level = logging.INFO if done.exit_code is ExitCode.FINE else logging.WARNING
     _log.log(level, done.summary, extra=pass_fields(done, job.canary, brief=True))
     return done
@@ -163,6 +153,9 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
         return
     json.dump(pass_fields(done, job.canary), json_file, indent=2, allow_nan=False)
     json_file.write("\n")
+
+
+main.add_command(explain)
 
 
 if __name__ == "__main__":

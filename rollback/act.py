@@ -6,6 +6,7 @@ what Unleash says when it is asked afterwards.
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from common.errors import CanarioError
@@ -53,21 +54,23 @@ class UnleashCanary:
 
 def roll_back(canary: Canary, breach: Verdict) -> Rollback:
     """Turn the environment off and see that it is off. Safe to do again, or twice at once. Never raises."""
-    began = time.monotonic()
+    ordered_at, began = datetime.now(UTC), time.monotonic()
+    state = None
     try:
-        fault = _turn_off(canary)
+        state, fault = _turn_off(canary)
     except Exception as error:  # a bug here must come out as "could not act", not as a crash
         fault = f"{type(error).__name__}: {error}"
-    return Rollback(breach.guardrail, fault, time.monotonic() - began)
+    return Rollback(breach.guardrail, fault, time.monotonic() - began, ordered_at, state)
 
 
-def _turn_off(canary: Canary) -> str | None:
+def _turn_off(canary: Canary) -> tuple[CanaryState | None, str | None]:
+    """What Unleash says afterwards, and why the flag is not known to be off."""
     try:
         state = canary.turn_off()
     except CanarioError as refusal:
         try:
             state = canary.read()
         except CanarioError:
-            return str(refusal)
-        return str(refusal) if state.exposed else None
-    return f"{canary.flag} is still on in {canary.environment}" if state.exposed else None
+            return None, str(refusal)
+        return state, str(refusal) if state.exposed else None
+    return state, f"{canary.flag} is still on in {canary.environment}" if state.exposed else None

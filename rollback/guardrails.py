@@ -1,101 +1,85 @@
 """Guardrails: what the challenger may not do, as data that is validated whole before the first query.
 
-A guardrail of kind `threshold` compares one number from PromQL with a limit. Its queries are templates with
-three placeholders:
-
-    {window}                   how far back to look; the job fills it in and never reaches past the stage's
-                               beginning, so every query must use it
-    {champion}, {challenger}   the values of the label `model`
-
-A placeholder is a word in braces and nothing else; label matchers such as {model="x"} are left alone.
+The kinds of guardrails and their fields are in rollback/kinds/; this is the file around them.
 """
 
-import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from common.config import StrictModel, load_yaml
-from common.names import Model
 from rollback.durations import Duration, format_duration
+from rollback.kinds.base import Action, Guardrail
+from rollback.kinds.sequential import Form, Sequential, form_of
+from rollback.kinds.threshold import Direction, Threshold, render
 from rollback.window import FEWEST_SCRAPES
+
+__all__ = [
+    "DEFAULT_FILE",
+    "Action",
+    "Direction",
+    "Guardrail",
+    "LateStart",
+    "Policy",
+    "Sequential",
+    "Threshold",
+    "load_policy",
+    "read_guardrail",
+    "render",
+]
 
 DEFAULT_FILE = Path(__file__).with_name("guardrails.yaml")
 
-_PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_]\w*)\s*\}")
-_KNOWN = ("window", "champion", "challenger")
+
+class _Kind(BaseModel):
+    """Only the field by which the rest is read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["threshold", "sequential"]
 
 
-class Direction(StrEnum):
-    """The side of the limit on which a guardrail is breached; a value at the limit is not beyond it."""
+def read_guardrail(fields: object) -> Threshold | Form:
+    """Validate the fields of one guardrail as what they are.
 
-    ABOVE = "above"
-    BELOW = "below"
-
-
-class Action(StrEnum):
-    """What a breach brings: the flag's environment is turned off, or a warning is logged."""
-
-    ROLLBACK = "rollback"
-    WARN = "warn"
-
-
-def _check_template(template: str) -> str:
-    names = _PLACEHOLDER.findall(template)
-    for name in names:
-        if name not in _KNOWN:
-            known = ", ".join(f"{{{known}}}" for known in _KNOWN)
-            raise ValueError(f"{{{name}}} is no known placeholder; there are {known}")
-    if "window" not in names:
-        raise ValueError("{window} is missing; without it the query would see calls from before the stage")
-    return template
+    Raises:
+        ValidationError: with each fault at its own field, without the name of a kind in the path.
+        ValueError: they are no fields at all.
+    """
+    if isinstance(fields, Threshold | Form):
+        return fields
+    if not isinstance(fields, dict):
+        raise ValueError("is no guardrail; write fields, the first of them kind")  # noqa: TRY004 - pydantic's
+    if _Kind.model_validate(fields).kind == "threshold":
+        return Threshold.model_validate(fields)
+    return form_of(fields).model_validate(fields)
 
 
-Template = Annotated[str, AfterValidator(_check_template)]
-"""PromQL with placeholders that are known, {window} among them."""
+AnyGuardrail = Annotated[Threshold | Form, PlainValidator(read_guardrail)]
 
 
-def render(template: str, window: timedelta) -> str:
-    """Fill in `template`, as it was checked at load, for one window."""
-    values = {
-        "window": format_duration(window),
-        "champion": Model.CHAMPION.value,
-        "challenger": Model.CHALLENGER.value,
-    }
-    return " ".join(_PLACEHOLDER.sub(lambda match: values[match[1]], template).split())
+class LateStart(StrictModel):
+    """Evidence that also begins anew now and then, so that a regression late in the stage is found too."""
+
+    every: Duration
+    starts: Annotated[int, Field(ge=1, le=1000)]
+    weight: Annotated[float, Field(gt=0, lt=1)]
 
 
-class Threshold(StrictModel):
-    """One number against one limit."""
-
-    kind: Literal["threshold"]
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
-    description: Annotated[str, Field(min_length=10, pattern=r"^[^\n]*$")]
-    """Why the guardrail stands there, in one line."""
-    value: Template
-    """PromQL that gives one number, in the unit of `limit`."""
-    direction: Direction
-    limit: FiniteFloat
-    hold: Annotated[Duration | None, Field(alias="for")] = None
-    """How long the value must have been beyond the limit, at every look; at once when absent."""
-    window: Duration
-    """{window}, once the stage is old enough for it."""
-    sample: Template
-    """PromQL that gives the number of calls on which the value rests."""
-    smallest_sample: Annotated[int, Field(ge=1)]
-    """With fewer calls than this the verdict is "no data"."""
-    action: Action
-
-    def is_breached_by(self, value: float) -> bool:
-        """Tell whether a finite `value` lies beyond the limit."""
-        return value > self.limit if self.direction is Direction.ABOVE else value < self.limit
-
-
-def _check_names(guardrails: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+def _check_names(guardrails: tuple[Threshold | Form, ...]) -> tuple[Threshold | Form, ...]:
     if not guardrails:
         raise ValueError("there is none, so nothing would ever be rolled back")
     counts = Counter(guardrail.name for guardrail in guardrails)
@@ -109,19 +93,59 @@ class Policy(StrictModel):
 
     scrape_interval: Duration
     """How often Prometheus scrapes the service."""
-    guardrails: Annotated[tuple[Threshold, ...], AfterValidator(_check_names)]
+    step: Duration = timedelta(seconds=15)
+    """Of the counts that sequential guardrails weigh, from the stage's beginning on."""
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """Chance per stage that equal models are rolled back by sequential guardrails, all of them together."""
+    late_start: LateStart | None = None
+    cannot_measure_for: Duration = timedelta(minutes=5)
+    """For how long nothing may be measured before that is an alert."""
+    guardrails: Annotated[tuple[AnyGuardrail, ...], AfterValidator(_check_names)]
 
-    @field_validator("guardrails")
-    @classmethod
-    def _check_windows(cls, guardrails: tuple[Threshold, ...], info: ValidationInfo) -> tuple[Threshold, ...]:
-        scrape: timedelta | None = info.data.get("scrape_interval")  # absent when it is a fault itself
-        for guardrail in guardrails:
-            if scrape and guardrail.window < (least := FEWEST_SCRAPES * scrape):
-                raise ValueError(
-                    f"the window of {guardrail.name} is shorter than {FEWEST_SCRAPES} scrapes"
-                    f" ({format_duration(least)})"
-                )
-        return guardrails
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Those of kind threshold, in the order of the file."""
+        return tuple(each for each in self.guardrails if isinstance(each, Threshold))
+
+    @property
+    def sequential(self) -> tuple[Form, ...]:
+        """Those of kind sequential, in the order of the file."""
+        return tuple(each for each in self.guardrails if isinstance(each, Sequential))
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Policy":
+        faults = [*self._misfits(), *self._alpha_faults()]
+        if faults:
+            raise ValidationError.from_exception_data("guardrails", faults)
+        return self
+
+    def _misfits(self) -> Iterator[InitErrorDetails]:
+        """Times that are well by themselves and do not fit each other."""
+        least = FEWEST_SCRAPES * self.scrape_interval
+        for number, each in enumerate(self.guardrails):
+            if isinstance(each, Threshold) and each.window < least:
+                text = f"is shorter than {FEWEST_SCRAPES} scrapes ({format_duration(least)})"
+                yield _fault(("guardrails", number, "window"), f"the window of {each.name} {text}")
+        if self.step < self.scrape_interval:
+            yield _fault(("step",), "is shorter than the scrape interval: most steps would be empty")
+        if self.late_start and self.late_start.every % self.step:
+            yield _fault(("late_start", "every"), f"is no multiple of the step, {format_duration(self.step)}")
+
+    def _alpha_faults(self) -> Iterator[InitErrorDetails]:
+        """Shares of alpha are spent where the challenger can be taken away by chance."""
+        spent = 0.0
+        for number, each in enumerate(self.guardrails):
+            if isinstance(each, Sequential) and each.action is Action.ROLLBACK:
+                spent += each.share_of_alpha
+                if spent > 1 + 1e-9:
+                    text = f"with {each.name} those of guardrails that roll back add up to {spent:g}"
+                    yield _fault(("guardrails", number, "share_of_alpha"), f"{text}, more than 1")
+
+
+def _fault(location: tuple[int | str, ...], text: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("policy", "{fault}", {"fault": text}), loc=location, input=None
+    )
 
 
 def load_policy(path: Path = DEFAULT_FILE) -> Policy:

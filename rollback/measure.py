@@ -1,74 +1,151 @@
-"""A guardrail's two queries, asked over the window that the stage allows, and whether answers are fresh."""
+"""What a pass asks Prometheus, in as few requests as can be: six at most, whatever number of guardrails.
 
+begin          its clock, whether the service is scraped, edges of histograms and the champion's times before
+learn          the champion's times in the stage, where it was hardly called before (rare)
+now            thresholds without a `for`, and the last readings of the counters
+over the stage raw counters at each step, in one request or two
+looking back   thresholds with a `for`
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from rollback.durations import format_duration
-from rollback.guardrails import Threshold, render
-from rollback.prometheus import NotScraped, Prometheus, PrometheusError, Unreachable
-from rollback.window import Window
+import numpy as np
+
+from common.names import Model
+from rollback.answers import Sample, Track
+from rollback.batch import MARK, marked
+from rollback.durations import format_duration, parse_duration
+from rollback.edges import FEWEST_CALLS, Buckets, calls
+from rollback.guardrails import Policy
+from rollback.kinds.sequential import TailLimit, TailRatio
+from rollback.prometheus import BadAnswer, NotScraped, Prometheus
+from rollback.window import Grid
 
 SERVICE_JOB = "service"  # as monitoring/prometheus.yml names it
 FRESH_SCRAPES = 6
+BEFORE = "1h"  # of the champion's calls before the stage
+LEARNING = ("30s", "1m", "2m", "5m", "15m", "1h", "6h")  # of its calls in the stage, where those are too few
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What one query gave at each look, oldest first."""
+class Opening:
+    """What a pass knows before it judges."""
 
-    query: str
-    """The query as it was asked, to be pasted into Prometheus."""
-    points: tuple[float | None, ...]
-    """One number a look; None where the query gave no series. NaN and infinities are left as they are."""
-    fault: str | None = None
-    """Why the query could not be asked; there are no points then."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """All that a verdict on one guardrail rests on."""
-
-    guardrail: Threshold
-    window: Window
-    value: Reading
-    sample: Reading
+    now: datetime
+    """By the clock of Prometheus, which stamps the samples: windows are counted from it, not from ours."""
+    known: Mapping[str, Buckets]
+    """By histogram: its buckets now, of both models; only their edges mean something."""
+    before: Mapping[str, Buckets]
+    """By histogram: the champion's calls in the hour before the stage."""
 
 
-def measure(prometheus: Prometheus, guardrail: Threshold, window: Window) -> Measurement:
-    """Ask for a guardrail's value and sample. A query that fails becomes a reading with its fault.
-
-    Raises:
-        Unreachable: Prometheus does not answer at all, so that asking on would only cost time.
-    """
-    return Measurement(
-        guardrail,
-        window,
-        value=_read(prometheus, render(guardrail.value, window.span), window.looks),
-        sample=_read(prometheus, render(guardrail.sample, window.span), window.looks),
-    )
-
-
-def _read(prometheus: Prometheus, query: str, looks: tuple[datetime, ...]) -> Reading:
-    try:
-        return Reading(query, prometheus.series(query, looks))
-    except Unreachable:
-        raise
-    except PrometheusError as error:
-        return Reading(query, (), fault=str(error))
-
-
-def check_fresh(prometheus: Prometheus, scrape: timedelta, at: datetime) -> None:
-    """See that the numbers of Prometheus speak of the service of today.
+def begin(prometheus: Prometheus, policy: Policy, stage: str) -> Opening:
+    """Begin a pass, and see that the numbers of Prometheus speak of the service of today.
 
     Without this, a service that nobody scrapes would look like one that nobody calls, and for five minutes
     like one that is well. One failed scrape is nothing: a service in trouble is slow to answer these as well.
+
+    Args:
+        prometheus: whom to ask.
+        policy: what the pass is to judge.
+        stage: where the stage begins, as a modifier of PromQL: `@ <unix time>` or `offset <duration>`.
 
     Raises:
         NotScraped: no scrape has succeeded lately.
         PrometheusError: it could not be asked.
     """
-    lately = format_duration(FRESH_SCRAPES * scrape)
-    best = prometheus.instant(f'max(max_over_time(up{{job="{SERVICE_JOB}"}}[{lately}]))', at)
+    lately = format_duration(FRESH_SCRAPES * policy.scrape_interval)
+    terms = [
+        marked("vector(time())", "time"),
+        marked(f'max(max_over_time(up{{job="{SERVICE_JOB}"}}[{lately}]))', "up"),
+    ]
+    tails = [each for each in policy.sequential if isinstance(each, TailRatio | TailLimit)]
+    for name in sorted({each.histogram for each in tails}):
+        terms.append(marked(f'sum by (le) ({name}_bucket{{job="{SERVICE_JOB}"}})', f"known {name}"))
+    for name in sorted({each.histogram for each in tails if isinstance(each, TailRatio)}):
+        terms.append(marked(_champion(name, BEFORE, stage), f"before {name}"))
+    found = _by_mark(prometheus.vector(" or ".join(terms)))
+    if "time" not in found:
+        raise BadAnswer("Prometheus does not tell its time")
+    _check_fresh(found.get("up", {}).get(""), lately)
+    now = datetime.fromtimestamp(found["time"][""], UTC)
+    return Opening(now, known=_of(found, "known"), before=_of(found, "before"))
+
+
+def learn(
+    prometheus: Prometheus, histograms: Iterable[str], start: datetime, now: datetime
+) -> dict[str, tuple[Buckets, datetime]]:
+    """The champion's first calls in the stage: those of the shortest time in which they were enough.
+
+    What is past stays as it is, so each pass learns the same.
+
+    Returns:
+        by histogram the calls, and the moment after the last of them; nothing where there are too few yet.
+    """
+    ends = {period: start + parse_duration(period) for period in LEARNING}
+    terms = [
+        marked(_champion(name, period, f"@ {end.timestamp():.3f}"), f"{period} {name}")
+        for name in histograms
+        for period, end in ends.items()
+        if end <= now
+    ]
+    found = _by_mark(prometheus.vector(" or ".join(terms), now)) if terms else {}
+    learnt: dict[str, tuple[Buckets, datetime]] = {}
+    for period, end in ends.items():
+        for name, buckets in _of(found, period).items():
+            if name not in learnt and calls(buckets) >= FEWEST_CALLS:
+                learnt[name] = buckets, end
+    return learnt
+
+
+def read_counters(prometheus: Prometheus, query: str, grid: Grid, last: Sequence[Sample]) -> list[Track]:
+    """Raw counters at the beginning of the grid, after each whole step and, as `last` has them, now.
+
+    Raises:
+        PrometheusError: it could not be asked.
+    """
+    points = grid.whole + 1
+    newest = {frozenset(sample.labels.items()): sample for sample in last}
+    readings = []
+    for series in prometheus.matrix(query, grid.start, grid.step, points):
+        sample = newest.pop(frozenset(series.labels.items()), None)
+        value = np.nan if sample is None else sample.value
+        readings.append(Track(series.labels, np.append(series.values, value)))
+    for sample in newest.values():
+        readings.append(Track(sample.labels, np.append(np.full(points, np.nan), sample.value)))
+    return readings
+
+
+def modifier(began: datetime | timedelta) -> str:
+    """Where a stage begins, in PromQL: at a moment, or so long ago."""
+    if isinstance(began, timedelta):
+        return f"offset {format_duration(began)}"
+    return f"@ {began.timestamp():.3f}"
+
+
+def _champion(histogram: str, period: str, when: str) -> str:
+    labels = f'job="{SERVICE_JOB}", model="{Model.CHAMPION}"'
+    return f"sum by (le) (increase({histogram}_bucket{{{labels}}}[{period}] {when}))"
+
+
+def _by_mark(samples: Iterable[Sample]) -> dict[str, dict[str, float]]:
+    """By mark and then by the label `le`, which is empty where there is none."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for sample in samples:
+        found[sample.labels.get(MARK, "")][sample.labels.get("le", "")] = sample.value
+    return found
+
+
+def _of(found: Mapping[str, Buckets], part: str) -> dict[str, Buckets]:
+    """Those marked `part <histogram>`, by histogram."""
+    split = ((mark.partition(" "), buckets) for mark, buckets in found.items())
+    return {name: buckets for (first, _, name), buckets in split if first == part}
+
+
+def _check_fresh(best: float | None, lately: str) -> None:
     if best is None:
         raise NotScraped(
             f'Prometheus has not scraped the job "{SERVICE_JOB}" for {lately}: see its page /targets'

@@ -1,9 +1,11 @@
 """What one pass came to, and the exit code that says so."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 
 from flags.canary import CanaryState
+from rollback.stop import Stop
 from rollback.verdict import Status, Verdict
 
 
@@ -18,7 +20,7 @@ class ExitCode(IntEnum):
     CANNOT_MEASURE = 3
     """Prometheus or Unleash could not be asked, a guardrail could not be measured, or the flag is broken."""
     CANNOT_ACT = 4
-    """A rollback was due, and the flag is not known to be off."""
+    """A rollback was due, and the flag is not known to be off; or it is, and the challenger goes on."""
 
 
 _WORDS = {
@@ -39,6 +41,10 @@ class Rollback:
     """Why the flag is not known to be off; None when Unleash says that it is."""
     seconds: float
     """From the order to Unleash's word for it."""
+    ordered_at: datetime | None = None
+    """When the order was sent, by the clock of the job."""
+    after: CanaryState | None = None
+    """What Unleash said afterwards; None when it said nothing."""
 
     @property
     def verified(self) -> bool:
@@ -59,10 +65,20 @@ class Pass:
     verdicts: tuple[Verdict, ...] = ()
     """In the order of the file; none when nobody gets the challenger."""
     rollback: Rollback | None = None
+    stop: Stop | None = None
+    """Whether the challenger was seen to stop; None while somebody is to get it, or nobody looked."""
+
+    @property
+    def could_measure(self) -> bool:
+        """Tell whether the flag and every guardrail could be read, as far as there was anything to judge."""
+        blind = any(verdict.status is Status.CANNOT_MEASURE for verdict in self.verdicts)
+        return not self.flag_fault and not blind
 
     @property
     def exit_code(self) -> ExitCode:
         """The gravest of what happened."""
+        if self.stop is not None and self.stop.failed:
+            return ExitCode.CANNOT_ACT
         if self.rollback is not None:
             return ExitCode.BREACHED if self.rollback.verified else ExitCode.CANNOT_ACT
         if any(verdict.calls_for_rollback for verdict in self.verdicts):  # only in a dry run
@@ -74,6 +90,8 @@ class Pass:
     @property
     def summary(self) -> str:
         """The outcome in two or three words."""
+        if self.stop is not None and self.stop.failed and (self.rollback is None or self.rollback.verified):
+            return "off, and not seen to stop"
         if self.exit_code is ExitCode.FINE and self.state is not None and not self.state.exposed:
             return "not exposed"
         if self.exit_code is ExitCode.BREACHED and self.dry_run:

@@ -1,4 +1,4 @@
-"""The only door to Prometheus: one query, one number (or none), or an error that says why not.
+"""The only door to Prometheus: numbers, or an error that says why there are none.
 
     PrometheusError
     ├── Unreachable     nobody answered in time: no other query will fare better in this pass
@@ -7,8 +7,8 @@
     ├── NotScraped      it answers, and has no fresh numbers of the service
     └── SeveralSeries   the query gives more than one number: it wants a sum(), max() or the like
 
-That there is no series is no error: it is None, because it says something about the service (nobody called
-the challenger) and nothing about Prometheus.
+That there is no series is no error: it is None, or an empty list, because it says something about the service
+(nobody called the challenger) and nothing about Prometheus.
 """
 
 # ruff: noqa: N818  (the names say what happened, as in flags.errors)
@@ -16,7 +16,7 @@ the challenger) and nothing about Prometheus.
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,9 +25,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from common.errors import CanarioError
+from rollback.answers import Sample, Series, Track, Tracks, fill, samples, scraped
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+MOST_POINTS = 11_000  # of one series in one answer; Prometheus refuses more
 
 # Queries change nothing, so they may be repeated. A silent server is not asked again: three times the read
 # timeout is too long for a pass of 15 seconds, and the next pass asks anyway.
@@ -42,6 +44,8 @@ _RETRY = Retry(
     raise_on_status=False,
     respect_retry_after_header=False,  # it may ask for more than a pass has
 )
+
+_NOT_AN_ANSWER = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +137,63 @@ class Prometheus:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise self._unexpected(error, query) from error
         return tuple(by_look.get(look) for look in range(len(looks)))
+
+    def vector(self, query: str, at: datetime | None = None) -> list[Sample]:
+        """All that `query` gives `at` a moment, or now.
+
+        Raises:
+            PrometheusError: any of the family above but SeveralSeries.
+        """
+        moment = {} if at is None else {"time": f"{at.timestamp():.3f}"}
+        data = self._ask("query", {"query": query, **moment})
+        try:
+            if data["resultType"] != "vector":
+                raise BadAnswer(f"the query gives a {data['resultType']}, not a vector: {query}")
+            return samples(data)
+        except _NOT_AN_ANSWER as error:
+            raise self._unexpected(error, query) from error
+
+    def matrix(self, query: str, start: datetime, step: timedelta, points: int) -> list[Track]:
+        """All that `query` gives at `points` moments from `start` on, `step` apart, in few requests.
+
+        Raises:
+            PrometheusError: any of the family above but SeveralSeries.
+        """
+        tracks: Tracks = {}
+        pace = step.total_seconds()
+        for first in range(0, points, MOST_POINTS):
+            count = min(MOST_POINTS, points - first)
+            begin = round((start + first * step).timestamp(), 3)
+            form = {
+                "start": f"{begin:.3f}",
+                "end": f"{begin + (count - 1) * pace:.3f}",
+                "step": f"{pace:.3f}",
+            }
+            data = self._ask("query_range", {"query": query, **form})
+            try:
+                if data["resultType"] != "matrix":
+                    raise BadAnswer(f"the query gives a {data['resultType']}, not series: {query}")
+                fill(tracks, data, points=points, first=first, start=begin, step=pace)
+            except _NOT_AN_ANSWER as error:
+                raise self._unexpected(error, query) from error
+        return list(tracks.values())
+
+    def raw(self, selector: str, at: datetime | None = None) -> tuple[Series, ...]:
+        """The samples as they were scraped, of a selector with a range, such as `up{job="x"}[1m]`.
+
+        Nothing is filled in or carried over, so one can see when a target was last heard.
+
+        Raises:
+            PrometheusError: any of the family above.
+        """
+        moment = {} if at is None else {"time": f"{at.timestamp():.3f}"}
+        data = self._ask("query", {"query": selector, **moment})
+        try:
+            if data["resultType"] != "matrix":
+                raise BadAnswer(f"the query gives a {data['resultType']}, not raw samples: {selector}")
+            return scraped(data)
+        except _NOT_AN_ANSWER as error:
+            raise self._unexpected(error, selector) from error
 
     def _ask(self, endpoint: str, form: dict[str, str]) -> dict[str, Any]:
         query, began = form["query"], time.monotonic()

@@ -11,6 +11,7 @@ from flags.canary import CanaryState
 from rollback.act import Canary
 from rollback.durations import format_duration
 from rollback.outcome import Pass, Rollback
+from rollback.stop import Stop
 from rollback.verdict import Status, Verdict
 
 _STYLES = {
@@ -89,7 +90,19 @@ def pass_fields(done: Pass, canary: Canary, *, brief: bool = False) -> dict[str,
             "fault": rollback.fault,
             "seconds": round(rollback.seconds, 3),
         },
+        "stop": done.stop and stop_fields(done.stop),
         "seconds": round(done.seconds, 3),
+    }
+
+
+def stop_fields(stop: Stop) -> dict[str, Any]:
+    """Whether the challenger was seen to stop, as JSON."""
+    return {
+        "state": stop.state.value,
+        "sentence": stop.sentence,
+        "off_at": stop.off.at.isoformat(),
+        "last_answer": stop.last_answer.isoformat() if stop.last_answer else None,
+        "stopped_at": stop.stopped_at.isoformat() if stop.stopped_at else None,
     }
 
 
@@ -106,3 +119,6 @@ def show(done: Pass, canary: Canary, console: Console) -> None:
         console.print(table)
     if done.rollback and done.rollback.fault:
         console.print(Text(done.rollback.fault, "bold red"))
+    if done.stop and (done.rollback or done.stop.failed):
+        style = "bold red" if done.stop.failed else "green"
+        console.print(Text(f"after the flag went off: {done.stop.state.value}; {done.stop.sentence}", style))

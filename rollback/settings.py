@@ -1,5 +1,7 @@
 """Settings of the job, from CANARIO_* variables or the files that CANARIO_*_FILE name."""
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -7,6 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from common.address import UnleashUrl
 from common.config import StrictModel
+from rollback.durations import Duration
+from rollback.notify import open_channels
 
 
 def _check_prometheus(url: SecretStr) -> SecretStr:
@@ -25,7 +29,21 @@ def _check_prometheus(url: SecretStr) -> SecretStr:
 PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]
 
 
-class RollbackSettings(StrictModel):
+def _check_addresses(text: SecretStr) -> SecretStr:
+    open_channels(text)
+    return text
+
+
+class DecisionSettings(StrictModel):
+    """Where decisions are kept; all that `python -m rollback explain` needs."""
+
+    decisions_dir: Path | None = Field(None, description="folder of the decisions log; none is kept without")
+    decisions_megabytes: int = Field(
+        256, ge=1, description="what routine decisions may fill it to; rollbacks are kept"
+    )
+
+
+class RollbackSettings(DecisionSettings):
     """What `python -m rollback` needs."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
@@ -36,3 +54,13 @@ class RollbackSettings(StrictModel):
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
     prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
+    stop_limit: Duration = Field(
+        timedelta(minutes=1), description="how long the challenger may go on after the flag is off"
+    )
+    notify_urls: Annotated[SecretStr, AfterValidator(_check_addresses)] = Field(
+        SecretStr(""),
+        description="whom to tell of rollbacks, as Apprise writes it; several by spaces or lines",
+    )
+    rollback_metrics_bind: str = Field(
+        "", pattern=r"^(.+:\d{1,5})?$", description="address and port of the job's own /metrics; none without"
+    )

@@ -11,13 +11,14 @@ a value at the limit is not beyond it.
 """
 
 import math
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from rollback.durations import format_duration
-from rollback.guardrails import Action, Direction, Threshold
-from rollback.measure import Measurement
+from rollback.guardrails import Action, Direction, Guardrail, Threshold
+from rollback.measurement import Measurement
 from rollback.window import TooYoung
 
 CLOCK_TOLERANCE = timedelta(seconds=30)  # more than clocks in order differ, less than a stage is worth
@@ -39,23 +40,39 @@ class Verdict:
     guardrail: str
     status: Status
     action: Action
-    limit: float
-    smallest_sample: int
+    limit: float | None
+    """In the unit of the value. For a sequential guardrail the share of bad calls that is just allowed; it
+    follows the champion's, and is None until there is one."""
+    smallest_sample: int | None
     sentence: str
     """The verdict in plain words."""
     value: float | None = None
-    """At the last look; None where there was none. May be NaN or infinite."""
+    """At the last look; None where there was none. May be NaN or infinite. For a sequential guardrail the
+    share of bad calls since the stage began."""
     sample: float | None = None
-    """Calls under the value, as `increase()` estimates them; so it need not be whole."""
+    """Calls under the value; of thresholds as `increase()` estimates them, so it need not be whole."""
     query: str | None = None
     """The query that gave the value; None when none was asked."""
     window: timedelta | None = None
     """How far back that query looked."""
+    log_e: float | None = None
+    """Of a sequential guardrail: the evidence against the challenger now, a natural logarithm."""
+    log_e_needed: float | None = None
+    """At this evidence, reached once since the stage began, the guardrail is breached."""
+    breached_at: datetime | None = None
+    """The end of the step in which it was."""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """All that the verdict rests on, in JSON's types; rollback/evidence.py judges it again."""
 
     @property
     def calls_for_rollback(self) -> bool:
         """Tell whether the challenger must go."""
         return self.status is Status.BREACH and self.action is Action.ROLLBACK
+
+    @property
+    def holds_up_promotion(self) -> bool:
+        """Tell whether the share must not be raised. A warning, whatever its verdict, holds up nothing."""
+        return self.status is not Status.OK and self.action is not Action.WARN
 
 
 def judge(measured: Measurement) -> Verdict:
@@ -71,7 +88,7 @@ def judge(measured: Measurement) -> Verdict:
     return _verdict(measured, status, reason)
 
 
-def too_young(guardrail: Threshold, stage: TooYoung) -> Verdict:
+def too_young(guardrail: Guardrail, stage: TooYoung) -> Verdict:
     """The verdict where the stage leaves no window to look at."""
     if stage.age < -CLOCK_TOLERANCE:
         ahead = format_duration(-stage.age)
@@ -82,14 +99,14 @@ def too_young(guardrail: Threshold, stage: TooYoung) -> Verdict:
     return without_measurement(guardrail, Status.NO_DATA, sentence)
 
 
-def without_measurement(guardrail: Threshold, status: Status, sentence: str) -> Verdict:
+def without_measurement(guardrail: Guardrail, status: Status, sentence: str) -> Verdict:
     """A verdict that rests on no query."""
     return Verdict(
         guardrail=guardrail.name,
         status=status,
         action=guardrail.action,
-        limit=guardrail.limit,
-        smallest_sample=guardrail.smallest_sample,
+        limit=getattr(guardrail, "limit", None),
+        smallest_sample=getattr(guardrail, "smallest_sample", None),
         sentence=sentence,
     )
 

@@ -1,4 +1,4 @@
-"""How far back a query may look: up to the beginning of the stage, and no further.
+"""How far back a query may look, and between which moments is counted: never before the stage.
 
 A stage begins with the last change of the canary's share, strategy or environment, by whomever. Slow calls
 from before belong to another exposure: a canary that was mended and started again is not to be rolled back
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FEWEST_SCRAPES = 3  # a rate needs two; the third makes up for one that failed
+MOST_STEPS = 12_000  # 50 h of 15 s
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,51 @@ def fit_window(
 def _looks(hold: timedelta, step: timedelta, now: datetime) -> tuple[datetime, ...]:
     count = -(-hold // step)  # rounded up
     return tuple(now - back * step for back in range(count, -1, -1))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The moments between which sequential guardrails count: whole steps from the beginning, then now."""
+
+    start: datetime
+    """Where counting begins."""
+    step: timedelta
+    whole: int
+    """Number of whole steps; a last one, shorter than the others, reaches until `now`."""
+    now: datetime
+
+    @property
+    def steps(self) -> int:
+        """All steps, the last one too."""
+        return self.whole + 1
+
+    @property
+    def last(self) -> timedelta:
+        """Length of the last step, perhaps nothing."""
+        return self.now - self.start - self.whole * self.step
+
+    def end(self, step: int) -> datetime:
+        """The moment at which a step ends, counted from 0."""
+        return self.now if step >= self.whole else self.start + (step + 1) * self.step
+
+
+def fit_grid(step: timedelta, scrape: timedelta, began: datetime, now: datetime) -> Grid | TooYoung:
+    """Lay steps over the stage, the same ones at each pass, so that what was counted once stays so.
+
+    One scrape interval is left out at the beginning, as in `fit_window`. A stage of days would outgrow every
+    answer of Prometheus, so the step is doubled until MOST_STEPS are enough: only when the arms' share of the
+    calls changes within a step does its length matter.
+
+    Args:
+        step: the length of a step in a stage that is not too long for it.
+        scrape: the scrape interval.
+        began: when the stage began.
+        now: the time of the pass, by the clock of Prometheus.
+    """
+    start = began + scrape
+    age = now - start
+    if age < scrape:
+        return TooYoung(age=now - began, needed=2 * scrape)
+    while age // step > MOST_STEPS:
+        step *= 2
+    return Grid(start, step, age // step, now)

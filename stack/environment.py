@@ -55,12 +55,13 @@ def flags_bootstrap(site: Site) -> dict[str, str]:
 
 
 def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
-    """Of `python -m flags COMMAND`, which acts as its own Unleash user."""
+    """Of `python -m flags COMMAND`, which acts as its own Unleash user, and of commands that only look."""
     return {
         **basic(),
         "CANARIO_UNLEASH_URL": site.addresses.unleash,
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
         "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
+        "CANARIO_DECISIONS_DIR": str(site.home.data / "decisions"),
     }
 
 
@@ -81,7 +82,10 @@ def service(site: Site) -> dict[str, str]:
 
 def rollback(site: Site) -> dict[str, str]:
     """Of the rollback job."""
-    return flags(site, "canario-rollback")
+    return {
+        **flags(site, "canario-rollback"),
+        "CANARIO_ROLLBACK_METRICS_BIND": site.addresses.rollback.removeprefix("http://"),
+    }
 
 
 def traffic(site: Site) -> dict[str, str]:

@@ -23,6 +23,7 @@ def write(site: Site) -> None:
     rules = folder / "rules"
     rules.unlink(missing_ok=True)
     rules.symlink_to(REPOSITORY / "monitoring" / "rules")
-    targets = [{"targets": [site.addresses.service.removeprefix("http://")]}]
-    (folder / "targets" / "service.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
+    for job, address in (("service", site.addresses.service), ("rollback", site.addresses.rollback)):
+        targets = [{"targets": [address.removeprefix("http://")]}]
+        (folder / "targets" / f"{job}.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
     shutil.copyfile(REPOSITORY / "monitoring" / "prometheus.yml", config(site))

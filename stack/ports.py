@@ -18,7 +18,7 @@ import psutil
 from stack.errors import StackError
 
 HOST = "127.0.0.1"
-DEFAULTS = {"postgres": 5433, "unleash": 4242, "service": 8000, "prometheus": 9090}
+DEFAULTS = {"postgres": 5433, "unleash": 4242, "service": 8000, "prometheus": 9090, "rollback": 8001}
 # Below the range from which the system takes ports for outgoing connections (32768 and up).
 FREE_RANGE = range(20_000, 32_000)
 
@@ -53,8 +53,9 @@ def assign(
     ports: dict[str, int] = {}
     notices: list[str] = []
     for name, default in DEFAULTS.items():
-        if name in ours and asked.get(name, remembered.get(name)) == remembered.get(name):
-            ports[name] = remembered[name]
+        known = remembered.get(name)
+        if name in ours and known is not None and asked.get(name, known) == known:
+            ports[name] = known
             continue
         taken = set(ports.values()) | set(asked.values())
         if name in asked:

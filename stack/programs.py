@@ -130,6 +130,8 @@ def _rollback(site: Site) -> Program:
         command=(sys.executable, "-m", "rollback", "--every", site.settings.rollback_every),
         environment=environment.rollback(site),
         stage=4,
+        ready=probes.answers(f"{site.addresses.rollback}/metrics"),
+        address=site.addresses.rollback,
         inputs=fingerprint("common", "flags", "rollback", site.secrets.token("canario-rollback")),
     )
 

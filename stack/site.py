@@ -19,6 +19,8 @@ class Addresses:
     unleash: str
     service: str
     prometheus: str
+    rollback: str
+    """The metrics of the rollback job."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Site:
             unleash=http("unleash"),
             service=http("service"),
             prometheus=http("prometheus"),
+            rollback=http("rollback"),
         )
 
     @property

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
+    "apprise": {"rollback/notify.py"},
     "onnxruntime": {"service/model.py"},
     "limits": {"service/rate.py"},
     "skl2onnx": {"service/onnx_graph.py"},

@@ -183,3 +183,9 @@ def test_prometheus_finds_its_config_and_the_service() -> None:
     ]
     port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
     assert targets == [f"service:{port}"]
+
+
+def test_prometheus_finds_the_rollback_job() -> None:
+    port = environment_of("rollback", env_file())["CANARIO_ROLLBACK_METRICS_BIND"].rpartition(":")[2]
+    targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "rollback.yml").read_text())
+    assert targets == [{"targets": [f"rollback:{port}"]}]

@@ -64,6 +64,7 @@ def test_a_state_tells_all_that_matters(unleash: FakeUnleash, admin: UnleashAdmi
         changed_by="ada",
         changed_at=datetime(2026, 11, 23, 6, 0, 2, tzinfo=UTC),
         change="feature-environment-enabled",
+        revision=2,
     )
 
 

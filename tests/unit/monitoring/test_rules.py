@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from common.names import Metric, Model, Recorded
+from common.names import JobMetric, Metric, Model, Recorded
 from rollback.durations import parse_duration
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.measure import SERVICE_JOB
@@ -87,7 +87,7 @@ def test_every_recorded_name_has_its_rule() -> None:
 PROMQL = {
     *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent"),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "guardrail", "flag"),
+    *("le", "model", "guardrail", "flag", "channel"),
 }
 
 
@@ -97,7 +97,15 @@ def metric_names(query: str) -> set[str]:
     return set(re.findall(r"(?<![\w:.])[a-zA-Z_][\w:]*", bare)) - PROMQL
 
 
-KNOWN = {*Metric, *Recorded, f"{Metric.LATENCY}_bucket", f"{Metric.LATENCY}_count", "up", "ALERTS"}
+KNOWN = {
+    *Metric,
+    *JobMetric,
+    *Recorded,
+    f"{Metric.LATENCY}_bucket",
+    f"{Metric.LATENCY}_count",
+    "up",
+    "ALERTS",
+}
 
 
 @pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert") or rule["record"])
@@ -124,7 +132,8 @@ def test_matchers_name_the_job_and_models_that_exist() -> None:
             assert set(value.split("|")) <= set(Model)
         # Other teams have a latency_seconds as well.
         for name, matchers in re.findall(r"([\w:]+)(\{[^}]*\})", query):
-            assert name == "ALERTS" or f'job="{SERVICE_JOB}"' in matchers
+            job = "rollback" if name in set(JobMetric) else SERVICE_JOB
+            assert name == "ALERTS" or f'job="{job}"' in matchers
 
 
 def squeezed(query: str) -> str:
@@ -162,6 +171,5 @@ def test_each_alert_says_how_grave_it_is_and_what_to_do(alert: Mapping[str, Any]
 def test_the_service_is_scraped_as_often_as_the_guardrails_think() -> None:
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     assert parse_duration(config["global"]["scrape_interval"]) == POLICY.scrape_interval
-    (job,) = config["scrape_configs"]
-    assert job["job_name"] == SERVICE_JOB
-    assert "scrape_interval" not in job
+    assert [job["job_name"] for job in config["scrape_configs"]] == [SERVICE_JOB, "rollback"]
+    assert not any("scrape_interval" in job for job in config["scrape_configs"])

@@ -1,8 +1,9 @@
 """A Prometheus that says what a test wants, behind real HTTP, and a canary without Unleash."""
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -75,36 +76,110 @@ def server() -> Iterator[Server]:
     http.server_close()
 
 
+MODEL = {"model": "challenger", "name": "breast-cancer", "version": "2.0.0", "sha256": "ab" * 32}
+
+
+def standing_still(answers: Sequence[float] = (9, 9, 9, 9, 9)) -> Answer:
+    """One instance that counts `answers` of the challenger at its last scrapes, 5 s apart, up to NOW."""
+    labels = {"job": "service", "instance": "a"}
+    stamps = [NOW.timestamp() - 5 * back for back in reversed(range(len(answers)))]
+    counts = [[stamp, str(count)] for stamp, count in zip(stamps, answers, strict=True)]
+    return result(
+        "matrix",
+        [
+            {"metric": labels | {"__name__": "up"}, "values": [(stamp, "1") for stamp in stamps]},
+            {
+                "metric": labels | {"__name__": "predictions_total", "model": "challenger"},
+                "values": counts,
+            },
+        ],
+    )
+
+
+MARKED = re.compile(r'label_replace\((.*?), "canario_query", "([^"]*)", "", ""\)(?: or )?')
+
+Reading = Callable[[float], float | None]
+"""A raw counter: its value at a time in seconds, None where there is none."""
+
+
 @dataclass
 class Numbers:
     """Answers of a healthy Prometheus at NOW: each query by the first of `values` that it begins with.
 
-    A number is the same at all looks; None is an empty result; an Answer is sent as it is.
+    A number is the same at all looks; None is an empty result; an Answer is sent as it is, also to a request
+    that asks for more than that query.
     """
 
     values: dict[str, float | Answer | None]
     up: float | None = 1
+    still: Answer = field(default_factory=standing_still)
+    counters: list[tuple[dict[str, str], Reading]] = field(default_factory=list)
+    before: dict[str, float] = field(default_factory=dict)
+    """The champion's calls before the stage, by the edge of their bucket."""
 
     def __call__(self, path: str, form: dict[str, str]) -> Answer:
-        query = form["query"]
+        query, found = form["query"], []
         if query == "time()":
             return result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
+        if query.startswith("{__name__=") and query.endswith("]"):
+            return self.still
+        if query.startswith("model_info"):
+            return result("matrix", [{"metric": MODEL, "values": [[NOW.timestamp(), "1"]]}])
+        marked = MARKED.findall(query)
+        for part, mark in marked or [(query, None)]:
+            value = self._value(part)
+            if isinstance(value, Answer):
+                return value
+            if isinstance(value, dict):
+                found += [({"canario_query": mark, "le": le}, number) for le, number in value.items()]
+            elif value is not None:
+                found.append(({} if mark is None else {"canario_query": mark}, value))
+        rest = MARKED.sub("", query) if marked else query
+        counters = self.counters if rest.startswith("{__name__") else []
+        if path.endswith("/query"):
+            return self._instant(found, counters, float(form.get("time", NOW.timestamp())))
+        return self._range(found, counters, *(float(form[name]) for name in ("start", "end", "step")))
+
+    def _value(self, query: str) -> float | Answer | dict[str, float] | None:
+        if query == "vector(time())":
+            return NOW.timestamp()
         if query.startswith("max(max_over_time(up"):
-            return self._answer(path, form, self.up)
-        return self._answer(
-            path, form, next(self.values[key] for key in self.values if query.startswith(key))
-        )
+            return self.up
+        if query.startswith("sum by (le)") and "_bucket" in query:
+            return self.before
+        if query.startswith("{__name__"):
+            return None
+        return next(self.values[key] for key in self.values if query.startswith(key))
 
     @staticmethod
-    def _answer(path: str, form: dict[str, str], value: float | Answer | None) -> Answer:
-        if isinstance(value, Answer):
-            return value
-        if path.endswith("/query"):
-            return result("vector", [] if value is None else [{"metric": {}, "value": [0, str(value)]}])
-        start, end, step = (float(form[name]) for name in ("start", "end", "step"))
+    def _instant(
+        found: list[tuple[dict[str, str], float]], counters: list[tuple[dict[str, str], Reading]], at: float
+    ) -> Answer:
+        now = [(labels, read(at)) for labels, read in counters]
+        every = [*found, *((labels, value) for labels, value in now if value is not None)]
+        return result("vector", [{"metric": labels, "value": [at, str(value)]} for labels, value in every])
+
+    @staticmethod
+    def _range(
+        found: list[tuple[dict[str, str], float]],
+        counters: list[tuple[dict[str, str], Reading]],
+        start: float,
+        end: float,
+        step: float,
+    ) -> Answer:
         stamps = [start + step * look for look in range(round((end - start) / step) + 1)]
-        series = [] if value is None else [{"metric": {}, "values": [[at, str(value)] for at in stamps]}]
-        return result("matrix", series)
+        every: list[tuple[dict[str, str], list[float | None]]] = [
+            *[(labels, list[float | None]([value] * len(stamps))) for labels, value in found],
+            *[(labels, [read(stamp) for stamp in stamps]) for labels, read in counters],
+        ]
+        series = [
+            (
+                labels,
+                [[at, str(value)] for at, value in zip(stamps, values, strict=True) if value is not None],
+            )
+            for labels, values in every
+        ]
+        return result("matrix", [{"metric": labels, "values": values} for labels, values in series if values])
 
 
 def make_policy(**changes: object) -> Policy:
@@ -122,6 +197,29 @@ def make_policy(**changes: object) -> Policy:
         "action": "rollback",
     }
     return Policy.model_validate({"scrape_interval": "5s", "guardrails": [guardrail | changes]})
+
+
+SEQUENTIAL: dict[str, object] = {
+    "kind": "sequential",
+    "name": "errors",
+    "description": "Failed calls are lost calls.",
+    "bad": "bad_total",
+    "total": "calls_total",
+    "share_of_alpha": 0.4,
+    "action": "rollback",
+}
+TAIL: dict[str, object] = {
+    **{name: value for name, value in SEQUENTIAL.items() if name not in {"bad", "total"}},
+    "name": "tail",
+    "histogram": "x",
+    "quantile": 0.99,
+    "margin": 1.2,
+}
+
+
+def policy_of(*guardrails: dict[str, object], **changes: object) -> Policy:
+    """A policy of these guardrails."""
+    return Policy.model_validate({"scrape_interval": "5s", "guardrails": list(guardrails), **changes})
 
 
 STATE = CanaryState(

@@ -29,7 +29,7 @@ LOOK = 15  # seconds between two looks
 SHARES = (0.01, 0.05, 0.25)
 DAY = 24 * 3600 // LOOK  # looks
 EDGES = np.array(latency_buckets())
-GUARDRAILS = {guardrail.name: guardrail for guardrail in load_policy().guardrails}
+GUARDRAILS = {guardrail.name: guardrail for guardrail in load_policy().thresholds}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_a_file_becomes_a_policy(tmp_path: Path) -> None:
     file = tmp_path / "guardrails.yaml"
     file.write_text(GOOD)
     policy = load_policy(file)
-    (slow,) = policy.guardrails
+    (slow,) = policy.thresholds
     assert policy.scrape_interval == timedelta(seconds=5)
     assert (slow.direction, slow.action) == (Direction.ABOVE, Action.ROLLBACK)
     assert (slow.window, slow.hold) == (timedelta(minutes=5), timedelta(minutes=1))
@@ -104,13 +104,13 @@ def test_placeholders_are_filled_in_and_matchers_left_alone() -> None:
     ],
 )
 def test_the_limit_itself_is_allowed(direction: str, value: float, breached: bool) -> None:
-    (guardrail,) = make_policy(direction=direction).guardrails
+    (guardrail,) = make_policy(direction=direction).thresholds
     assert guardrail.is_breached_by(value) is breached
 
 
 def test_the_shipped_guardrails_are_the_three_of_this_stage() -> None:
     policy = load_policy()
-    limits = {each.name: (each.limit, each.hold, each.action) for each in policy.guardrails}
+    limits = {each.name: (each.limit, each.hold, each.action) for each in policy.thresholds}
     assert limits == {
         "challenger-p99": (0.2, None, Action.ROLLBACK),
         "challenger-errors": (0.05, None, Action.ROLLBACK),

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from common.errors import CanarioError
-from rollback.guardrails import Policy
+from rollback.guardrails import Policy, Threshold
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
@@ -115,23 +115,28 @@ def test_a_warning_is_no_rollback(server: Server) -> None:
 
 
 def two_guardrails() -> Policy:
-    slow = make_policy().guardrails[0]
+    (slow,) = make_policy().thresholds
     names = {"name": "later", "value": "value_later[{window}]", "sample": "sample_later[{window}]"}
     return make_policy().model_copy(update={"guardrails": (slow, slow.model_copy(update=names))})
 
 
-def test_a_breach_is_acted_on_before_the_next_guardrail_is_asked_for(server: Server) -> None:
+def test_a_breach_is_acted_on_before_slower_guardrails_are_asked_for(server: Server) -> None:
     canary = FakeCanary()
     numbers, orders_when_asked = Numbers({**SLOW, "value_later": 0.3, "sample_later": 80}), []
 
     def reply(path: str, form: dict[str, str]) -> Answer:
-        if form["query"].startswith("value_later"):
+        if "value_later" in form["query"]:
             orders_when_asked.append(canary.orders)
         return numbers(path, form)
 
     server.reply = reply
-    done = Job(two_guardrails(), Prometheus(server.url), canary).run()
+    later, slow = reversed(two_guardrails().guardrails)
+    assert isinstance(later, Threshold)
+    held = later.model_copy(update={"hold": timedelta(minutes=1)})
+    policy = make_policy().model_copy(update={"guardrails": (held, slow)})
+    done = Job(policy, Prometheus(server.url), canary).run()
     assert orders_when_asked == [1]
+    assert [verdict.guardrail for verdict in done.verdicts] == ["later", "slow"]  # as in the file
     assert [verdict.status for verdict in done.verdicts] == [Status.BREACH, Status.BREACH]
     assert canary.orders == 1
 
@@ -149,7 +154,7 @@ def test_a_prometheus_that_falls_silent_is_not_asked_on(server: Server) -> None:
     server.reply = Numbers({"value_slow": silent})
     done = Job(two_guardrails(), Prometheus(server.url, read=0.1), FakeCanary()).run()
     assert [verdict.status for verdict in done.verdicts] == [Status.CANNOT_MEASURE] * 2
-    assert len(server.asked) == 3  # the time, the targets, the first value
+    assert len(server.asked) == 2  # the beginning of the pass, the first values
 
 
 def test_a_rollback_is_one_line_with_all_that_it_rests_on(

@@ -178,6 +178,7 @@ def test_all_faults_of_the_configuration_are_told_at_once(tmp_path: Path) -> Non
         (["--json", "/no/such/folder/x"], "No such file"),
         (["--guardrails", "/no/such/file"], "/no/such/file: cannot be read"),
         (["--now"], "No such option"),
+        (["sing"], "No such command 'sing'"),
     ],
 )
 def test_wrong_usage(environment: dict[str, str], arguments: list[str], fault: str) -> None:

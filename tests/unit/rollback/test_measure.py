@@ -1,51 +1,69 @@
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
-from rollback.measure import check_fresh, measure
-from rollback.prometheus import NotScraped, Prometheus, Unreachable
-from rollback.window import Window
-from tests.unit.rollback.conftest import NOW, Answer, Numbers, Server, make_policy
+from rollback.answers import Sample
+from rollback.measure import LEARNING, begin, learn, modifier, read_counters
+from rollback.prometheus import NotScraped, Prometheus
+from rollback.window import Grid
+from tests.unit.rollback.conftest import NOW, TAIL, Numbers, Server, make_policy, policy_of
 
-SCRAPE = timedelta(seconds=5)
-WINDOW = Window(timedelta(seconds=40), (NOW,))
-
-
-def test_both_queries_are_asked_over_the_window(server: Server) -> None:
-    server.reply = Numbers({"value_slow": 0.3, "sample_slow": 80})
-    (guardrail,) = make_policy().guardrails
-    measured = measure(Prometheus(server.url), guardrail, WINDOW)
-    assert (measured.value.query, measured.value.points) == ("value_slow[40s]", (0.3,))
-    assert (measured.sample.query, measured.sample.points) == ("sample_slow[40s]", (80.0,))
+STEP = timedelta(seconds=15)
+EDGES = {"0.01": 900.0, "0.02": 1000.0, "+Inf": 1000.0}
 
 
-def test_a_refused_query_is_a_reading_with_its_fault(server: Server) -> None:
-    refusal = Answer(b'{"status": "error", "error": "parse error"}', 400)
-    server.reply = Numbers({"value_slow": refusal, "sample_slow": 80})
-    (guardrail,) = make_policy().guardrails
-    measured = measure(Prometheus(server.url), guardrail, WINDOW)
-    assert "parse error" in (measured.value.fault or "")
-    assert measured.value.points == ()
-    assert measured.sample.fault is None
-
-
-def test_a_server_that_is_gone_ends_the_measuring(server: Server) -> None:
-    server.reply = lambda _path, _form: Answer(b"", delay=1)
-    (guardrail,) = make_policy().guardrails
-    with pytest.raises(Unreachable):
-        measure(Prometheus(server.url, read=0.1), guardrail, WINDOW)
-    assert len(server.asked) == 1
-
-
-@pytest.mark.parametrize(("up", "words"), [(None, "has not scraped"), (0, "every scrape"), (1, None)])
+@pytest.mark.parametrize(("up", "words"), [(None, "has not scraped"), (0, "every scrape")])
 def test_numbers_of_a_service_that_is_not_scraped_are_stale(
-    server: Server, up: float | None, words: str | None
+    server: Server, up: float | None, words: str
 ) -> None:
     server.reply = Numbers({}, up=up)
+    with pytest.raises(NotScraped, match=words):
+        begin(Prometheus(server.url), make_policy(), "@ 1.000")
+
+
+def test_a_pass_begins_with_one_request(server: Server) -> None:
+    server.reply = Numbers({}, before=EDGES)
+    policy = policy_of(TAIL)
+    opening = begin(Prometheus(server.url), policy, "@ 1.000")
+    assert opening.now == NOW
+    assert opening.known == opening.before == {"x": EDGES}
+    ((_, form),) = server.asked
+    assert 'max(max_over_time(up{job="service"}[30s]))' in form["query"]
+    assert 'increase(x_bucket{job="service", model="champion"}[1h] @ 1.000)' in form["query"]
+
+
+def test_the_beginning_of_a_stage_is_a_moment_or_so_long_ago() -> None:
+    assert modifier(NOW) == f"@ {NOW.timestamp():.3f}"
+    assert modifier(timedelta(minutes=2)) == "offset 2m"
+
+
+def test_a_cold_champion_is_learnt_in_the_shortest_time_that_is_enough(server: Server) -> None:
+    server.reply = Numbers({}, before=EDGES)
+    start = NOW - timedelta(minutes=3)
+    learnt = learn(Prometheus(server.url), ["x"], start, NOW)
+    assert learnt == {"x": (EDGES, start + timedelta(seconds=30))}
+    assert server.asked[0][1]["query"].count("label_replace") == 3  # what lies ahead is not asked for
+    server.reply = Numbers({}, before={"+Inf": 999.0})
+    assert learn(Prometheus(server.url), ["x"], start, NOW) == {}
+
+
+def test_nobody_is_asked_about_nothing(server: Server) -> None:
     prometheus = Prometheus(server.url)
-    if words is None:
-        check_fresh(prometheus, SCRAPE, NOW)
-    else:
-        with pytest.raises(NotScraped, match=words):
-            check_fresh(prometheus, SCRAPE, NOW)
-    assert server.asked[0][1]["query"] == 'max(max_over_time(up{job="service"}[30s]))'
+    assert learn(prometheus, [], NOW - timedelta(days=1), NOW) == {}
+    assert learn(prometheus, ["x"], NOW, NOW) == {}
+    assert len(LEARNING) == 7
+    assert server.asked == []
+
+
+def test_counters_are_read_at_each_step_and_now(server: Server) -> None:
+    grid = Grid(NOW - timedelta(seconds=35), STEP, 2, NOW)
+    begun = grid.start.timestamp()
+    server.reply = Numbers({}, counters=[({"__name__": "a"}, lambda at: at - begun)])
+    last = [Sample({"__name__": "a"}, 35.0), Sample({"__name__": "new"}, 4.0)]
+    old, new = read_counters(Prometheus(server.url), '{__name__=~"a"}', grid, last)
+    assert old.values.tolist() == [0, 15, 30, 35]
+    assert np.isnan(new.values[:3]).all()
+    assert new.values[3] == 4
+    (gone, _) = read_counters(Prometheus(server.url), '{__name__=~"a"}', grid, last[1:])
+    assert np.isnan(gone.values[3])

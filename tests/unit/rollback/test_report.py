@@ -63,6 +63,7 @@ def test_a_pass_as_json() -> None:
             }
         ],
         "rollback": {"guardrail": "slow", "verified": True, "fault": None, "seconds": 0.046},
+        "stop": None,
         "seconds": 0.123,
     }
 

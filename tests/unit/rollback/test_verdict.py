@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rollback.measure import Measurement, Reading
+from rollback.measurement import Measurement, Reading
 from rollback.verdict import Status, judge, too_young
 from rollback.window import TooYoung, Window
 from tests.unit.rollback.conftest import NOW, make_policy
@@ -22,7 +22,7 @@ def measured(
     sample_fault: str | None = None,
     **changes: object,
 ) -> Measurement:
-    (guardrail,) = make_policy(**changes).guardrails
+    (guardrail,) = make_policy(**changes).thresholds
     looks = tuple(NOW - timedelta(seconds=15) * back for back in range(max(len(values), 1) - 1, -1, -1))
     return Measurement(
         guardrail,

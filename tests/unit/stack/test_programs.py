@@ -88,15 +88,22 @@ def test_a_fingerprint_sees_content_and_forgives_absence(tmp_path: Path) -> None
     assert len(seen) == 4
 
 
-def test_prometheus_is_pointed_at_this_stacks_service(site: Site) -> None:
-    moved = replace(site, ports={**site.ports, "service": 8123})
+def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> None:
+    moved = replace(site, ports={**site.ports, "service": 8123, "rollback": 8124})
     monitoring.write(moved)
     monitoring.write(moved)  # again, as each `up` does
     folder = monitoring.config(moved).parent
     config = yaml.safe_load(monitoring.config(moved).read_text())
-    (pattern,) = config["scrape_configs"][0]["file_sd_configs"][0]["files"]
-    (targets,) = folder.glob(pattern)
-    assert yaml.safe_load(targets.read_text()) == [{"targets": ["127.0.0.1:8123"]}]
+    found = {}
+    for job in config["scrape_configs"]:
+        (pattern,) = job["file_sd_configs"][0]["files"]
+        (targets,) = folder.glob(pattern)
+        found[job["job_name"]] = yaml.safe_load(targets.read_text())
+    assert found == {
+        "service": [{"targets": ["127.0.0.1:8123"]}],
+        "rollback": [{"targets": ["127.0.0.1:8124"]}],
+    }
+    assert by_name(moved)["rollback"].environment["CANARIO_ROLLBACK_METRICS_BIND"] == "127.0.0.1:8124"
     assert all(list(folder.glob(rules)) for rules in config["rule_files"])
 
 

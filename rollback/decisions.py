@@ -1,0 +1,159 @@
+"""The decisions log: a folder with one JSON document for each decision, so that it can be explained later.
+
+The job never reads it to decide anything: without the folder it decides the same. Documents are written to a
+hidden file that is then renamed, so a reader sees a whole one or none, whenever the writer is killed.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from common.config import dotted, plain
+from common.errors import CanarioError
+from rollback.decision import Decision
+
+SUFFIX = ".json"
+KEPT = ("-rollback-", "-stop-")
+ABANDONED_SECONDS = 3600.0  # a hidden file this old is of a writer that was killed
+
+_log = logging.getLogger(__name__)
+
+
+class DecisionError(CanarioError):
+    """A decision that is not there, or cannot be read; the text says which, and what to do."""
+
+
+class DecisionLog:
+    """One folder. Several jobs may write to it at once."""
+
+    def __init__(self, folder: Path, *, most_bytes: int) -> None:
+        """`folder` is made when it is first needed; `most_bytes` is what routine decisions may fill it to."""
+        self.folder = folder
+        self._most_bytes = most_bytes
+
+    def write(self, decision: Decision, *, durable: bool = True) -> None:
+        """Keep a decision, in place of an earlier document of the same id, and remove old routine ones.
+
+        With `durable` it outlives a loss of power; without, only the end of this process, and is quicker.
+
+        Raises:
+            OSError: the disk is full, read-only or gone.
+        """
+        document = decision.model_dump(mode="json", by_alias=True, exclude={"verdicts"})
+        document["verdicts"] = _json(decision.verdicts)  # pydantic would lose NaN
+        text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        hidden = self.folder / f".{decision.id}.{os.getpid()}.tmp"
+        try:
+            with hidden.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            hidden.replace(self.folder / f"{decision.id}{SUFFIX}")
+        except OSError:
+            hidden.unlink(missing_ok=True)
+            raise
+        if durable:
+            self._prune()
+
+    def ids(self) -> list[str]:
+        """All ids, oldest first; none where there is no folder yet.
+
+        Raises:
+            DecisionError: the folder cannot be read.
+        """
+        try:
+            names = [file.name for file in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DecisionError(f"{self.folder} cannot be read: {error.strerror}") from error
+        found = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+        return sorted(name for name in found if not name.startswith("."))
+
+    def read(self, decision_id: str) -> Decision:
+        """One decision.
+
+        Raises:
+            DecisionError: it is not there, or no document of this version of the job.
+        """
+        file = self.folder / f"{decision_id}{SUFFIX}"
+        try:
+            return Decision.model_validate_json(file.read_bytes())
+        except OSError as error:
+            raise DecisionError(f"{file} cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise DecisionError(
+                f"{file} is no decision of this version of the job: {dotted(first['loc'])}: "
+                f"{plain(first['msg'])}"
+            ) from error
+
+    def find(self, text: str) -> Decision:
+        """The decision whose id is `text`, or the only one whose id begins or ends with it.
+
+        Raises:
+            DecisionError: there is none, or more than one.
+        """
+        every = self.ids()
+        fitting = [one for one in every if one == text] or [
+            one for one in every if one.startswith(text) or one.endswith(text)
+        ]
+        if len(fitting) != 1:
+            what = f"{len(fitting)} decisions" if fitting else "no decision"
+            raise DecisionError(f"{self.folder} has {what} whose id begins or ends with {text}: see --list")
+        return self.read(fitting[0])
+
+    def newest(self, most: int) -> Iterator[Decision]:
+        """The last decisions, newest first; those that cannot be read are left out."""
+        for one in reversed(self.ids()[-most:]):
+            try:
+                yield self.read(one)
+            except DecisionError as error:
+                _log.warning("a decision is left out", extra={"error": str(error)})
+
+    def _prune(self) -> None:
+        """Remove the oldest routine documents while the folder is too large; never those of rollbacks."""
+        sizes = {}
+        for entry in os.scandir(self.folder):
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue  # another job was faster
+            if entry.name.endswith(".tmp") and stat.st_mtime < time.time() - ABANDONED_SECONDS:
+                Path(entry.path).unlink(missing_ok=True)
+            elif entry.name.endswith(SUFFIX):
+                sizes[entry.name] = stat.st_size
+        over = sum(sizes.values()) - self._most_bytes
+        for name in sorted(sizes):
+            if over <= 0:
+                return
+            if not any(kind in name for kind in KEPT):
+                (self.folder / name).unlink(missing_ok=True)
+                over -= sizes[name]
+        if over > 0:
+            _log.warning(
+                "the decisions log is over its bound with rollbacks alone, which are kept",
+                extra={"folder": str(self.folder), "bytes_over": over},
+            )
+
+
+def _json(value: Any) -> Any:
+    """`value` with NaN and the infinities, of which JSON knows nothing, as text."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value  # counts, a third shorter
+    if isinstance(value, dict):
+        return {key: _json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inner) for inner in value]
+    return value

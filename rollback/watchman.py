@@ -1,0 +1,75 @@
+"""What a job does beside judging and acting: it watches the stop, tells, keeps and counts."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+
+from rollback.act import Canary
+from rollback.decisions import DecisionLog
+from rollback.follow import Watch
+from rollback.guardrails import Policy
+from rollback.metrics import JobMetrics, serve
+from rollback.notify import Notifier, open_channels
+from rollback.observer import Observer, Several, Silent
+from rollback.outcome import Pass
+from rollback.prometheus import Prometheus
+from rollback.settings import RollbackSettings
+from rollback.teller import Teller
+from rollback.versions import served
+
+CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Watchman:
+    """Beside one job."""
+
+    watch: Watch
+    observer: Observer
+    teller: Teller | None = None
+
+    @classmethod
+    def of(
+        cls, policy: Policy, settings: RollbackSettings, canary: Canary, *, dry_run: bool, serving: bool
+    ) -> Self:
+        """Make it as the settings want it; a dry run tells nobody. `serving`: with the metrics' port."""
+        url = settings.prometheus_url.get_secret_value()
+        watch = Watch(Prometheus(url), policy.scrape_interval, settings.stop_limit)
+        if dry_run:
+            return cls(watch, Silent())
+        registry = CollectorRegistry()
+        metrics = JobMetrics(registry, cannot_measure_for=policy.cannot_measure_for)
+        channels = open_channels(settings.notify_urls)
+        metrics.expect_channels(tuple(channel.name for channel in channels))
+        teller = Teller(
+            canary,
+            DecisionLog(settings.decisions_dir, most_bytes=settings.decisions_megabytes * 10**6)
+            if settings.decisions_dir
+            else None,
+            Notifier(channels, on_end=metrics.notified) if channels else None,
+            versions=partial(served, Prometheus(url)),  # a client of its own, because it asks in a thread
+            cannot_measure_for=policy.cannot_measure_for,
+            on_failure=metrics.decision_not_kept,
+        )
+        if serving and settings.rollback_metrics_bind:
+            serve(settings.rollback_metrics_bind, registry)
+        return cls(watch, Several(metrics, teller), teller)
+
+    def after(self, done: Pass, *, wait: bool) -> Pass:
+        """Look at the stop, and tell of the pass. With `wait` a rollback is watched until it is proved.
+
+        Never raises; without `wait` it takes as long as two questions to Prometheus.
+        """
+        stop = self.watch.follow(done)
+        if wait and done.rollback is not None and done.rollback.verified:
+            stop = self.watch.wait()
+        done = replace(done, stop=stop)
+        self.observer.on_pass(done)
+        return done
+
+    def close(self) -> None:
+        """Let what is to be kept and told come to its end, for some seconds."""
+        if self.teller is not None:
+            self.teller.close(CLOSE_SECONDS)

@@ -1,0 +1,202 @@
+"""The statistics, held to published numbers, to their guarantee and to slower ways of writing them down."""
+
+from math import exp, log
+
+import numpy as np
+import pytest
+
+from rollback.sequential import (
+    AROUND_TWO,
+    EVEN,
+    Counts,
+    LateStart,
+    Values,
+    log_e,
+    log_e_limit,
+    log_e_totals,
+    sample_ratio_log_e,
+)
+
+CALLS = 750  # a step: 15 s at 50 a second
+ALPHA = 0.05
+
+
+def play(
+    dice: np.random.Generator,
+    shape: tuple[int, int],
+    share: float | Values,
+    champion: float | Values,
+    challenger: float | Values,
+) -> Counts:
+    """Traffic in which each model's calls are bad with a chance of their own."""
+    mine, theirs = dice.poisson(CALLS * share, shape), dice.poisson(CALLS * (1 - np.asarray(share)), shape)
+    counts = (theirs, dice.binomial(theirs, champion), mine, dice.binomial(mine, challenger))
+    return Counts(*(count.astype(np.float64) for count in counts))
+
+
+def breached(evidence: Values, alpha: float = ALPHA) -> float:
+    """The share of runs that were ever breached."""
+    return float((evidence.max(axis=-1) >= log(1 / alpha)).mean())
+
+
+def delay(evidence: Values, since: int = 0, alpha: float = ALPHA) -> float:
+    """Median minutes from step `since` to the breach."""
+    beyond = evidence >= log(1 / alpha)
+    steps = np.where(beyond.any(axis=-1), beyond.argmax(axis=-1) + 1.0, np.inf)
+    return float(np.median(steps) - since) / 4
+
+
+@pytest.fixture
+def dice() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
+@pytest.mark.parametrize(("x", "expected"), [(30, 10.7661), (20, 2.01358)])
+def test_reference_numbers(x: int, expected: float) -> None:
+    assert log_e_totals(x, 990, 0.01) == pytest.approx(expected, rel=1e-5)
+    one_step = Counts(*(np.array([value]) for value in (99_000.0, 990.0, 1_000.0, float(x))))
+    assert log_e(one_step, mixture=EVEN) == pytest.approx([expected], rel=1e-5)
+
+
+def test_reference_number_of_the_sample_ratio() -> None:
+    assert exp(-sample_ratio_log_e(156, 212, 0.5)) == pytest.approx(0.0748645, rel=1e-5)
+
+
+def test_a_step_is_split_as_one_likes_while_the_share_is_constant(dice: np.random.Generator) -> None:
+    steps = play(dice, (3, 40), 0.2, 0.01, 0.02)
+    steps = Counts(np.full((3, 40), 600.0), steps.champion_bad, np.full((3, 40), 150.0), steps.challenger_bad)
+    for effect in (1.0, 1.5):
+        totals = [
+            log_e_totals(x, y, 0.2, effect)
+            for x, y in zip(steps.challenger_bad.sum(-1), steps.champion_bad.sum(-1), strict=True)
+        ]
+        assert log_e(steps, effect=effect, mixture=EVEN)[:, -1] == pytest.approx(totals)
+
+
+@pytest.mark.parametrize("steps", [3, 20, 21, 47, 200])
+def test_late_starts_are_what_they_are_said_to_be(dice: np.random.Generator, steps: int) -> None:
+    late = LateStart(every=10, starts=4, weight=0.4)
+    counts = play(dice, (2, steps), 0.2, 0.05, 0.1)
+
+    def since(step: int) -> Values:
+        names = ("champion_total", "champion_bad", "challenger_total", "challenger_bad")
+        rest = np.exp(log_e(Counts(*(getattr(counts, name)[:, step:] for name in names))))
+        return np.concatenate((np.ones((2, step)), rest), axis=1)
+
+    expected = 0.6 * since(0)
+    for k in range(1, 5):
+        expected += 0.4 * (1 / k) / (1 + 1 / 2 + 1 / 3 + 1 / 4) * since(min(10 * k, steps))
+    assert log_e(counts, late=late) == pytest.approx(np.log(expected))
+
+
+def test_late_starts_share_their_weight() -> None:
+    assert LateStart(240, 48, 0.3).weights().sum() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25])
+def test_equal_models_are_seldom_rolled_back(dice: np.random.Generator, share: float) -> None:
+    counts = play(dice, (300, 1440), share, 0.01, 0.01)
+    assert breached(log_e(counts)) <= ALPHA
+    assert breached(log_e(counts, late=LateStart(240, 48, 0.3))) <= ALPHA
+
+
+def test_neither_share_nor_errors_need_stand_still(dice: np.random.Generator) -> None:
+    """The share and the errors swing together: totals take that for a regression, increments do not."""
+    swing = np.sin(np.linspace(0, 6 * np.pi, 1440))
+    counts = play(dice, (200, 1440), 0.1 + 0.08 * swing, 0.03 + 0.02 * swing, 0.03 + 0.02 * swing)
+    assert breached(log_e(counts)) <= ALPHA
+    totals = [
+        log_e_totals(x, y, rho)
+        for x, y, rho in zip(
+            counts.challenger_bad.sum(-1),
+            counts.champion_bad.sum(-1),
+            counts.challenger_total.sum(-1) / (CALLS * 1440),
+            strict=True,
+        )
+    ]
+    assert breached(np.array(totals)[:, None]) > 0.9
+
+
+@pytest.mark.parametrize(("share", "reference"), [(0.01, 35.0), (0.05, 6.8), (0.25, 2.2)])
+def test_doubled_errors_are_found_as_fast_as_the_reference_says(
+    dice: np.random.Generator, share: float, reference: float
+) -> None:
+    counts = play(dice, (400, int(8 / share)), share, 0.01, 0.02)
+    assert delay(log_e(counts, mixture=EVEN)) == pytest.approx(reference, rel=0.15)
+    assert delay(log_e(counts)) < 0.9 * reference
+
+
+@pytest.mark.parametrize(("share", "reference"), [(0.05, 64.0), (0.25, 31.0)])
+def test_a_regression_after_six_hours(dice: np.random.Generator, share: float, reference: float) -> None:
+    late, began = LateStart(240, 48, 0.3), 1440
+    errors = np.where(np.arange(began + 400) < began, 0.01, 0.02)
+    counts = play(dice, (100, began + 400), share, 0.01, errors)
+    assert delay(log_e(counts, mixture=EVEN), began) == pytest.approx(reference, rel=0.15)
+    assert delay(log_e(counts, late=late), began) < reference / 3
+
+
+def test_an_effect_allows_for_more_errors(dice: np.random.Generator) -> None:
+    counts = play(dice, (200, 960), 0.25, 0.01, 0.015)
+    assert breached(log_e(counts)) == 1
+    assert breached(log_e(counts, effect=1.5)) <= ALPHA
+
+
+def test_fewer_may_be_worse(dice: np.random.Generator) -> None:
+    counts = play(dice, (50, 960), 0.25, 0.04, 0.03)
+    assert breached(log_e(counts)) <= ALPHA
+    assert breached(log_e(counts.swapped())) == 1
+
+
+def test_dispersion_tempers_bursts(dice: np.random.Generator) -> None:
+    """Bad calls come ten at a time, all in one arm."""
+    counts = play(dice, (200, 960), 0.25, 0.001, 0.001)
+    bursts = Counts(
+        counts.champion_total, 10 * counts.champion_bad, counts.challenger_total, 10 * counts.challenger_bad
+    )
+    assert breached(log_e(bursts)) > 0.2
+    assert breached(log_e(bursts, dispersion=10)) <= ALPHA
+
+
+def test_a_limit_without_a_champion(dice: np.random.Generator) -> None:
+    calls = dice.poisson(40, (300, 960)).astype(np.float64)
+    drifting = 0.005 + 0.005 * np.sin(np.linspace(0, 20, 960)) ** 2  # up to the limit, never beyond
+    late = LateStart(240, 48, 0.3)
+    assert breached(log_e_limit(dice.binomial(calls.astype(int), 0.01), calls, limit=0.01)) <= ALPHA
+    assert (
+        breached(log_e_limit(dice.binomial(calls.astype(int), drifting), calls, limit=0.01, late=late))
+        <= ALPHA
+    )
+    doubled = log_e_limit(dice.binomial(calls.astype(int), 0.02), calls, limit=0.01, late=late)
+    assert breached(doubled) == 1
+    assert breached(log_e_limit(calls[:, :1], calls[:, :1], limit=0.01)) == 1  # all are slow: at once
+
+
+def test_a_limit_is_a_mixture_of_likelihood_ratios() -> None:
+    chances = AROUND_TWO.factors * 0.01
+    ratios = AROUND_TWO.factors**3 * ((1 - chances) / 0.99) ** 97
+    expected = log(float(ratios @ AROUND_TWO.weights))
+    assert log_e_limit(np.array([3.0]), np.array([100.0]), limit=0.01) == pytest.approx([expected])
+
+
+def test_a_limit_leaves_out_factors_that_are_no_chances() -> None:
+    evidence = log_e_limit(np.array([5.0, 5.0]), np.array([10.0, 10.0]), limit=0.5)
+    assert np.isfinite(evidence).all()
+
+
+def test_steps_without_calls_say_nothing() -> None:
+    nothing = np.zeros(5)
+    assert log_e(Counts(nothing, nothing, nothing, nothing)) == pytest.approx(nothing, abs=1e-12)
+    assert log_e_limit(nothing, nothing, limit=0.01) == pytest.approx(nothing, abs=1e-12)
+
+
+def test_calls_are_no_fewer_than_the_bad_ones_among_them() -> None:
+    """Asked in one step, failed in the next: without a call there is no share of the traffic."""
+    one, none = np.array([1.0]), np.array([0.0])
+    assert log_e(Counts(none, none, none, one)) == pytest.approx([0], abs=1e-12)
+    assert log_e_limit(one, none, limit=0.01) == pytest.approx(log_e_limit(one, one, limit=0.01))
+
+
+def test_whole_numbers_do(dice: np.random.Generator) -> None:
+    counts = play(dice, (2, 9), 0.25, 0.1, 0.1)
+    whole = Counts(*(np.asarray(values, dtype=np.int64) for values in vars(counts).values()))
+    assert log_e(whole) == pytest.approx(log_e(counts))

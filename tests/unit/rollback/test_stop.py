@@ -1,0 +1,161 @@
+"""When the challenger counts as stopped: tabled histories of one or two instances, scraped every 5 s."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from rollback.prometheus import Prometheus
+from rollback.stop import Off, Stop, StopState, look
+from tests.unit.rollback.conftest import NOW, Answer, Server, result
+
+OFF = Off(NOW - timedelta(seconds=40), "canario-rollback", 7)
+SCRAPE = timedelta(seconds=5)
+LIMIT = timedelta(seconds=60)
+Counts = Sequence[float | None]
+
+
+def points(values: Counts, last: float = 1) -> list[list[object]]:
+    """Samples 5 s apart, the last of them `last` seconds ago; None is no sample."""
+    first = NOW.timestamp() - last - 5 * (len(values) - 1)
+    return [[first + 5 * at, str(value)] for at, value in enumerate(values) if value is not None]
+
+
+def instance(name: str, counts: Counts, up: Counts | None = None, last: float = 1) -> list[object]:
+    """The series of one instance: `up` and the challenger's answers."""
+    labels = {"job": "service", "instance": name}
+    tries = points(up if up is not None else [1] * len(counts), last)
+    found: list[object] = [{"metric": labels | {"__name__": "up"}, "values": tries}]
+    if samples := points(counts, last):
+        metric = labels | {"__name__": "predictions_total", "model": "challenger"}
+        found.append({"metric": metric, "values": samples})
+    return found
+
+
+def see(server: Server, *instances: list[object], off: Off = OFF, limit: timedelta = LIMIT) -> Stop:
+    def reply(_path: str, form: dict[str, str]) -> Answer:
+        if form["query"] == "time()":
+            return result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
+        return result("matrix", [series for one in instances for series in one])
+
+    server.reply = reply
+    return look(Prometheus(server.url, read=0.5), off, scrape=SCRAPE, limit=limit)
+
+
+def off_ago(seconds: float) -> Off:
+    return Off(NOW - timedelta(seconds=seconds))
+
+
+RISING = list(range(13))
+
+
+@pytest.mark.parametrize(
+    ("counts", "ago", "state"),
+    [
+        ([5, 8, 9, 9, 9, 9], 22, StopState.VERIFIED),  # one more answer after the flag went off
+        ([5, 8, 9, 9, 9, 9], 9, StopState.PENDING),  # it stands still, but two scrapes are too few
+        ([9, 9, 9, 9], 15, StopState.VERIFIED),  # the last three scrapes are 1, 6 and 11 s old
+        ([5, 6, 7, 8, 9, 10], 22, StopState.PENDING),
+        (RISING, 70, StopState.RISING),
+        (RISING, 3600, StopState.RISING),
+        ([9] * 13, 3600, StopState.VERIFIED),
+        ([None] * 6, 22, StopState.VERIFIED),  # it never answered anybody
+        ([None, None, None, 2, 2, 3], 22, StopState.PENDING),
+        ([9, 9, 3, 3, 3, 3], 28, StopState.VERIFIED),  # restarted, three more answers, and no more
+        ([9, 9, 9, 9, 1, 2], 28, StopState.PENDING),  # restarted, and goes on
+        (
+            [9] * 40 + [10] + [10] * 5,
+            3600,
+            StopState.RISING,
+        ),  # one answer, 30 s ago, an hour after the change
+        ([9, 9], 3600, StopState.UNSEEN),  # Prometheus has just come back
+    ],
+)
+def test_one_instance(server: Server, counts: Counts, ago: float, state: StopState) -> None:
+    assert see(server, instance("a", counts), off=off_ago(ago)).state is state
+
+
+def test_the_moments_are_those_of_the_scrapes(server: Server) -> None:
+    stop = see(server, instance("a", [5, 8, 9, 9, 9, 9]), off=off_ago(22))
+    assert stop.last_answer == NOW - timedelta(seconds=16)
+    assert stop.stopped_at == NOW - timedelta(seconds=1)
+    assert stop.instances[0].answers == 4
+    longer = see(server, instance("a", [5, 8, 9, 9, 9, 9, 9, 9]), off=off_ago(40))
+    assert longer.stopped_at == NOW - timedelta(seconds=11)
+
+
+def test_every_instance_must_stand_still(server: Server) -> None:
+    still, moving = instance("a", [9] * 13), instance("b", RISING)
+    assert see(server, still, moving).state is StopState.PENDING
+    stop = see(server, still, moving, off=off_ago(90))
+    assert stop.state is StopState.RISING
+    assert stop.sentence.startswith(
+        "b: 12 answers of the challenger since the flag went off, the last before"
+    )
+
+
+@pytest.mark.parametrize(("ago", "state"), [(30, StopState.PENDING), (90, StopState.UNSEEN)])
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        (
+            instance("b", [9] * 8 + [None] * 5, [1] * 8 + [0] * 5),
+            "b: no successful scrape since 11:59:34 UTC",
+        ),
+        (instance("b", [], [0] * 13), "b: no successful scrape in the last minutes"),
+    ],
+)
+def test_an_instance_that_is_not_heard_is_not_seen_to_stand_still(
+    server: Server, ago: float, state: StopState, other: list[object], fault: str
+) -> None:
+    stop = see(server, instance("a", [9] * 13), other, off=off_ago(ago))
+    assert (stop.state, stop.sentence) == (state, fault)
+
+
+def test_an_instance_that_is_no_longer_a_target_is_left_out(server: Server) -> None:
+    gone = instance("b", RISING, last=40)
+    stop = see(server, instance("a", [9] * 13), gone)
+    assert stop.state is StopState.VERIFIED
+    assert [one.name for one in stop.instances] == ["a"]
+
+
+def test_what_was_answered_before_the_change_and_scraped_late_is_no_alarm(server: Server) -> None:
+    """Prometheus was down from 10 s before the change until two minutes after it."""
+    counts: Counts = [4, 5, *[None] * 26, 90, 90, 90, 90]
+    up: Counts = [1, 1, *[None] * 26, 1, 1, 1, 1]
+    stop = see(server, instance("a", counts, up), off=off_ago(140))
+    assert stop.state is StopState.VERIFIED
+
+
+def test_nobody_to_look_at_is_not_a_stop(server: Server) -> None:
+    assert see(server, off=off_ago(30)).state is StopState.PENDING
+    stop = see(server, off=off_ago(90))
+    assert stop.state is StopState.UNSEEN
+    assert "no fresh scrape" in stop.sentence
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"", delay=0.3),
+        Answer(b"oops", 500),
+        Answer(b'{"status": "success"', claimed_length=200),
+        result("vector", []),
+        result("matrix", [{"metric": {}, "values": [["x", "y"]]}]),
+        result("matrix", [{"values": 3}]),
+        result("matrix", [3]),
+    ],
+)
+def test_a_broken_prometheus_is_a_finding_and_no_exception(server: Server, answer: Answer) -> None:
+    now = result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
+    server.reply = lambda _, form: now if form["query"] == "time()" else answer
+    stop = look(Prometheus(server.url, read=0.1), off_ago(90), scrape=SCRAPE, limit=LIMIT)
+    assert stop.state is StopState.UNSEEN
+    assert stop.sentence
+
+
+def test_a_worker_that_has_not_heard_of_it_is_named(server: Server) -> None:
+    labels = {"__name__": "flag_state_fetched_timestamp_seconds", "job": "service", "instance": "a"}
+    heard = {"metric": labels, "values": [[NOW.timestamp() - 1, str(NOW.timestamp() - 300)]]}
+    stop = see(server, [*instance("a", RISING), heard], off=off_ago(90))
+    assert "a worker last heard from Unleash at 11:55:00 UTC, before that" in stop.sentence
