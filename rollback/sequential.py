@@ -43,8 +43,8 @@ EVEN = Mixture(np.geomspace(1.1, 30.0, 30), np.full(30, 1 / 30))
 
 
 def _around_two() -> Mixture:
-    bump = np.exp(-0.5 * (np.log(EVEN.factors / 2) / 0.3) ** 2)
-    return Mixture(EVEN.factors, 0.85 * bump / bump.sum() + 0.15 * EVEN.weights)
+    bump = np.exp(-0.5 * (np.log(EVEN.factors / 2) / 0.15) ** 2)
+    return Mixture(EVEN.factors, 0.9 * bump / bump.sum() + 0.1 * EVEN.weights)
 
 
 AROUND_TWO = _around_two()

@@ -137,8 +137,8 @@ def test_a_regression_after_six_hours(dice: np.random.Generator, share: float, r
 
 def test_an_effect_allows_for_more_errors(dice: np.random.Generator) -> None:
     counts = play(dice, (200, 960), 0.25, 0.01, 0.015)
-    assert breached(log_e(counts)) == 1
-    assert breached(log_e(counts, effect=1.5)) <= ALPHA
+    assert breached(log_e(counts)) > 0.9
+    assert breached(log_e(counts, effect=1.5)) <= ALPHA + 0.03  # of 200 runs
 
 
 def test_fewer_may_be_worse(dice: np.random.Generator) -> None:

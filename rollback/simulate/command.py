@@ -1,0 +1,153 @@
+"""`python -m rollback simulate`: what the guardrails do to rollouts that are made up."""
+
+import json
+from pathlib import Path
+from typing import TextIO, TypedDict, Unpack
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from common.config import ConfigError
+from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
+from rollback.outcome import ExitCode
+from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions
+from rollback.simulate.policy import rules_of
+from rollback.simulate.report import Study, fields, show
+from rollback.simulate.study import Case, Stage, World, run_all
+from rollback.simulate.traffic import Behaviour, Bursts
+
+
+class _PlanType(click.ParamType[tuple[Stage, ...]]):
+    name = "plan"
+
+    def convert(
+        self, value: str | tuple[Stage, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Stage, ...]:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_plan(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Options(TypedDict):
+    runs: int
+    delay_runs: int
+    plan: tuple[Stage, ...]
+    rate: float
+    median: float
+    sigma: float
+    errors: float
+    bursts: tuple[int, float] | None
+    hiccups: tuple[int, float] | None
+    seed: int
+    processes: int
+    file: Path
+    json_file: TextIO | None
+
+
+@click.command()
+@click.option(
+    "--runs", type=click.IntRange(0), default=1000, show_default=True, help="Rollouts of equal models."
+)
+@click.option(
+    "--delay-runs", type=click.IntRange(0), default=200, show_default=True, help="Runs a regression."
+)
+@click.option(
+    "--plan",
+    type=_PlanType(),
+    default=format_plan(RUNBOOK_PLAN),
+    show_default=True,
+    help="Shares and their times.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Requests/s."
+)
+@click.option(
+    "--median",
+    type=click.FloatRange(0, 5000, min_open=True),
+    default=20,
+    show_default=True,
+    help="Milliseconds.",
+)
+@click.option(
+    "--sigma", type=click.FloatRange(0.05, 2), default=0.6, show_default=True, help="Of log latency."
+)
+@click.option(
+    "--errors", type=click.FloatRange(0, 0.5), default=0.01, show_default=True, help="Share of calls."
+)
+@click.option(
+    "--bursts",
+    type=(click.IntRange(1), click.FloatRange(0)),
+    metavar="SIZE HOURLY",
+    help="Also so many times an hour that many bad calls of one user, all to the same model.",
+)
+@click.option(
+    "--hiccups",
+    type=(click.IntRange(1), click.FloatRange(0)),
+    metavar="SIZE HOURLY",
+    help="The same, but of many users: a hiccup of the whole service.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same figures.")
+@click.option(
+    "--processes", type=click.IntRange(1), default=2, show_default=True, help="That share the work."
+)
+@click.option(
+    "--guardrails", "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, help="File to try."
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    help="Write JSON to FILE, or to standard output instead of the tables.",
+)
+def simulate(**options: Unpack[_Options]) -> None:
+    """Play made-up rollouts against the guardrails: how many good ones fall, how soon bad ones do.
+
+    The first table is of equal models over the whole plan, the second of challengers that are worse from the
+    beginning of a stage on, or after six hours of it. Beside the guardrails stands the rule that everybody
+    writes first: p99 over 1.2 times the champion's for 5 minutes, measured over 5 minutes.
+
+    \b
+    Examples:
+      python -m rollback simulate                            1,000 rollouts; some minutes
+      python -m rollback simulate --runs 100 --delay-runs 20
+      python -m rollback simulate --guardrails mine.yaml --errors 0.001 --json out.json
+    """
+    try:
+        policy = load_policy(options["file"])
+    except ConfigError as error:
+        click.echo(error, err=True)
+        raise SystemExit(ExitCode.MISCONFIGURED) from None
+    study = _play(policy, options)
+    json_file = options["json_file"]
+    if json_file is None:
+        show(study, Console())
+        return
+    json.dump(fields(study), json_file, indent=2, allow_nan=False)
+    json_file.write("\n")
+
+
+def _play(policy: Policy, options: _Options) -> Study:
+    champion = Behaviour(options["median"] / 1000, options["sigma"], options["errors"])
+    together = options["bursts"] or options["hiccups"]
+    bursts = together and Bursts(*together, one_user=options["bursts"] is not None)
+    world = World(champion, options["rate"], policy.step, options["seed"], bursts)
+    cases: list[tuple[Case, int]] = [(equal_models(options["plan"], champion), options["runs"])]
+    cases += [(case, options["delay_runs"]) for case in regressions(options["plan"], champion)]
+    with Progress(
+        TextColumn("rollouts"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        bar = progress.add_task("", total=sum(runs for _, runs in cases))
+        runs = run_all(policy, world, cases, options["processes"], lambda done: progress.advance(bar, done))
+    return Study(world, options["plan"], rules_of(policy, champion)[1], runs)
