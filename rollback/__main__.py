@@ -12,6 +12,7 @@ from rich.console import Console
 from common.config import ConfigError
 from common.logs import configure_logging
 from rollback.act import UnleashCanary
+from rollback.check import check
 from rollback.configure import DurationType, configure
 from rollback.durations import format_duration
 from rollback.explain import explain
@@ -92,7 +93,7 @@ def main(
 
     \b
     Examples:
-      python -m rollback --dry-run          what would be done now, as a table
+      python -m rollback check              what would be done now and why, as a table
       python -m rollback --json             the same as JSON, for cron and CI
       python -m rollback --every 15s        the job of the stack
     """
@@ -156,6 +157,7 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
 
 
 main.add_command(explain)
+main.add_command(check)
 
 
 if __name__ == "__main__":

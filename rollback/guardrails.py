@@ -21,9 +21,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from common.config import StrictModel, load_yaml
+from common.names import Metric, latency_buckets
 from rollback.durations import Duration, format_duration
 from rollback.kinds.base import Action, Guardrail
-from rollback.kinds.sequential import Form, Sequential, form_of
+from rollback.kinds.sequential import Form, Sequential, TailLimit, TailRatio, form_of
 from rollback.kinds.threshold import Direction, Threshold, render
 from rollback.window import FEWEST_SCRAPES
 
@@ -126,6 +127,7 @@ class Policy(StrictModel):
             if isinstance(each, Threshold) and each.window < least:
                 text = f"is shorter than {FEWEST_SCRAPES} scrapes ({format_duration(least)})"
                 yield _fault(("guardrails", number, "window"), f"the window of {each.name} {text}")
+            yield from _beyond_edges(number, each)
         if self.step < self.scrape_interval:
             yield _fault(("step",), "is shorter than the scrape interval: most steps would be empty")
         if self.late_start and self.late_start.every % self.step:
@@ -140,6 +142,18 @@ class Policy(StrictModel):
                 if spent > 1 + 1e-9:
                     text = f"with {each.name} those of guardrails that roll back add up to {spent:g}"
                     yield _fault(("guardrails", number, "share_of_alpha"), f"{text}, more than 1")
+
+
+def _beyond_edges(number: int, guardrail: Guardrail) -> Iterator[InitErrorDetails]:
+    """Times that the buckets of the service cannot tell; those of other histograms are not known here."""
+    last = timedelta(seconds=latency_buckets()[-1])
+    if not isinstance(guardrail, TailRatio | TailLimit) or guardrail.histogram != Metric.LATENCY:
+        return
+    text = f"{guardrail.histogram} has no bucket beyond {format_duration(last)}, so no call would count"
+    if isinstance(guardrail, TailLimit) and guardrail.slower_than > last:
+        yield _fault(("guardrails", number, "slower_than"), text)
+    if isinstance(guardrail, TailRatio) and guardrail.floor and guardrail.floor * guardrail.margin > last:
+        yield _fault(("guardrails", number, "floor"), text)
 
 
 def _fault(location: tuple[int | str, ...], text: str) -> InitErrorDetails:

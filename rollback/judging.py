@@ -102,7 +102,7 @@ class Judging:
         verdicts: list[Verdict] = []
         for guardrail in guardrails:
             try:
-                plans.append(plan(guardrail, opening.known, opening.before, learnt))
+                plans.append(plan(guardrail, opening.known, opening.before, learnt, grid.start))
             except NotYet as reason:
                 verdicts.append(_unmeasured(guardrail, Status.NO_DATA, str(reason)))
             except ValueError as reason:

@@ -23,6 +23,7 @@ def plan(
     known: Mapping[str, Buckets],
     before: Mapping[str, Buckets],
     learnt: Mapping[str, tuple[Buckets, datetime]],
+    start: datetime,
 ) -> Plan:
     """What `guardrail` needs.
 
@@ -32,13 +33,15 @@ def plan(
         before: by histogram, the champion's calls before the stage.
         learnt: by histogram, the champion's first calls in the stage and the moment after them, for those
             with too few calls before.
+        start: when counting begins, unless a guardrail waits.
 
     Raises:
         NotYet: the champion's times are not known yet, or nobody has counted anything.
         ValueError: no bucket fits.
     """
     if isinstance(guardrail, CounterRatio | CounterLimit):
-        return Plan(guardrail)
+        lag = guardrail.lag if isinstance(guardrail, CounterRatio) else None
+        return Plan(guardrail, counting_from=start + lag if lag else None)
     if not calls(known.get(guardrail.histogram, {})):
         raise NotYet(f"Prometheus has no calls in {guardrail.histogram}_bucket; is the name right?")
     if isinstance(guardrail, TailLimit):

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
@@ -201,6 +202,8 @@ class Prometheus:
             response = self._session.post(  # by POST, because a query may outgrow a URL
                 f"{self._url}/api/v1/{endpoint}",
                 data={**form, "timeout": f"{self._timeout[1] * 0.9:.3f}"},
+                # Packing megabytes of counters takes Prometheus four times as long as finding them.
+                headers={"Accept-Encoding": "identity"},
                 timeout=self._timeout,
                 allow_redirects=False,
             )
@@ -250,7 +253,7 @@ def _is_single(result: list[Any], query: str) -> bool:
 def _json_object(response: requests.Response) -> dict[str, Any]:
     """The body as an object; an empty one when it is something else, which every caller refuses."""
     try:
-        body = response.json()
+        body = orjson.loads(response.content)  # a day of counters is megabytes
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -1,6 +1,7 @@
 """A pass told to others: one log line, one JSON document, one table. All three have the same fields."""
 
 import math
+from datetime import UTC
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +36,8 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "value": number(verdict.value),
         "limit": verdict.limit,
         "sample": number(verdict.sample),
+        "log_e": verdict.log_e,
+        "log_e_needed": verdict.log_e_needed,
         "sentence": verdict.sentence,
     }
     if brief:
@@ -44,6 +47,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "window": format_duration(verdict.window) if verdict.window else None,
         "query": verdict.query,
         "action": verdict.action.value,
+        "breached_at": verdict.breached_at.isoformat() if verdict.breached_at else None,
     }
 
 
@@ -106,16 +110,33 @@ def stop_fields(stop: Stop) -> dict[str, Any]:
     }
 
 
+def _numbers(verdict: Verdict) -> list[str]:
+    """Value, limit and evidence; shares of calls in percent."""
+    measured = (verdict.value, verdict.limit)
+    if verdict.log_e is None or verdict.log_e_needed is None:
+        return [*("" if each is None else f"{each:.4g}" for each in measured), ""]
+    evidence = f"{verdict.log_e:.1f} of {verdict.log_e_needed:.1f}"
+    return [*("" if each is None else f"{each:.3%}" for each in measured), evidence]
+
+
 def show(done: Pass, canary: Canary, console: Console) -> None:
     """Print a pass for a person."""
     console.print(Text(f"{canary.flag} in {canary.environment}: {done.summary}", "bold"))
     if done.flag_fault:
         console.print(Text(done.flag_fault, "bold yellow"))
+    if done.state and done.state.exposed and done.state.changed_at:
+        share = "?" if done.state.percent is None else f"{done.state.percent}%"
+        since = f"{done.state.changed_at.astimezone(UTC):%d %B %H:%M:%S} UTC"
+        console.print(Text(f"{share} of the users since {since}, by {done.state.changed_by}"))
     if done.verdicts:
-        table = Table("guardrail", "verdict", "why")
+        table = Table("guardrail", "value", "limit", "evidence", "verdict", "why")
         for verdict in done.verdicts:
-            status = Text(verdict.status.value, _STYLES[verdict.status])
-            table.add_row(verdict.guardrail, status, Text(verdict.sentence))
+            table.add_row(
+                Text(verdict.guardrail),
+                *(Text(cell, justify="right") for cell in _numbers(verdict)),
+                Text(verdict.status.value, _STYLES[verdict.status]),
+                Text(verdict.sentence),
+            )
         console.print(table)
     if done.rollback and done.rollback.fault:
         console.print(Text(done.rollback.fault, "bold red"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Plan:
     edges: Edges | None = None
     """None for counters."""
     counting_from: datetime | None = None
-    """Later than the stage's beginning where the champion's own times had to be learnt first."""
+    """Later than the stage's beginning where something had to be learnt or waited for first."""
 
     @property
     def names(self) -> set[str]:
@@ -62,14 +62,9 @@ class Plan:
         for place, selector in enumerate(self._selectors()):
             if all(found[model][place] is None for model in Model):
                 missing = missing or str(selector)
-        nothing = np.zeros(grid.steps)
-        begun = np.array(
-            [self.counting_from is None or grid.end(step) > self.counting_from for step in range(grid.steps)]
-        )
-        arms = {
-            model: [np.where(begun, nothing if each is None else each, 0) for each in found[model]]
-            for model in Model
-        }
+        wait = self.counting_from - grid.start if self.counting_from else timedelta()
+        first = -(-wait // grid.step)  # rounded up: the first step that lies wholly after it
+        arms = {model: [_from(first, each, grid.steps) for each in found[model]] for model in Model}
         (champion_total, champion_bad), (total, bad) = arms[Model.CHAMPION], arms[Model.CHALLENGER]
         return Counts(champion_total, champion_bad, total, bad), missing
 
@@ -89,6 +84,14 @@ class Plan:
         every = add_up(mine, lambda labels: total.fits(labels) and labels.get("le") == ALL)
         fast = add_up(mine, lambda labels: total.fits(labels) and labels.get("le") == edge)
         return every, None if every is None or fast is None else np.maximum(every - fast, 0)
+
+
+def _from(first: int, values: Values | None, steps: int) -> Values:
+    """The counts from step `first` on; nothing where there is no series."""
+    counts = np.zeros(steps)
+    if values is not None:
+        counts[first:] = values[first:]
+    return counts
 
 
 def selector(plans: Iterable[Plan], job: str) -> str:

@@ -42,7 +42,18 @@ def path(tally: Tally) -> Values:
     if isinstance(guardrail, CounterRatio):
         effect = guardrail.effect
         counts = counts.swapped() if guardrail.worse is Worse.FEWER else counts
-    return log_e(counts, effect=effect, dispersion=guardrail.dispersion, late=late)
+    relative = log_e(counts, effect=effect, dispersion=guardrail.dispersion, late=late)
+    if guardrail.at_least is None:
+        return relative
+    # The smaller of two e-processes is one against "one of the two is within its limit": alpha is not split.
+    absolute = log_e_limit(
+        counts.challenger_bad,
+        counts.challenger_total,
+        limit=guardrail.at_least,
+        dispersion=guardrail.dispersion,
+        late=late,
+    )
+    return np.minimum(relative, absolute)
 
 
 def weigh(tally: Tally) -> Verdict:
@@ -101,9 +112,9 @@ def _limit(tally: Tally) -> float | None:
     if not champion_calls:
         return None
     share = float(counts.champion_bad.sum()) / champion_calls
-    if not isinstance(guardrail, CounterRatio):
-        return share
-    return share / guardrail.effect if guardrail.worse is Worse.FEWER else share * guardrail.effect
+    if isinstance(guardrail, CounterRatio):
+        share *= 1 / guardrail.effect if guardrail.worse is Worse.FEWER else guardrail.effect
+    return max(share, guardrail.at_least or 0.0)
 
 
 def _facts(tally: Tally) -> str:
@@ -120,7 +131,9 @@ def _facts(tally: Tally) -> str:
     if isinstance(guardrail, CounterLimit | TailLimit):
         return f"{told}, and {100 * guardrail.limit:g}% may"
     if isinstance(guardrail, CounterRatio) and guardrail.effect != 1:
-        theirs += f", and {guardrail.effect:g} times as many may be"
+        theirs += f", and {guardrail.effect:g} times its share is allowed"
+    if guardrail.at_least is not None:
+        theirs += f", and {100 * guardrail.at_least:g}% may in any case"
     return f"{told}, {theirs}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FEWEST_SCRAPES = 3  # a rate needs two; the third makes up for one that failed
-MOST_STEPS = 12_000  # 50 h of 15 s
+MOST_STEPS = 6_000  # 25 h of 15 s; with more the counters of two days would not be read within a pass
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,9 @@ def fit_grid(step: timedelta, scrape: timedelta, began: datetime, now: datetime)
     """Lay steps over the stage, the same ones at each pass, so that what was counted once stays so.
 
     One scrape interval is left out at the beginning, as in `fit_window`. A stage of days would outgrow every
-    answer of Prometheus, so the step is doubled until MOST_STEPS are enough: only when the arms' share of the
-    calls changes within a step does its length matter.
+    answer of Prometheus, so the step is doubled until MOST_STEPS are enough. Its length matters only where
+    the models' share of the calls changes within a step; the last one reaches until now, so that nothing is
+    found later.
 
     Args:
         step: the length of a step in a stage that is not too long for it.

@@ -10,9 +10,9 @@ rollback/sequential.py has the statistics, docs/guardrails.md a longer descripti
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rollback.durations import Duration
 from rollback.kinds.base import Guardrail
@@ -43,10 +43,6 @@ class Sequential(Guardrail):
     """Variance of bad calls over that of independent ones, from a quiet time before the stage."""
     smallest_sample: Annotated[int, Field(ge=1)] = 100
     """With fewer calls of the challenger than this, and no breach, the verdict is "no data"."""
-    verb: Annotated[str, Field(pattern=r"^[^\n]{1,40}$")] = "failed"
-    """What a model did in a bad call, for sentences: "failed 3 of 100 calls"."""
-    noun: Annotated[str, Field(pattern=r"^[^\n]{1,40}$")] = "calls"
-    """What calls are called in sentences."""
 
 
 class Counters(Sequential):
@@ -54,6 +50,10 @@ class Counters(Sequential):
 
     bad: Counter
     total: Counter
+    verb: Annotated[str, Field(pattern=r"^[^\n]{1,40}$")] = "failed"
+    """What a model did in a bad call, for sentences: "failed 3 of 100 calls"."""
+    noun: Annotated[str, Field(pattern=r"^[^\n]{1,40}$")] = "calls"
+    """What calls are called there."""
 
 
 class CounterRatio(Counters):
@@ -64,6 +64,16 @@ class CounterRatio(Counters):
     worse: Worse = Worse.MORE
     effect: Annotated[float, Field(gt=0, le=100)] = 1.0
     """How many times the champion's share is allowed; for `fewer`, the champion's over the challenger's."""
+    at_least: Limit | None = None
+    """Up to this share of bad calls the challenger is well, however few the champion has."""
+    lag: Duration | None = None
+    """How long after the stage's beginning counting begins: what is counted in `bad` comes after the call."""
+
+    @model_validator(mode="after")
+    def _check_side(self) -> Self:
+        if self.worse is Worse.FEWER and self.at_least is not None:
+            raise ValueError("at_least is a share of bad calls, and has no meaning where fewer are worse")
+        return self
 
 
 class CounterLimit(Counters):
@@ -77,6 +87,9 @@ class CounterLimit(Counters):
 
 class Tail(Sequential):
     """Calls are those of a histogram, and bad ones are those beyond an edge of its buckets."""
+
+    verb: ClassVar[str] = "took too long in"
+    noun: ClassVar[str] = "calls"
 
     histogram: Annotated[str, Field(pattern=_METRIC)]
     """Without `_bucket`."""
@@ -92,6 +105,8 @@ class TailRatio(Tail):
     """How many times slower than the champion's is allowed."""
     floor: Duration | None = None
     """Calls faster than this are never slow."""
+    at_least: Limit | None = None
+    """Up to this share of slow calls the challenger is well, however few the champion has."""
 
 
 class TailLimit(Tail):

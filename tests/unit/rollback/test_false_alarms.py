@@ -38,5 +38,5 @@ def test_without_its_smallest_sample_the_ratio_would_roll_back_equal_models(
 
 def test_a_bad_challenger_goes(dice: np.random.Generator) -> None:
     assert slow_day(dice, 0.05, 0.3)
-    assert failing_day(dice, 0.05, 0.1)
+    assert failing_day(dice, 0.05, 0.3)
     assert ratio_delay(dice, 0.25, 1.5) < 30

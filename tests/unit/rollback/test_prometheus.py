@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import pytest
 
+from rollback.answers import Sample
 from rollback.prometheus import (
+    MOST_POINTS,
     BadAnswer,
     Prometheus,
     PrometheusError,
@@ -177,6 +179,61 @@ def test_a_series_of_another_form_is_refused(
     always(server, answer)
     with pytest.raises(error):
         prometheus.series("x", LOOKS)
+
+
+def test_a_vector_has_all_series_with_their_labels(server: Server, prometheus: Prometheus) -> None:
+    always(server, result("vector", [{"metric": {"a": "b"}, "value": [1, "2"]}, ONE]))
+    assert prometheus.vector("x", NOW) == [Sample({"a": "b"}, 2.0), Sample({}, 1.5)]
+    assert server.asked[0][1]["time"] == f"{NOW.timestamp():.3f}"
+
+
+def test_a_matrix_has_gaps_where_a_series_has_no_sample(server: Server, prometheus: Prometheus) -> None:
+    begin = NOW.timestamp()
+    always(
+        server, result("matrix", [{"metric": {"a": "b"}, "values": [[begin + 15, "1"], [begin + 45, "3"]]}])
+    )
+    (track,) = prometheus.matrix("x", NOW, timedelta(seconds=15), 4)
+    assert track.labels == {"a": "b"}
+    assert str(track.values.tolist()) == "[nan, 1.0, nan, 3.0]"
+
+
+def test_a_matrix_of_many_points_is_asked_for_in_parts(server: Server, prometheus: Prometheus) -> None:
+    asked = []
+
+    def reply(_path: str, form: dict[str, str]) -> Answer:
+        start, end = float(form["start"]), float(form["end"])
+        asked.append(round((end - start) / 15) + 1)
+        first = {"metric": {"part": "all"}, "values": [[start, str(start - NOW.timestamp())]]}
+        late = {"metric": {"part": "late"}, "values": [[end, "7"]]}
+        return result("matrix", [first, late] if len(asked) > 1 else [first])
+
+    server.reply = reply
+    whole, late = prometheus.matrix("x", NOW, timedelta(seconds=15), MOST_POINTS + 500)
+    assert asked == [MOST_POINTS, 500]
+    assert (whole.values[0], whole.values[MOST_POINTS]) == (0, MOST_POINTS * 15)
+    assert late.values[-1] == 7
+    assert math.isnan(late.values[0])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        result("scalar", [1.0, "1.5"]),
+        result("vector", [{"value": [1, "2"]}]),
+        result("matrix", [{"metric": {}, "values": [["x", "1"]]}]),
+        result("matrix", [{"metric": {}, "values": [[1e12, "1"]]}]),
+        result("matrix", [{"metric": {}, "histograms": []}]),
+        result("matrix", None),
+    ],
+)
+def test_many_series_of_another_form_are_refused(
+    server: Server, prometheus: Prometheus, answer: Answer
+) -> None:
+    always(server, answer)
+    with pytest.raises(BadAnswer):
+        prometheus.vector("x")
+    with pytest.raises(BadAnswer):
+        prometheus.matrix("x", NOW, timedelta(seconds=15), 3)
 
 
 def test_no_series_is_a_gap_at_each_look(server: Server, prometheus: Prometheus) -> None:

@@ -55,6 +55,9 @@ def test_a_pass_as_json() -> None:
                 "value": 0.3,
                 "limit": 0.2,
                 "sample": 80.4,
+                "log_e": None,
+                "log_e_needed": None,
+                "breached_at": None,
                 "smallest_sample": 50,
                 "window": "1m",
                 "query": 'x{a="b"}[1m]',
@@ -85,13 +88,21 @@ def test_what_json_does_not_know_is_text(value: float, told: str) -> None:
 
 def test_the_line_of_a_pass_leaves_out_what_the_guardrails_say() -> None:
     (verdict,) = pass_fields(DONE, FakeCanary(), brief=True)["verdicts"]
-    assert set(verdict) == {"guardrail", "verdict", "value", "limit", "sample", "sentence"}
+    assert "query" not in verdict
+    assert {"guardrail", "verdict", "value", "limit", "sample", "log_e", "sentence"} <= set(verdict)
 
 
 @pytest.mark.parametrize(
     ("done", "words"),
     [
         (DONE, ["canary in production: rolled back", "slow", "breach", "0.3 on 80 calls"]),
+        (DONE, ["5% of the users since 23 November 11:00:00 UTC, by paula"]),
+        (
+            replace(
+                DONE, verdicts=(replace(VERDICT, value=0.0123, limit=0.01, log_e=9.81, log_e_needed=4.1),)
+            ),
+            ["1.230%", "1.000%", "9.8 of 4.1"],
+        ),
         (NOT_KNOWN, ["cannot measure", "Unleash [at home] is gone"]),
         (replace(DONE, rollback=Rollback("slow", "HTTP 403", 0)), ["cannot act", "HTTP 403"]),
         (replace(DONE, state=replace(STATE, enabled=False), verdicts=(), rollback=None), ["not exposed"]),
@@ -99,7 +110,7 @@ def test_the_line_of_a_pass_leaves_out_what_the_guardrails_say() -> None:
     ],
 )
 def test_a_pass_for_people(done: Pass, words: list[str]) -> None:
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=180)
     show(done, FakeCanary(), console)
     assert isinstance(console.file, io.StringIO)
     told = console.file.getvalue()
