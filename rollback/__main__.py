@@ -24,6 +24,7 @@ from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
 from rollback.watchman import Watchman
+from rollback.simulate.command import simulate
 
 _log = logging.getLogger("rollback")
 
@@ -160,6 +161,7 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
 main.add_command(explain)
 main.add_command(check)
 main.add_command(backtest)
+main.add_command(simulate)
 
 
 if __name__ == "__main__":

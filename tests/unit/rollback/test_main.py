@@ -139,6 +139,40 @@ def test_a_bug_does_not_look_like_a_rollback(
     assert json.loads(result.stderr.splitlines()[-1])["error"] == "KeyError: 'bug'"
 
 
+@pytest.mark.usefixtures("_logging")
+@pytest.mark.parametrize(
+    ("numbers", "words", "code"),
+    [
+        (FINE, "canary in production: fine", 0),
+        (SLOW, "would roll back", 1),
+        (replace(FINE, up=0), "cannot", 3),
+    ],
+)
+def test_check_shows_each_guardrail_and_acts_on_none(
+    server: Server,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    numbers: Numbers,
+    words: str,
+    code: int,
+) -> None:
+    server.reply, canary = numbers, FakeCanary()
+    monkeypatch.setattr("rollback.check.UnleashCanary", lambda *_: canary)
+    shown = run({**environment, "COLUMNS": "200"}, "check")
+    assert (shown.exit_code, words in shown.stdout, canary.orders) == (code, True, 0)
+    for name in ("errors", "tail-latency", "challenger-p99", "evidence", "limit"):
+        assert name in shown.stdout
+    document = json.loads(run(environment, "check", "--json").stdout)
+    assert (document["exit_code"], document["dry_run"]) == (code, True)
+
+
+@pytest.mark.usefixtures("_logging")
+def test_check_names_faults_of_the_configuration() -> None:
+    result = run({}, "check", "--guardrails", "/no/such/file")
+    assert result.exit_code == 2
+    assert "/no/such/file: cannot be read" in result.stderr
+
+
 def test_without_unleash_it_cannot_measure(start: Start, environment: dict[str, str]) -> None:
     process = start()
     stdout, stderr = process.communicate(timeout=20)

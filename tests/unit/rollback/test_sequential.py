@@ -12,7 +12,9 @@ from rollback.sequential import (
     LateStart,
     Values,
     log_e,
+    log_e_calls,
     log_e_limit,
+    log_e_steps,
     log_e_totals,
     sample_ratio_log_e,
 )
@@ -55,7 +57,7 @@ def dice() -> np.random.Generator:
 def test_reference_numbers(x: int, expected: float) -> None:
     assert log_e_totals(x, 990, 0.01) == pytest.approx(expected, rel=1e-5)
     one_step = Counts(*(np.array([value]) for value in (99_000.0, 990.0, 1_000.0, float(x))))
-    assert log_e(one_step, mixture=EVEN) == pytest.approx([expected], rel=1e-5)
+    assert log_e_calls(one_step, mixture=EVEN) == pytest.approx([expected], rel=1e-5)
 
 
 def test_reference_number_of_the_sample_ratio() -> None:
@@ -70,7 +72,7 @@ def test_a_step_is_split_as_one_likes_while_the_share_is_constant(dice: np.rando
             log_e_totals(x, y, 0.2, effect)
             for x, y in zip(steps.challenger_bad.sum(-1), steps.champion_bad.sum(-1), strict=True)
         ]
-        assert log_e(steps, effect=effect, mixture=EVEN)[:, -1] == pytest.approx(totals)
+        assert log_e_calls(steps, effect=effect, mixture=EVEN)[:, -1] == pytest.approx(totals)
 
 
 @pytest.mark.parametrize("steps", [3, 20, 21, 47, 200])
@@ -80,13 +82,13 @@ def test_late_starts_are_what_they_are_said_to_be(dice: np.random.Generator, ste
 
     def since(step: int) -> Values:
         names = ("champion_total", "champion_bad", "challenger_total", "challenger_bad")
-        rest = np.exp(log_e(Counts(*(getattr(counts, name)[:, step:] for name in names))))
+        rest = np.exp(log_e_calls(Counts(*(getattr(counts, name)[:, step:] for name in names))))
         return np.concatenate((np.ones((2, step)), rest), axis=1)
 
     expected = 0.6 * since(0)
     for k in range(1, 5):
         expected += 0.4 * (1 / k) / (1 + 1 / 2 + 1 / 3 + 1 / 4) * since(min(10 * k, steps))
-    assert log_e(counts, late=late) == pytest.approx(np.log(expected))
+    assert log_e_calls(counts, late=late) == pytest.approx(np.log(expected))
 
 
 def test_late_starts_share_their_weight() -> None:
@@ -122,7 +124,7 @@ def test_doubled_errors_are_found_as_fast_as_the_reference_says(
     dice: np.random.Generator, share: float, reference: float
 ) -> None:
     counts = play(dice, (400, int(8 / share)), share, 0.01, 0.02)
-    assert delay(log_e(counts, mixture=EVEN)) == pytest.approx(reference, rel=0.15)
+    assert delay(log_e_calls(counts, mixture=EVEN)) == pytest.approx(reference, rel=0.15)
     assert delay(log_e(counts)) < 0.9 * reference
 
 
@@ -131,7 +133,7 @@ def test_a_regression_after_six_hours(dice: np.random.Generator, share: float, r
     late, began = LateStart(240, 48, 0.3), 1440
     errors = np.where(np.arange(began + 400) < began, 0.01, 0.02)
     counts = play(dice, (100, began + 400), share, 0.01, errors)
-    assert delay(log_e(counts, mixture=EVEN), began) == pytest.approx(reference, rel=0.15)
+    assert delay(log_e_calls(counts, mixture=EVEN), began) == pytest.approx(reference, rel=0.15)
     assert delay(log_e(counts, late=late), began) < reference / 3
 
 
@@ -147,14 +149,53 @@ def test_fewer_may_be_worse(dice: np.random.Generator) -> None:
     assert breached(log_e(counts.swapped())) == 1
 
 
-def test_dispersion_tempers_bursts(dice: np.random.Generator) -> None:
-    """Bad calls come ten at a time, all in one arm."""
-    counts = play(dice, (200, 960), 0.25, 0.001, 0.001)
-    bursts = Counts(
-        counts.champion_total, 10 * counts.champion_bad, counts.challenger_total, 10 * counts.challenger_bad
+@pytest.mark.parametrize("share", [0.05, 0.25])
+def test_bursts_fool_calls_but_not_steps(dice: np.random.Generator, share: float) -> None:
+    """Ten bad calls at a time, twelve times an hour, all of the same model: that of their user."""
+    counts = play(dice, (60, 2880), share, 0.001, 0.001)
+    bursts = dice.poisson(12 / 240, (60, 2880))
+    mine = dice.binomial(bursts, share)
+    champion, challenger = 10.0 * (bursts - mine), 10.0 * mine
+    counts = Counts(
+        counts.champion_total + champion,
+        counts.champion_bad + champion,
+        counts.challenger_total + challenger,
+        counts.challenger_bad + challenger,
     )
-    assert breached(log_e(bursts)) > 0.2
-    assert breached(log_e(bursts, dispersion=10)) <= ALPHA
+    assert breached(log_e_calls(counts)) > 0.3
+    assert breached(log_e_steps(counts)) <= ALPHA + 0.03  # of 60 runs
+    assert breached(log_e(counts)) < 0.5 * breached(log_e_calls(counts))
+    assert breached(log_e_calls(counts, dispersion=4.6)) < 0.5 * breached(log_e_calls(counts))
+
+
+def test_hiccups_of_both_models_fool_nobody(dice: np.random.Generator) -> None:
+    counts = play(dice, (100, 1440), 0.25, 0.001, 0.001)
+    bursts = 20 * dice.poisson(6 / 240, (100, 1440))
+    mine = dice.binomial(bursts, 0.25)
+    counts = Counts(
+        counts.champion_total,
+        counts.champion_bad + bursts - mine,
+        counts.challenger_total,
+        counts.challenger_bad + mine,
+    )
+    assert breached(log_e_calls(counts)) <= ALPHA + 0.03
+
+
+def test_single_bad_calls_weigh_the_same_either_way(dice: np.random.Generator) -> None:
+    counts = play(dice, (5, 2000), 0.01, 0.00005, 0.0001)
+    assert counts.challenger_bad.max() <= 1
+    for effect in (1.0, 2.0):
+        assert log_e_steps(counts, effect=effect) == pytest.approx(
+            log_e_calls(counts, effect=effect), abs=0.1
+        )
+
+
+def test_one_step_convinces_nobody_of_much() -> None:
+    """Whoever has one call in four gets all bad calls of a step by chance in one case of four, if they hang
+    together."""
+    one = Counts(*(np.array([value]) for value in (600.0, 0.0, 200.0, 200.0)))
+    assert log_e_calls(one)[0] > 100
+    assert log_e_steps(one)[0] < log(4)
 
 
 def test_a_limit_without_a_champion(dice: np.random.Generator) -> None:
@@ -185,14 +226,16 @@ def test_a_limit_leaves_out_factors_that_are_no_chances() -> None:
 
 def test_steps_without_calls_say_nothing() -> None:
     nothing = np.zeros(5)
-    assert log_e(Counts(nothing, nothing, nothing, nothing)) == pytest.approx(nothing, abs=1e-12)
+    for form in (log_e, log_e_calls, log_e_steps):
+        assert form(Counts(nothing, nothing, nothing, nothing)) == pytest.approx(nothing, abs=1e-12)
     assert log_e_limit(nothing, nothing, limit=0.01) == pytest.approx(nothing, abs=1e-12)
 
 
 def test_calls_are_no_fewer_than_the_bad_ones_among_them() -> None:
     """Asked in one step, failed in the next: without a call there is no share of the traffic."""
     one, none = np.array([1.0]), np.array([0.0])
-    assert log_e(Counts(none, none, none, one)) == pytest.approx([0], abs=1e-12)
+    for form in (log_e_calls, log_e_steps):
+        assert form(Counts(none, none, none, one)) == pytest.approx([0], abs=1e-12)
     assert log_e_limit(one, none, limit=0.01) == pytest.approx(log_e_limit(one, one, limit=0.01))
 
 
