@@ -23,8 +23,8 @@ from rollback.outcome import ExitCode, Pass
 from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
-from rollback.watchman import Watchman
 from rollback.simulate.command import simulate
+from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
 
