@@ -158,10 +158,10 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
     json_file.write("\n")
 
 
-main.add_command(explain)
 main.add_command(check)
-main.add_command(backtest)
+main.add_command(explain)
 main.add_command(simulate)
+main.add_command(backtest)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from click.testing import CliRunner, Result
 
 import rollback.__main__ as cli
 from rollback.settings import RollbackSettings
-from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server
+from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server, standing_still
 
 Start = Callable[..., subprocess.Popen[str]]
 
 TOKEN = "user:not-to-be-told"
 FINE = Numbers({"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000})
+RISING = standing_still(range(9))
 SLOW = Numbers({**FINE.values, "histogram_quantile": 0.5})
 
 
@@ -92,6 +93,8 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
         (FINE, replace(STATE, enabled=False), "not exposed", 0),
         (SLOW, STATE, "rolled back", 1),
         (replace(FINE, up=None), STATE, "cannot measure", 3),
+        (replace(SLOW, still=RISING), STATE, "off, and not seen to stop", 4),
+        (replace(FINE, still=RISING), replace(STATE, enabled=False), "off, and not seen to stop", 4),
     ],
 )
 def test_one_pass_of_the_shipped_guardrails(
