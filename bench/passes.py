@@ -59,7 +59,7 @@ class Cost:
 def main(passes: int, json_file: Path | None) -> None:
     """Time and requests of a pass with ten guardrails, in a stage of an hour and in one of two days.
 
-    Over made-up history of 50 calls a second with all buckets of the service, in a real Prometheus of its own.
+    Over made-up history of 50 calls a second with all buckets of the service, in a real Prometheus.
     Unleash is not asked: reading the flag takes three short requests, whatever the stage.
 
     Exit codes: 0 measured, whatever the figures.

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
 from common.names import Model
-from rollback.backtest import history, picture, replay
+from rollback.backtest import history, replay
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
 from rollback.backtest.report import fields, show
 from rollback.backtest.results import Study
@@ -165,6 +165,9 @@ def backtest(**options: Unpack[_Options]) -> None:
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
+    # The rollback job has the same entry point, and no use for these.
+    from rollback.backtest import picture  # noqa: PLC0415
+
     if options["picture_file"]:
         options["picture_file"].write_text(picture.page(study), encoding="utf-8")
     json_file = options["json_file"]
@@ -273,7 +276,8 @@ def _pretended(families: replay.Families, share: float | None) -> float | None:
 
 
 def _check_injections(policy: Policy, injections: tuple[Injection, ...]) -> None:
-    known = [LATENCY, ERRORS, *(each.name for each in policy.sequential if isinstance(each, Counters))]
+    named = (each.name for each in policy.sequential if isinstance(each, Counters))
+    known = list(dict.fromkeys((LATENCY, ERRORS, *named)))
     for injection in injections:
         if injection.what not in known:
             raise click.UsageError(f"--inject {injection.text!r}: there is {', '.join(known)}")
