@@ -74,7 +74,7 @@ class _Options(TypedDict):
     until: datetime | None
     share: float | None
     injections: tuple[Injection, ...]
-    after: timedelta
+    after: timedelta | None
     stage: timedelta | None
     draws: int
     seed: int
@@ -103,9 +103,7 @@ class _Options(TypedDict):
     help="Make the challenger worse: 'errors x2', 'errors +1%', 'latency x1.5', 'latency +500ms', or a"
     " guardrail with counters by its name, 'conversion x0.8'. May be given again.",
 )
-@click.option(
-    "--after", type=DurationType(), default="0s", show_default=True, help="How long it is well before that."
-)
+@click.option("--after", type=DurationType(), help="How long it is well before that; not at all by default.")
 @click.option(
     "--stage",
     type=DurationType(),
@@ -184,6 +182,7 @@ def backtest(**options: Unpack[_Options]) -> None:
 
 def _try(policy: Policy, prometheus: Prometheus, options: _Options) -> Study:
     since, until = options["since"], options["until"] or datetime.now(UTC)
+    after = options["after"] or timedelta()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -209,8 +208,7 @@ def _try(policy: Policy, prometheus: Prometheus, options: _Options) -> Study:
         draws = options["draws"] if pretended is not None or options["injections"] else 1
         recipes = [replay.Recipe(pretended)]
         if options["injections"]:
-            after = options["after"] // policy.step
-            recipes.append(replay.Recipe(pretended, options["injections"], after))
+            recipes.append(replay.Recipe(pretended, options["injections"], after // policy.step))
         playing = progress.add_task("rollouts", total=len(starts) * draws * len(recipes))
         rollouts: list[list[replay.Rollout]] = [[] for _ in recipes]
         for which, recipe in enumerate(recipes):
@@ -230,7 +228,7 @@ def _try(policy: Policy, prometheus: Prometheus, options: _Options) -> Study:
         draws=draws,
         pretended=pretended,
         injections=options["injections"],
-        after=options["after"],
+        after=after,
         plain=rollouts[0],
         worse=rollouts[1] if len(rollouts) > 1 else [],
     )
@@ -257,7 +255,7 @@ def _stage(
             " --storage.tsdb.retention.time"
         )
     stage = min(options["stage"] or span, span, history.longest_stage(policy.step))
-    if stage < SHORTEST or options["after"] >= stage:
+    if stage < SHORTEST or (options["after"] or timedelta()) >= stage:
         raise click.UsageError(
             f"a rollout of {format_duration(stage)} is too short: it takes {format_duration(SHORTEST)}"
             " at least, and must outlast --after"

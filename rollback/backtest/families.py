@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from common.names import Model
 from rollback.counts import Counted, add_up
-from rollback.kinds.selector import Selector
+from rollback.kinds.selector import Matcher, Selector
 from rollback.tally import ALL
 
 Labels = Mapping[str, str]
@@ -55,7 +55,7 @@ def histogram(counted: Sequence[Counted], name: str) -> Family | None:
         return None
     groups = {}
     for model in Model:
-        up_to = [_sum(mine, model, lambda labels, le=le: labels.get("le") == le) for le in les]
+        up_to = [_sum(mine, model, Selector(bucket.name, (Matcher("le", "=", le),)).fits) for le in les]
         # A scrape is no moment: a bucket may be read a call earlier than the next one.
         counts = np.maximum.accumulate(np.column_stack(up_to), axis=1)
         groups[model] = np.diff(counts, axis=1, prepend=0)

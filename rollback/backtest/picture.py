@@ -1,7 +1,7 @@
 """The evidence over time against its limit: an HTML page that needs nothing else, and a terminal chart."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from html import escape
 
 import leather
@@ -77,27 +77,26 @@ def shown(study: Study) -> Rollout:
 def _chart(study: Study, rollout: Rollout, trail: Trail) -> str:
     assert trail.log_e is not None and trail.needed is not None  # noqa: S101, PT018 - of `_weighed`
     hours, evidence = _thinned(trail.log_e, rollout.step)
-    begin, end = rollout.start.replace(tzinfo=None), rollout.moment(len(trail.log_e) - 1).replace(tzinfo=None)
-    times = [begin + timedelta(hours=hour) for hour in hours]
+    end = max(hours[-1], 0.01)
     low, high = min(*evidence, 0.0), max(*evidence, trail.needed)
     chart = leather.Chart()
-    chart.add_x_scale(begin, end)
+    chart.add_x_scale(0, end)
     chart.add_y_scale(low - 0.5, high + 0.5)
-    chart.add_x_axis(name="UTC")
+    chart.add_x_axis(name="hours since the beginning")
     chart.add_y_axis(name="log e")
-    _line(chart, "evidence", zip(times, evidence, strict=True))
-    _line(chart, "limit", [(begin, trail.needed), (end, trail.needed)])
+    _line(chart, "evidence", zip(hours, evidence, strict=True))
+    _line(chart, "limit", [(0, trail.needed), (end, trail.needed)])
     if study.injections:
-        moment = begin + study.after
+        moment = study.after / timedelta(hours=1)
         _line(chart, "regression", [(moment, low), (moment, high)])
     if trail.breach is not None:
-        moment = rollout.moment(trail.breach).replace(tzinfo=None)
+        moment = (rollout.moment(trail.breach) - rollout.start) / timedelta(hours=1)
         _line(chart, "breach", [(moment, low), (moment, high)])
     svg: str = chart.to_svg(width=WIDTH, height=HEIGHT)
     return svg.replace('font-family="Monaco"', "")  # as the page around it
 
 
-def _line(chart: leather.Chart, name: str, points: Iterable[tuple[datetime, float]]) -> None:
+def _line(chart: leather.Chart, name: str, points: Iterable[tuple[float, float]]) -> None:
     chart.add_line(list(points), name=name, stroke_color=COLOURS[name])
 
 

@@ -216,7 +216,7 @@ def _learnt(key: str, family: Family, grid: Grid) -> dict[str, tuple[Buckets, da
     return {}
 
 
-def _buckets(counted: Iterable[Counted], models: Iterable[Model] = (Model.CHAMPION,)) -> Buckets:
+def _buckets(counted: Iterable[Counted], models: tuple[str, ...] = (Model.CHAMPION,)) -> Buckets:
     """Calls of these models by the label `le`."""
     found: dict[str, float] = {}
     for each in counted:

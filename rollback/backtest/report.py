@@ -62,7 +62,7 @@ def show(study: Study, console: Console) -> None:
     """Print it for a person."""
     for line in sentences(study):
         console.print(line, highlight=False, soft_wrap=True)
-    table = Table("from", "challenger's calls", "regression", "rolled back", "by")
+    table = Table("from (UTC)", "challenger's calls", "regression", "rolled back", "by")
     rows = [("none", each) for each in study.plain] + [("injected", each) for each in study.worse]
     told = sorted(rows, key=lambda row: row[1].first is None)[:MOST_ROWS]
     for what, each in told:
@@ -84,7 +84,7 @@ def show(study: Study, console: Console) -> None:
 
 def _after(rollout: Rollout, step: int) -> str:
     seconds = (rollout.moment(step) - rollout.start).total_seconds()
-    return f"after {seconds / 60:.2f} min"
+    return f"{seconds / 60:g} min after the beginning"
 
 
 def fields(study: Study) -> dict[str, Any]:
