@@ -9,12 +9,12 @@ WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill bench test test-unit test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-unit test-unleash-7 lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=5s"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
@@ -38,9 +38,22 @@ drill: ## Every fault of a challenger, and what the other users notice (15 minut
 	@$(RUN) install
 	@$(VENV)/python -m drills faults $(ARGS)
 
+drill-rollback: ## How soon a slow challenger is taken away, ten times (12 minutes; ARGS="--trials 3 --json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m drills rollback $(ARGS)
+
+chaos: ## The rollback job killed and cut off in 50 trials (10 minutes; TRIALS=200 SEED=2 JSON=FILE)
+	@$(RUN) install
+	@CHAOS_TRIALS=$(or $(TRIALS),50) CHAOS_SEED=$(or $(SEED),1) CHAOS_JSON=$(JSON) \
+		$(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_chaos.py
+
 bench: ## The service beside bare Flask and beside itself without shadow, as ratios (ARGS="--json FILE")
 	@$(RUN) install
 	@$(VENV)/python -m bench $(ARGS)
+
+bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of history (ARGS="--json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m bench.passes $(ARGS)
 
 test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
 	@$(RUN) install $(WITH_BROWSER)

@@ -12,6 +12,7 @@ from rich.console import Console
 from common.config import ConfigError
 from common.logs import configure_logging
 from rollback.act import UnleashCanary
+from rollback.backtest.command import backtest
 from rollback.check import check
 from rollback.configure import DurationType, configure
 from rollback.durations import format_duration
@@ -33,7 +34,7 @@ _log = logging.getLogger("rollback")
     epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.",
 )
 @click.option(
-    "--every", type=DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+    "--every", type=DurationType(), metavar="5s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
 )
 @click.option("--dry-run", is_flag=True, help="Judge, and turn nothing off.")
 @click.option(
@@ -96,7 +97,7 @@ def main(
     Examples:
       python -m rollback check              what would be done now and why, as a table
       python -m rollback --json             the same as JSON, for cron and CI
-      python -m rollback --every 15s        the job of the stack
+      python -m rollback --every 5s         the job of the stack
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -157,8 +158,9 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
     json_file.write("\n")
 
 
-for command in (check, explain, simulate):
+for command in (check, explain, simulate, backtest):
     main.add_command(command)
+
 
 if __name__ == "__main__":
     main()

@@ -43,7 +43,13 @@ class DecisionSettings(StrictModel):
     )
 
 
-class RollbackSettings(DecisionSettings):
+class PrometheusSettings(StrictModel):
+    """All that `python -m rollback backtest` needs."""
+
+    prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
+
+
+class RollbackSettings(DecisionSettings, PrometheusSettings):
     """What `python -m rollback` needs."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
@@ -52,7 +58,6 @@ class RollbackSettings(DecisionSettings):
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flag")
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
-    prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
     stop_limit: Duration = Field(
         timedelta(minutes=1), description="how long the challenger may go on after the flag is off"

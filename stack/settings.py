@@ -14,6 +14,9 @@ from stack.install.unleash import DEFAULT_VERSION
 # In the order in which they start; each needs those that NEEDS names.
 PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "traffic")
 NEEDS = {"unleash": ("postgres",)}
+# One pass a scrape: what a scrape brings is judged at most so long after it. A longer period is a delay for
+# each rollback; a shorter one would judge the same numbers twice. docs/rollback.md has what a pass costs.
+ROLLBACK_EVERY = "5s"
 
 
 class Settings(StrictModel):
@@ -21,7 +24,7 @@ class Settings(StrictModel):
 
     programs: tuple[str, ...] = PROGRAMS
     unleash_version: str = DEFAULT_VERSION
-    rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "15s"
+    rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = ROLLBACK_EVERY
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     traffic_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0
     environment: dict[str, dict[str, str]] = Field(default_factory=dict)
