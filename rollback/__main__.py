@@ -11,6 +11,7 @@ from rich.console import Console
 
 from common.config import ConfigError
 from common.logs import configure_logging
+from common.prometheus import Prometheus
 from rollback.act import UnleashCanary
 from rollback.check import check
 from rollback.configure import DurationType, configure
@@ -19,7 +20,6 @@ from rollback.explain import explain
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
-from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 from rollback.schedule import Shutdown, repeat
 from rollback.watchman import Watchman

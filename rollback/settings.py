@@ -3,30 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from common.address import UnleashUrl
+from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
 from rollback.durations import Duration
 from rollback.notify import open_channels
-
-
-def _check_prometheus(url: SecretStr) -> SecretStr:
-    """An address, perhaps with user and password or a path prefix. Its value is never told."""
-    text = url.get_secret_value().strip().rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("is no address like http://127.0.0.1:9090")
-    if parts.query or parts.fragment:
-        raise ValueError("ends in ? or #")
-    if parts.path.endswith("/api/v1"):
-        raise ValueError("ends in /api/v1: give the address of the server, as in http://127.0.0.1:9090")
-    return SecretStr(text)
-
-
-PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]
 
 
 def _check_addresses(text: SecretStr) -> SecretStr:

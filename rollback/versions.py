@@ -1,9 +1,9 @@
 """Which models are served, as the service tells Prometheus."""
 
 from common.names import Metric
+from common.prometheus import Prometheus, PrometheusError
 from rollback.decision import ModelVersion
 from rollback.measure import SERVICE_JOB
-from rollback.prometheus import Prometheus, PrometheusError
 
 _QUERY = f'{Metric.MODEL_INFO}{{job="{SERVICE_JOB}"}}[5m]'
 

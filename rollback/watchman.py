@@ -6,6 +6,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
+from common.prometheus import Prometheus
 from rollback.act import Canary
 from rollback.decisions import DecisionLog
 from rollback.follow import Watch
@@ -14,7 +15,6 @@ from rollback.metrics import JobMetrics, serve
 from rollback.notify import Notifier, open_channels
 from rollback.observer import Observer, Several, Silent
 from rollback.outcome import Pass
-from rollback.prometheus import Prometheus
 from rollback.settings import RollbackSettings
 from rollback.teller import Teller
 from rollback.versions import served

@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from common.errors import CanarioError
+from common.prometheus import Prometheus
 from rollback.guardrails import Policy, Threshold
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
-from rollback.prometheus import Prometheus
 from rollback.verdict import Status
 from tests.unit.rollback.conftest import NOW, STATE, Answer, FakeCanary, Numbers, Server, make_policy
 
