@@ -21,7 +21,7 @@ from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.report import pass_fields, show
-from rollback.schedule import Shutdown, repeat
+from common.schedule import Shutdown, repeat
 from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
