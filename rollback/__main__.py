@@ -12,6 +12,7 @@ from rich.console import Console
 from common.config import ConfigError
 from common.logs import configure_logging
 from common.prometheus import Prometheus
+from common.schedule import Shutdown, repeat
 from rollback.act import UnleashCanary
 from rollback.check import check
 from rollback.configure import DurationType, configure
@@ -21,7 +22,6 @@ from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.report import pass_fields, show
-from common.schedule import Shutdown, repeat
 from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
