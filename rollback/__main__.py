@@ -80,6 +80,10 @@ def main(
       CANARIO_UNLEASH_ENVIRONMENT   default: production
       CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
       CANARIO_CANARY_FLAG           default: canary
+      CANARIO_LEASE, CANARIO_LEASE_EVERY   how long users have the challenger without a
+                                    renewal, and how much of that is used up before it is
+                                    renewed; default: 15m, 5m; CANARIO_LEASE=off: never
+      CANARIO_MODELS                models folder, to mark the version that is rolled back
       CANARIO_STOP_LIMIT            how long the challenger may go on answering after the
                                     flag is off; default: 1m
       CANARIO_NOTIFY_URLS           whom to tell, separated by spaces or line ends, for

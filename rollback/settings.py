@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
+from flags.settings import LeaseLength
 from rollback.durations import Duration
 from rollback.notify import open_channels
 
@@ -37,6 +38,15 @@ class RollbackSettings(DecisionSettings):
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
     prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
+    models: Path | None = Field(
+        None, description="models folder with roles.json, to know which version is rolled back"
+    )
+    lease: LeaseLength = Field(
+        timedelta(minutes=15), description="how long users have the challenger without a renewal, or off"
+    )
+    lease_every: Duration = Field(
+        timedelta(minutes=5), description="how much of that may be used up before the job renews it"
+    )
     stop_limit: Duration = Field(
         timedelta(minutes=1), description="how long the challenger may go on after the flag is off"
     )
