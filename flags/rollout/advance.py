@@ -122,7 +122,9 @@ def _take_back_if_too_late(rollout: Rollout, target: int, seen: Situation) -> No
             if not seen.canary.enabled:
                 turn_off(rollout.admin, rollout.flag)
             elif before is not None:
-                set_share(rollout.admin, rollout.flag, before, enable=False, expect=target)
+                theirs = others[-1].after.share
+                wanted = before if theirs is None else min(before, theirs)
+                set_share(rollout.admin, rollout.flag, wanted, enable=False, expect=target)
     state = read_state(rollout.admin, rollout.flag)
     share = "no one share" if state.percent is None else f"{state.percent}%"
     raise ChangedMeanwhile(
