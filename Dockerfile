@@ -55,9 +55,10 @@ CMD ["python", "-m", "stack.traffic"]
 
 FROM base AS canario
 # Folders for volumes, which take over their owner and mode:
-# the service's last known flags; all tokens (provision only); and what the service and the job each may read.
+# the service's last known flags; champion and challenger; all tokens (provision only); and what the service
+# and the job each may read.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /tokens/all /tokens/service /tokens/rollback
+        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
 COPY --from=runtime /app /app

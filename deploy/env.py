@@ -59,7 +59,7 @@ def content() -> str:
             f"default:production.{secrets.token_hex(32)}",
             "the service reads flags with it",
         ),
-        "CANARIO_ADMIN_TOKEN": (secrets.token_urlsafe(32), "bearer token of the service's /admin/canary"),
+        "CANARIO_ADMIN_TOKEN": (secrets.token_urlsafe(32), "bearer token of the service's /admin"),
     }
     return (
         _HEAD + "".join(f"\n# {about}\n{name}={value}\n" for name, (value, about) in values.items()) + _TAIL

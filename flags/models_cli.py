@@ -16,7 +16,7 @@ from common.model_store import ModelStore
 from common.release import Note, Release
 from flags.admin import UnleashAdmin
 from flags.fleet import fleet
-from flags.promote import Done, Promoter
+from flags.promote import PATIENCE_SECONDS, Done, Promoter
 from flags.settings import FlagsSettings, ModelsFolder
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -35,9 +35,16 @@ def _promoter(command: Callable[..., Done]) -> Callable[..., None]:
     """Give a command its promoter and a note, and tell what it returns."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.option(
+        "--wait",
+        type=click.FloatRange(0, min_open=True),
+        default=PATIENCE_SECONDS,
+        show_default=True,
+        help="Seconds for every worker to serve the models.",
+    )
     @REASON
     @wraps(command)
-    def wrapped(*args: Any, as_json: bool, reason: str, **rest: Any) -> None:
+    def wrapped(*args: Any, as_json: bool, wait: float, reason: str, **rest: Any) -> None:
         settings = load_settings(ModelsSettings)
         admin = UnleashAdmin(
             settings.unleash_url,
@@ -47,7 +54,7 @@ def _promoter(command: Callable[..., Done]) -> Callable[..., None]:
         )
         urls = [each.strip() for each in settings.service_url.split(",") if each.strip()]
         asked = fleet(urls, settings.admin_token)
-        promoter = Promoter(ModelStore(settings.models), admin, settings.canary_flag, asked)
+        promoter = Promoter(ModelStore(settings.models), admin, settings.canary_flag, asked, wait)
         _tell(command(promoter, Note(_who(), reason), *args, **rest), as_json)
 
     return wrapped

@@ -10,6 +10,7 @@ import yaml
 
 from common.config import StrictModel, load_settings
 from deploy import env
+from flags.models_cli import ModelsSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings
@@ -20,7 +21,7 @@ from tests.unit.deploy.dockerfile import image_environment
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
-    "provision": (BootstrapSettings, FlagsSettings),
+    "provision": (BootstrapSettings, FlagsSettings, ModelsSettings),
     "service": (Settings,),
     "rollback": (RollbackSettings,),
 }
@@ -140,6 +141,17 @@ def test_our_processes_get_settings_that_they_accept(name: str, tmp_path: Path) 
 def test_the_traffic_gets_settings_that_it_accepts() -> None:
     known = {parameter.envvar for parameter in traffic.params}
     assert environment_of("traffic", {}).keys() <= known
+
+
+def test_only_who_changes_roles_may_write_the_models() -> None:
+    mounts = {
+        name: volume.removeprefix("models:")
+        for name in OURS
+        for volume in SERVICES[name].get("volumes", [])
+        if volume.startswith("models:")
+    }
+    folder = environment_of("service", env_file())["CANARIO_MODELS"]
+    assert mounts == {"provision": folder, "service": f"{folder}:ro"}
 
 
 def test_each_process_sees_no_token_but_its_own() -> None:

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     (script,) = blocks("python")
     (folder / "churn.py").write_text(script, encoding="utf-8")
-    export, _ = blocks("sh")
+    export, _, _ = blocks("sh")
     for role in ("champion", "challenger"):
         done = shell(export.replace("models/champion", f"models/{role}"), folder)
         assert done.returncode == 0, done.stderr
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert [kind for kind, _ in BLOCKS] == ["python", "sh", "sh", "json"]
+    assert [kind for kind, _ in BLOCKS] == ["python", "sh", "sh", "json", "sh"]
 
 
 def test_the_service_takes_both_folders(folder: Path) -> None:
@@ -77,6 +77,18 @@ def test_the_request_is_answered(folder: Path, start: Callable[..., FlaskClient]
     (request,) = blocks("json")
     answer = start(champion=folder / "models/champion").post("/predict", json=json.loads(request)).get_json()
     assert answer["class_name"] == "leaves"
+
+
+def test_a_models_folder_is_served(folder: Path) -> None:
+    """Its first half; the changes need Unleash and a service: tests/integration/test_promote.py."""
+    first, changes = blocks("sh")[2].split("python -m service\n")
+    done = shell(f"{first}\npython -m flags models show\npython -m service --check", folder)
+    assert done.returncode == 0, done.stderr
+    assert "champion    churn 1" in done.stdout
+    assert done.stderr.splitlines() == ["champion: churn 1", "challenger: none"]
+    for line in changes.strip().splitlines():
+        command = line.split()
+        assert shell(f"python -m flags models {command[4]} --help", folder).returncode == 0
 
 
 def test_the_limits_are_those_of_the_code() -> None:
