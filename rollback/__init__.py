@@ -6,6 +6,10 @@
     measure      a guardrail's queries, asked over its window
     verdict      ok, breach, no data or cannot measure (pure)
     act          the flag's environment turned off, and seen to be off
+    stop, follow whether the challenger was then seen to stop on every instance
+    decision(s)  each decision as a document, kept in a folder; story and explain tell it
+    notify       messages to people; metrics: what the job tells Prometheus of itself
+    teller       both of these for one job, without holding it up; watchman: all of it put together
     job          one pass of all this
     outcome      what a pass came to, and its exit code
     schedule     passes on a steady schedule until a signal

@@ -160,8 +160,8 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
     json_file.write("\n")
 
 
-main.add_command(explain)
 main.add_command(check)
+main.add_command(explain)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from typing import Protocol
 from common.errors import CanarioError
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState, read_state, turn_off
+from flags.errors import ServerFault, UnexpectedAnswer, Unreachable
 from rollback.outcome import Rollback
 from rollback.verdict import Verdict
+
+QUICK_SECONDS = 5.0
 
 
 class Canary(Protocol):
@@ -53,24 +56,31 @@ class UnleashCanary:
 
 
 def roll_back(canary: Canary, breach: Verdict) -> Rollback:
-    """Turn the environment off and see that it is off. Safe to do again, or twice at once. Never raises."""
+    """Turn the environment off and see that it is off. Safe to do again, or twice at once. Never raises.
+
+    An order that was lost on its way is given once more, when that costs little time; the next pass gives it
+    again in any case.
+    """
     ordered_at, began = datetime.now(UTC), time.monotonic()
     state = None
     try:
-        state, fault = _turn_off(canary)
+        state, fault, lost = _turn_off(canary)
+        if lost and time.monotonic() - began < QUICK_SECONDS:
+            state, fault, _ = _turn_off(canary)
     except Exception as error:  # a bug here must come out as "could not act", not as a crash
         fault = f"{type(error).__name__}: {error}"
     return Rollback(breach.guardrail, fault, time.monotonic() - began, ordered_at, state)
 
 
-def _turn_off(canary: Canary) -> tuple[CanaryState | None, str | None]:
-    """What Unleash says afterwards, and why the flag is not known to be off."""
+def _turn_off(canary: Canary) -> tuple[CanaryState | None, str | None, bool]:
+    """What Unleash says afterwards, why the flag is not known to be off, and whether the order got lost."""
     try:
         state = canary.turn_off()
     except CanarioError as refusal:
+        lost = isinstance(refusal, Unreachable | ServerFault | UnexpectedAnswer)
         try:
             state = canary.read()
         except CanarioError:
-            return None, str(refusal)
-        return state, str(refusal) if state.exposed else None
-    return state, f"{canary.flag} is still on in {canary.environment}" if state.exposed else None
+            return None, str(refusal), lost
+        return (state, str(refusal), lost) if state.exposed else (state, None, False)
+    return state, f"{canary.flag} is still on in {canary.environment}" if state.exposed else None, False

@@ -138,7 +138,8 @@ def _judged(checks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _list(log: DecisionLog) -> None:
-    table = Table("id", "time", "what")
+    table = Table("time", "what")
+    table.add_column("id", no_wrap=True)
     for decision in log.newest(MOST_LISTED):
-        table.add_row(decision.id, moment(decision.time), title(decision))
+        table.add_row(moment(decision.time), title(decision), decision.id)
     Console().print(table)

@@ -13,6 +13,7 @@ from rollback.stop import RECENT, Off, Stop, StopState
 from rollback.verdict import Status, Verdict
 
 REMIND = timedelta(minutes=15)
+AT_ONCE = timedelta(minutes=1)  # between an order and its event: the clocks of two machines, and a retry
 FINE = "fine"
 BLIND = Status.CANNOT_MEASURE.value
 FLAG = "flag"
@@ -30,6 +31,8 @@ class Memory:
         self.failed: Decision | None = None
         """The rollback that could not be done, while that is so."""
         self.rollback: Decision | None = None
+        self.ordered: Decision | None = None
+        """A rollback of which nobody wrote what came of it: its job was killed."""
         self._stop: tuple[object, Kind, datetime] | None = None
 
     def learn(self, decision: Decision) -> None:
@@ -44,10 +47,12 @@ class Memory:
                 self.blind_since = decision.time
         elif decision.kind is Kind.BLIND:
             self.blind_told = True
+        elif decision.kind is Kind.ORDERED:
+            self.ordered = decision
         elif decision.kind is Kind.FAILED:
-            self.failed = decision
+            self.failed, self.ordered = decision, None
         elif decision.kind is Kind.ROLLBACK:
-            self.failed, self.rollback = None, decision
+            self.failed, self.ordered, self.rollback = None, None, decision
         elif decision.stop is not None:
             off = Off(decision.stop.off_at, revision=decision.stop.off_revision)
             self._stop = (_key(off), decision.kind, decision.time)
@@ -73,7 +78,9 @@ class Memory:
         told = self._stop[1:] if self._stop and self._stop[0] == _key(stop.off) else None
         if stop.state is StopState.VERIFIED:
             recent = ours or stop.looked_at <= stop.off.at + stop.limit + RECENT
-            new = recent if told is None else told[0] is Kind.NOT_STOPPED
+            # The end of something: a flag that was made a minute ago, and is off, has stopped nothing.
+            ended = ours or stop.last_answer is not None or self.rollback_of(stop) is not None
+            new = (recent and ended) if told is None else told[0] is Kind.NOT_STOPPED
             return Kind.STOPPED if new else None
         if stop.failed and (told is None or told[0] is Kind.STOPPED or now - told[1] > REMIND):
             return Kind.NOT_STOPPED
@@ -87,9 +94,11 @@ class Memory:
     def rollback_of(self, stop: Stop) -> Decision | None:
         """The rollback that this stop ends, if the job knows of it."""
         found = self.rollback.rollback if self.rollback else None
-        if found is None or found.off_revision is None or found.off_revision != stop.off.revision:
-            return None
-        return self.rollback
+        if found and found.off_revision is not None and found.off_revision == stop.off.revision:
+            return self.rollback
+        if self.ordered and abs(stop.off.at - self.ordered.time) < AT_ONCE:
+            return self.ordered
+        return None
 
 
 def _category(verdict: Verdict) -> str | None:

@@ -1,6 +1,6 @@
 """Messages to people: Slack, e-mail, a webhook and what else Apprise knows, by address alone.
 
-The only module that imports Apprise, and only when there is an address: it takes half a second and 20 MB.
+The only module that imports Apprise, and only when there is an address: it takes 0.8 s and 30 MB.
 Addresses hold passwords. They are never told, and Apprise's own log, which tells some, is shut.
 """
 

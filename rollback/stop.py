@@ -2,8 +2,9 @@
 
 A flag that is off says what should happen. What happens is in `predictions_total{model="challenger"}`: on
 every instance of the service it must stand still at several scrapes in a row, all of them newer than the last
-change of the flag. Raw samples are read, because a query that carries old ones forward would take a service
-that nobody hears for one that stands still.
+change of the flag. So must `assignments_total`: a challenger that fails, or whose breaker is open, answers
+nobody although users are still sent to it. Raw samples are read, because a query that carries old ones
+forward would take a service that nobody hears for one that stands still.
 
     verified  it stands still on every instance
     pending   not yet, and the limit is not over
@@ -26,6 +27,7 @@ from common.prometheus import Prometheus, PrometheusError
 from rollback.durations import format_duration
 from rollback.measure import SERVICE_JOB
 
+COUNTED = (Metric.PREDICTIONS, Metric.ASSIGNMENTS)
 STILL_SCRAPES = 3  # 15 s at the usual interval; a canary of 1% of 50 requests a second has 7 answers in them
 FRESH_SCRAPES = 3
 RECENT = timedelta(minutes=15)
@@ -59,7 +61,7 @@ class Instance:
     still_scrapes: int
     """Successful scrapes in a row without a new answer, all after the change."""
     answers: float
-    """Of the challenger, in the scrapes after the change and within reach."""
+    """Of the challenger, or requests sent to it if those were more; after the change and within reach."""
     last_answer_after: datetime | None
     """The scrape before the one at which the count last rose, within reach."""
     last_answer: datetime | None
@@ -145,7 +147,7 @@ def find(instances: tuple[Instance, ...], off: Off, *, limit: timedelta, now: da
 
 
 def _still_answers(one: Instance, off: Off) -> str:
-    text = f"{one.name}: {one.answers:.0f} answers of the challenger since the flag went off"
+    text = f"{one.name}: {one.answers:.0f} requests still went to the challenger since the flag went off"
     if one.last_answer:
         text += f", the last before {one.last_answer:%H:%M:%S} UTC"
     if one.heard_from_unleash and one.heard_from_unleash < off.at:
@@ -154,7 +156,7 @@ def _still_answers(one: Instance, off: Off) -> str:
 
 
 def _selector(reach: timedelta) -> str:
-    names = "|".join(("up", Metric.PREDICTIONS, Metric.FLAG_FETCHED))
+    names = "|".join(("up", *COUNTED, Metric.FLAG_FETCHED))
     # `up` and the time of the last fetch have no label `model`.
     matchers = f'__name__=~"{names}", job="{SERVICE_JOB}", model=~"{Model.CHALLENGER}|"'
     return f"{{{matchers}}}[{format_duration(reach)}]"
@@ -178,13 +180,12 @@ def _instance(
     name: str, own: list[Series], tries: list[tuple[float, float]], off: Off, fresh: float
 ) -> Instance:
     scrapes = [stamp for stamp, up in tries if up == 1]
+    rises_of = {
+        name: [rise for one in own if one.labels["__name__"] == name for rise in _rises(one.points, scrapes)]
+        for name in COUNTED
+    }
     rises = sorted(
-        (
-            rise
-            for one in own
-            if one.labels["__name__"] == Metric.PREDICTIONS
-            for rise in _rises(one.points, scrapes)
-        ),
+        (rise for found in rises_of.values() for rise in found),
         key=lambda rise: rise.at,
     )
     since = max(off.at.timestamp(), rises[-1].at if rises else 0.0)
@@ -198,7 +199,9 @@ def _instance(
     return Instance(
         name=name,
         still_scrapes=len(still),
-        answers=sum(rise.amount for rise in rises if rise.at > off.at.timestamp()),
+        answers=max(
+            sum(rise.amount for rise in found if rise.at > off.at.timestamp()) for found in rises_of.values()
+        ),
         last_answer_after=_moment(rises[-1].after) if rises else None,
         last_answer=_moment(rises[-1].at) if rises else None,
         still_at=_moment(still[STILL_SCRAPES - 1]) if proved else None,

@@ -18,7 +18,7 @@ from typing import Self
 from stack import environment
 from stack.errors import Refused, StackError
 from stack.paths import Cache, Home
-from stack.ports import Mode, recall
+from stack.ports import DEFAULTS, Mode, recall
 from stack.programs import Program, all_programs
 from stack.progress import Progress, Silent
 from stack.secrets import Secrets
@@ -89,7 +89,9 @@ class Stack:
         """
         stack = cls(home)
         stack.settings = Settings.read(stack.home.settings)
-        stack._site = Site(stack._cache, stack.home, stack.settings, recall(stack.home.ports))
+        # An older `up` may not have known all of today's programs.
+        ports = {**DEFAULTS, **recall(stack.home.ports)}
+        stack._site = Site(stack._cache, stack.home, stack.settings, ports)
         return stack
 
     def __enter__(self) -> Self:

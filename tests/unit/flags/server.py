@@ -33,6 +33,8 @@ class Answer:
     delay: float = 0
     cut: bool = False
     """Close the connection instead of answering."""
+    half: bool = False
+    """Close it in the middle of the body."""
 
 
 @dataclass
@@ -92,7 +94,9 @@ def serving() -> Iterator[Server]:
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if answer.half else content)
+            if answer.half:
+                self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -14,6 +14,7 @@ import yaml
 from common.names import JobMetric, Metric, Model, Recorded
 from rollback.durations import parse_duration
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
+from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +86,7 @@ def test_every_recorded_name_has_its_rule() -> None:
 
 # Words of PromQL that are no metric: functions, operators, keywords, and labels to group by.
 PROMQL = {
-    *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent"),
+    *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent", "clamp_min"),
     *("by", "on", "and", "or", "unless"),
     *("le", "model", "guardrail", "flag", "channel"),
 }
@@ -115,17 +116,25 @@ def test_rules_use_only_metrics_that_exist(rule: Mapping[str, Any]) -> None:
     assert names <= KNOWN
 
 
-@pytest.mark.parametrize("guardrail", POLICY.guardrails, ids=lambda guardrail: guardrail.name)
-def test_guardrails_use_only_metrics_that_exist(guardrail: Threshold) -> None:
+@pytest.mark.parametrize("guardrail", POLICY.thresholds, ids=lambda guardrail: guardrail.name)
+def test_thresholds_use_only_metrics_that_exist(guardrail: Threshold) -> None:
     for template in (guardrail.value, guardrail.sample):
         names = metric_names(render(template, guardrail.window))
         assert names
         assert names <= KNOWN
 
 
+@pytest.mark.parametrize("guardrail", POLICY.sequential, ids=lambda guardrail: guardrail.name)
+def test_sequential_guardrails_count_metrics_that_exist(guardrail: Form) -> None:
+    if isinstance(guardrail, CounterRatio | CounterLimit):
+        assert {guardrail.bad.name, guardrail.total.name} <= set(Metric)
+    else:
+        assert guardrail.histogram in set(Metric)
+
+
 def test_matchers_name_the_job_and_models_that_exist() -> None:
     queries = [rule["expr"] for rule in rules()]
-    for guardrail in POLICY.guardrails:
+    for guardrail in POLICY.thresholds:
         queries += [render(text, guardrail.window) for text in (guardrail.value, guardrail.sample)]
     for query in queries:
         for value in re.findall(r'model=~?"([^"]*)"', query):
@@ -140,19 +149,20 @@ def squeezed(query: str) -> str:
     return re.sub(r"\s+", "", query)
 
 
-@pytest.mark.parametrize("guardrail", POLICY.guardrails, ids=lambda guardrail: guardrail.name)
-def test_each_guardrail_has_an_alert_with_its_queries_limit_sample_and_time(guardrail: Threshold) -> None:
+@pytest.mark.parametrize("guardrail", POLICY.thresholds, ids=lambda guardrail: guardrail.name)
+def test_each_threshold_has_an_alert_with_its_queries_limit_sample_and_time(guardrail: Threshold) -> None:
     (alert,) = [rule for rule in ALERTS.values() if rule["labels"].get("guardrail") == guardrail.name]
     side = ">" if guardrail.direction is Direction.ABOVE else "<"
     value, sample = (render(text, guardrail.window) for text in (guardrail.value, guardrail.sample))
     wanted = f"{value} {side} {guardrail.limit:g} and {sample} >= {guardrail.smallest_sample}"
     assert squeezed(alert["expr"]) == squeezed(wanted)
+    assert alert["labels"]["action"] == guardrail.action
     assert (parse_duration(alert["for"]) if "for" in alert else None) == guardrail.hold
 
 
 def test_no_alert_speaks_of_a_guardrail_that_is_gone() -> None:
     named = {rule["labels"]["guardrail"] for rule in ALERTS.values() if "guardrail" in rule["labels"]}
-    assert named == {guardrail.name for guardrail in POLICY.guardrails}
+    assert named == {guardrail.name for guardrail in POLICY.thresholds}
 
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=lambda alert: alert["alert"])

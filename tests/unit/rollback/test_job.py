@@ -1,7 +1,8 @@
 """One pass, over real HTTP to a Prometheus that says what a test wants, and a flag in memory."""
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +11,23 @@ import pytest
 
 from common.errors import CanarioError
 from common.prometheus import Prometheus
+from rollback.evidence import rejudge
 from rollback.guardrails import Policy, Threshold
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.verdict import Status
-from tests.unit.rollback.conftest import NOW, STATE, Answer, FakeCanary, Numbers, Server, make_policy
+from tests.unit.rollback.conftest import (
+    NOW,
+    SEQUENTIAL,
+    STATE,
+    TAIL,
+    Answer,
+    FakeCanary,
+    Numbers,
+    Server,
+    make_policy,
+    policy_of,
+)
 
 GONE = CanarioError("Unleash does not answer")
 FAST: dict[str, float | Answer | None] = {"value_slow": 0.1, "sample_slow": 80}
@@ -201,3 +214,114 @@ def test_a_signal_waits_for_the_rollback_and_its_line(server: Server) -> None:
     server.reply = Numbers(SLOW)
     Job(make_policy(), Prometheus(server.url), canary, undisturbed=undisturbed).run()
     assert events == ["held, 0 orders", "free, 1 orders"]
+
+
+BEGAN = NOW - timedelta(hours=1)
+
+
+def counters(bad_share: float, *, from_minute: float = 0) -> Numbers:
+    """50 calls a second, 5% of them the challenger's, of which some fail from a minute of the stage on."""
+
+    def grown(rate: float, since: float = 0) -> Callable[[float], float]:
+        return lambda at: 1000 + round(rate * max(at - BEGAN.timestamp() - since, 0))
+
+    labels = {"job": "service", "instance": "a"}
+    return Numbers(
+        FAST,
+        counters=[
+            ({"__name__": "calls_total", "model": "champion", **labels}, grown(47.5)),
+            ({"__name__": "calls_total", "model": "challenger", **labels}, grown(2.5)),
+            ({"__name__": "bad_total", "model": "champion", **labels}, grown(0.01 * 47.5)),
+            (
+                {"__name__": "bad_total", "model": "challenger", **labels},
+                grown(bad_share * 2.5, 60 * from_minute),
+            ),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "bad_share", "status", "exit_code", "orders"),
+    [
+        ("rollback", 0.01, Status.OK, 0, 0),
+        ("rollback", 0.04, Status.BREACH, 1, 1),
+        ("pause", 0.04, Status.BREACH, 0, 0),
+        ("warn", 0.04, Status.BREACH, 0, 0),
+    ],
+)
+def test_a_sequential_guardrail_counts_from_the_beginning_of_the_stage(
+    server: Server, action: str, bad_share: float, status: Status, exit_code: int, orders: int
+) -> None:
+    server.reply, canary = counters(bad_share, from_minute=30), FakeCanary()
+    policy = policy_of({**SEQUENTIAL, "action": action})
+    done = Job(policy, Prometheus(server.url), canary).run()
+    (verdict,) = done.verdicts
+    assert (verdict.status, done.exit_code, canary.orders) == (status, exit_code, orders)
+    assert verdict.holds_up_promotion is (status is Status.BREACH and action != "warn")
+    assert verdict.sample == pytest.approx(2.5 * 3595, abs=1)
+    if verdict.breached_at:
+        assert timedelta(minutes=30) < verdict.breached_at - BEGAN < timedelta(minutes=50)
+    evidence = json.loads(json.dumps(verdict.evidence))
+    assert rejudge(evidence) == (verdict.status, verdict.sentence, verdict.log_e)
+    assert len(server.asked) == 3
+
+
+def test_every_change_of_the_share_begins_anew(server: Server) -> None:
+    server.reply = counters(0.04)
+    young = FakeCanary(replace(STATE, changed_at=NOW - timedelta(minutes=1)))
+    (verdict,) = Job(policy_of(SEQUENTIAL), Prometheus(server.url), young).run().verdicts
+    assert verdict.window == timedelta(seconds=55)
+    assert verdict.sample == pytest.approx(2.5 * 55, abs=1)
+    younger = FakeCanary(replace(STATE, changed_at=NOW - timedelta(seconds=7)))
+    (verdict,) = Job(policy_of(SEQUENTIAL), Prometheus(server.url), younger).run().verdicts
+    assert verdict.sentence == "the stage began 7 s ago and is judged from 10s on"
+
+
+def test_without_unleash_or_a_history_the_counts_reach_back_as_far_as_is_safe(server: Server) -> None:
+    server.reply = counters(0.01)
+    policy = policy_of(SEQUENTIAL)
+    (verdict,) = Job(policy, Prometheus(server.url), FakeCanary(read_fault=GONE)).run().verdicts
+    assert verdict.window == timedelta(seconds=115)
+    endless = FakeCanary(replace(STATE, changed_at=None))
+    (verdict,) = Job(policy, Prometheus(server.url), endless).run().verdicts
+    assert verdict.window == timedelta(days=1) - timedelta(seconds=5)
+
+
+def test_thresholds_and_counters_share_their_requests(server: Server) -> None:
+    server.reply = counters(0.01)
+    policy = make_policy().model_copy(
+        update={"guardrails": (*policy_of(SEQUENTIAL, TAIL).guardrails, *make_policy().guardrails)}
+    )
+    verdicts = Job(policy, Prometheus(server.url), FakeCanary()).run().verdicts
+    assert [verdict.guardrail for verdict in verdicts] == ["errors", "tail", "slow"]
+    assert verdicts[1].sentence == "Prometheus has no calls in x_bucket; is the name right?"
+    paths = [path.rpartition("/")[2] for path, _ in server.asked]
+    assert paths == ["query", "query", "query", "query_range"]  # the second learns of the tail in vain
+
+
+def test_counters_that_are_refused_leave_the_thresholds_in_force(server: Server) -> None:
+    numbers = counters(0.01)
+
+    def reply(path: str, form: dict[str, str]) -> Answer:
+        return REFUSED if "__name__" in form["query"] else numbers(path, form)
+
+    server.reply = reply
+    policy = make_policy().model_copy(
+        update={"guardrails": (*policy_of(SEQUENTIAL).guardrails, *make_policy().guardrails)}
+    )
+    done = Job(policy, Prometheus(server.url), FakeCanary()).run()
+    assert [verdict.status for verdict in done.verdicts] == [Status.CANNOT_MEASURE, Status.OK]
+    assert "parse error" in done.verdicts[0].sentence
+
+
+@pytest.mark.parametrize(
+    "numbers", [FAST, SLOW, {**FAST, "value_slow": REFUSED}, {**FAST, "sample_slow": None}]
+)
+def test_the_evidence_of_a_threshold_gives_the_same_verdict_again(
+    server: Server, numbers: dict[str, float | Answer | None]
+) -> None:
+    (verdict,) = run(server, Numbers(numbers), FakeCanary(), dry_run=True).verdicts
+    evidence = json.loads(json.dumps(verdict.evidence, allow_nan=False))
+    assert rejudge(evidence) == (verdict.status, verdict.sentence, None)
+    unmeasured = run(server, Numbers(FAST, up=0), FakeCanary()).verdicts[0]
+    assert rejudge(unmeasured.evidence) == (unmeasured.status, unmeasured.sentence, None)

@@ -17,12 +17,13 @@ from click.testing import CliRunner, Result
 
 import rollback.__main__ as cli
 from rollback.settings import RollbackSettings
-from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server
+from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server, standing_still
 
 Start = Callable[..., subprocess.Popen[str]]
 
 TOKEN = "user:not-to-be-told"
 FINE = Numbers({"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000})
+RISING = standing_still(range(9))
 SLOW = Numbers({**FINE.values, "histogram_quantile": 0.5})
 
 
@@ -92,6 +93,8 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
         (FINE, replace(STATE, enabled=False), "not exposed", 0),
         (SLOW, STATE, "rolled back", 1),
         (replace(FINE, up=None), STATE, "cannot measure", 3),
+        (replace(SLOW, still=RISING), STATE, "off, and not seen to stop", 4),
+        (replace(FINE, still=RISING), replace(STATE, enabled=False), "off, and not seen to stop", 4),
     ],
 )
 def test_one_pass_of_the_shipped_guardrails(
@@ -137,6 +140,40 @@ def test_a_bug_does_not_look_like_a_rollback(
     result = run(environment)
     assert result.exit_code == 3
     assert json.loads(result.stderr.splitlines()[-1])["error"] == "KeyError: 'bug'"
+
+
+@pytest.mark.usefixtures("_logging")
+@pytest.mark.parametrize(
+    ("numbers", "words", "code"),
+    [
+        (FINE, "canary in production: fine", 0),
+        (SLOW, "would roll back", 1),
+        (replace(FINE, up=0), "cannot", 3),
+    ],
+)
+def test_check_shows_each_guardrail_and_acts_on_none(
+    server: Server,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    numbers: Numbers,
+    words: str,
+    code: int,
+) -> None:
+    server.reply, canary = numbers, FakeCanary()
+    monkeypatch.setattr("rollback.check.UnleashCanary", lambda *_: canary)
+    shown = run({**environment, "COLUMNS": "200"}, "check")
+    assert (shown.exit_code, words in shown.stdout, canary.orders) == (code, True, 0)
+    for name in ("errors", "tail-latency", "challenger-p99", "evidence", "limit"):
+        assert name in shown.stdout
+    document = json.loads(run(environment, "check", "--json").stdout)
+    assert (document["exit_code"], document["dry_run"]) == (code, True)
+
+
+@pytest.mark.usefixtures("_logging")
+def test_check_names_faults_of_the_configuration() -> None:
+    result = run({}, "check", "--guardrails", "/no/such/file")
+    assert result.exit_code == 2
+    assert "/no/such/file: cannot be read" in result.stderr
 
 
 def test_without_unleash_it_cannot_measure(start: Start, environment: dict[str, str]) -> None:

@@ -90,7 +90,7 @@ def test_every_instance_must_stand_still(server: Server) -> None:
     stop = see(server, still, moving, off=off_ago(90))
     assert stop.state is StopState.RISING
     assert stop.sentence.startswith(
-        "b: 12 answers of the challenger since the flag went off, the last before"
+        "b: 12 requests still went to the challenger since the flag went off, the last"
     )
 
 
@@ -159,3 +159,9 @@ def test_a_worker_that_has_not_heard_of_it_is_named(server: Server) -> None:
     heard = {"metric": labels, "values": [[NOW.timestamp() - 1, str(NOW.timestamp() - 300)]]}
     stop = see(server, [*instance("a", RISING), heard], off=off_ago(90))
     assert "a worker last heard from Unleash at 11:55:00 UTC, before that" in stop.sentence
+
+
+def test_users_who_are_sent_to_a_challenger_that_fails_count_as_well(server: Server) -> None:
+    labels = {"__name__": "assignments_total", "job": "service", "instance": "a", "model": "challenger"}
+    sent = {"metric": labels, "values": points(RISING)}
+    assert see(server, [*instance("a", [9] * 13), sent], off=off_ago(90)).state is StopState.RISING

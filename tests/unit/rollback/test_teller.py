@@ -15,7 +15,7 @@ from rollback.decisions import DecisionLog
 from rollback.guardrails import Action
 from rollback.notify import Message, Notifier, Tone
 from rollback.outcome import Pass
-from rollback.stop import Off, Stop, StopState
+from rollback.stop import Instance, Off, Stop, StopState
 from rollback.teller import Teller
 from rollback.verdict import Status, Verdict, without_measurement
 from tests.unit.rollback.conftest import STATE, FakeCanary, make_policy
@@ -85,6 +85,7 @@ class Desk:
         self.teller.on_pass(Pass(ON, fault, False, 0.1, verdicts=verdicts))
 
     def off(self, state: StopState, at: datetime = NOW, revision: int = 42, late: float = 0) -> None:
+        """A pass with the flag off; `late` is how many seconds ago that was."""
         self.teller.on_pass(Pass(OFF, None, False, 0.1, stop=stop(state, at, revision, late)))
 
     def kept(self) -> list[Decision]:
@@ -99,7 +100,8 @@ class Desk:
 def stop(state: StopState, at: datetime = NOW, revision: int = 42, late: float = 0) -> Stop:
     looked = at + timedelta(seconds=late or 20)
     stopped = looked if state is StopState.VERIFIED else None
-    return Stop(state, Off(at, "canario-rollback", revision), LIMIT, looked, "so it was", (), stopped)
+    seen = Instance("a", 3, 2, at, at + timedelta(seconds=2), stopped, None)
+    return Stop(state, Off(at, "canario-rollback", revision), LIMIT, looked, "so it was", (seen,), stopped)
 
 
 @pytest.fixture
@@ -292,3 +294,20 @@ def test_documents_of_two_jobs_stand_side_by_side(tmp_path: Path) -> None:
     first.kept()
     assert [decision.kind for decision in second.kept()] == [Kind.ROLLBACK, Kind.ROLLBACK]
     assert not [name for name in tmp_path.iterdir() if name.suffix == ".tmp"]
+
+
+def test_a_new_process_ends_the_story_of_a_rollback_whose_job_was_killed(desk: Desk) -> None:
+    desk.teller.on_breach(BREACH, ON)
+    desk.begin()
+    desk.off(StopState.VERIFIED, datetime.now(UTC))
+    ordered, stopped = desk.kept()
+    assert (ordered.kind, stopped.kind) == (Kind.ORDERED, Kind.STOPPED)
+    assert stopped.stop is not None
+    assert stopped.stop.rollback == ordered.id
+    assert [tone for _, tone in desk.told()] == [Tone.GOOD]
+
+
+def test_a_flag_that_was_never_on_has_stopped_nothing(desk: Desk) -> None:
+    quiet = replace(stop(StopState.VERIFIED), instances=())
+    desk.teller.on_pass(Pass(OFF, None, False, 0.1, stop=quiet))
+    assert desk.kept() == []

@@ -1,0 +1,137 @@
+"""What the job tells of itself, on a registry of each test, and once over its port."""
+
+import socket
+import urllib.request
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from common.names import JobMetric
+from rollback.metrics import JobMetrics, serve
+from rollback.outcome import Pass, Rollback
+from rollback.stop import Off, Stop, StopState
+from rollback.verdict import Status, without_measurement
+from tests.unit.rollback.conftest import NOW, STATE, make_policy
+
+VERDICT = replace(
+    without_measurement(make_policy().guardrails[0], Status.BREACH, "too slow"),
+    value=0.3,
+    log_e=7.5,
+    log_e_needed=4.1,
+    breached_at=NOW,
+)
+DONE = Pass(STATE, None, False, 0.2, verdicts=(VERDICT,))
+OFF_AT = NOW + timedelta(seconds=3)
+ROLLBACK = Rollback("slow", None, 0.5, NOW + timedelta(seconds=2), replace(STATE, changed_at=OFF_AT))
+
+
+class Job:
+    """Metrics and what they say."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = JobMetrics(self.registry, cannot_measure_for=timedelta(minutes=5))
+
+    def value(self, name: JobMetric, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+def stop(state: StopState) -> Stop:
+    seen = OFF_AT + timedelta(seconds=17)
+    stopped = seen if state is StopState.VERIFIED else None
+    return Stop(state, Off(OFF_AT), timedelta(minutes=1), seen, "", (), stopped)
+
+
+def test_every_metric_exists_under_its_name() -> None:
+    text = generate_latest(Job().registry).decode()
+    for name in JobMetric:
+        assert f"# TYPE {name} " in text or f"# TYPE {name.removesuffix('_total')} " in text
+
+
+def test_a_pass_with_its_verdicts() -> None:
+    job = Job()
+    job.metrics.on_pass(DONE)
+    assert job.value(JobMetric.PASSES, outcome="fine") is None
+    verdicts = {
+        status: job.value(JobMetric.VERDICT, guardrail="slow", verdict=status.value) for status in Status
+    }
+    assert [status for status, value in verdicts.items() if value] == [Status.BREACH]
+    assert job.value(JobMetric.LOG_E, guardrail="slow") == 7.5
+    assert job.value(JobMetric.LOG_E_LIMIT, guardrail="slow") == 4.1
+    assert job.value(JobMetric.VALUE, guardrail="slow") == 0.3
+    assert job.value(JobMetric.LIMIT, guardrail="slow") == 0.2
+    job.metrics.on_pass(Pass(replace(STATE, enabled=False), None, False, 0.2))
+    assert job.value(JobMetric.LOG_E, guardrail="slow") is None, "nothing was judged"
+    assert job.value(JobMetric.PASSES, outcome="not exposed") == 1
+
+
+def test_a_pass_that_could_not_measure_moves_one_clock_and_not_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = Job()
+    job.metrics.on_pass(DONE)
+    measured = job.value(JobMetric.LAST_MEASURED)
+    assert measured is not None
+    monkeypatch.setattr("rollback.metrics.time.time", lambda: measured + 100)
+    job.metrics.on_pass(replace(DONE, flag_fault="no Unleash"))
+    assert job.value(JobMetric.LAST_MEASURED) == measured
+    assert job.value(JobMetric.LAST) == measured + 100
+    assert job.value(JobMetric.BLIND_LIMIT) == 300
+
+
+def test_a_rollback_is_timed_from_the_breach() -> None:
+    job = Job()
+    job.metrics.on_rollback(ROLLBACK, VERDICT, STATE)
+    job.metrics.on_pass(replace(DONE, rollback=ROLLBACK, stop=stop(StopState.PENDING)))
+    assert job.value(JobMetric.TO_OFF) == 2.5
+    assert job.value(JobMetric.ROLLBACKS, guardrail="slow", verified="true") == 1
+    assert job.value(JobMetric.STOP, state="pending") == 1
+    job.metrics.on_pass(replace(DONE, verdicts=(), stop=stop(StopState.VERIFIED)))
+    assert job.value(JobMetric.TO_STOP) == 20
+    assert job.value(JobMetric.STOP, state="verified") == 1
+    assert job.value(JobMetric.STOP_UNVERIFIED) == 0
+
+
+def test_what_could_not_be_done_stays_said_until_it_is() -> None:
+    job = Job()
+    failed = replace(ROLLBACK, fault="no Unleash", after=None)
+    job.metrics.on_rollback(failed, VERDICT, None)
+    job.metrics.on_pass(replace(DONE, state=None, rollback=failed))
+    job.metrics.on_pass(replace(DONE, state=None, verdicts=()))
+    assert job.value(JobMetric.UNVERIFIED) == 1, "Unleash is silent, so nothing is known to be better"
+    job.metrics.on_pass(replace(DONE, rollback=ROLLBACK))
+    assert job.value(JobMetric.UNVERIFIED) == 0
+
+
+def test_a_challenger_that_goes_on_and_messages_that_do_not() -> None:
+    job = Job()
+    job.metrics.expect_channels(("1-slack", "2-json"))
+    job.metrics.on_pass(replace(DONE, stop=stop(StopState.RISING)))
+    job.metrics.notified("1-slack", False)
+    job.metrics.notified("2-json", True)
+    job.metrics.decision_not_kept()
+    assert job.value(JobMetric.STOP_UNVERIFIED) == 1
+    assert job.value(JobMetric.NOTIFICATIONS_FAILED, channel="1-slack") == 1
+    assert job.value(JobMetric.NOTIFICATIONS_FAILED, channel="2-json") == 0
+    assert job.value(JobMetric.NOTIFICATIONS, channel="2-json") == 1
+    assert job.value(JobMetric.DECISIONS_FAILED) == 1
+
+
+def test_a_port_that_is_taken_does_not_keep_the_job_from_guarding(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        serve(f"127.0.0.1:{taken.getsockname()[1]}", CollectorRegistry())
+    assert "the metrics of the job are not served" in caplog.text
+
+
+def test_they_are_served() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        bind = f"127.0.0.1:{free.getsockname()[1]}"
+    job = Job()
+    serve(bind, job.registry)
+    with urllib.request.urlopen(f"http://{bind}/metrics", timeout=5) as answer:
+        assert b"rollback_last_pass_timestamp_seconds" in answer.read()
