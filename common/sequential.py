@@ -44,15 +44,15 @@ EVEN = Mixture(np.geomspace(1.1, 30.0, 30), np.full(30, 1 / 30))
 
 def _around_two() -> Mixture:
     bump = np.exp(-0.5 * (np.log(EVEN.factors / 2) / 0.15) ** 2)
-    return Mixture(EVEN.factors, 0.9 * bump / bump.sum() + 0.1 * EVEN.weights)
+    return Mixture(EVEN.factors, 0.8 * bump / bump.sum() + 0.2 * EVEN.weights)
 
 
 AROUND_TWO = _around_two()
 """Most of it near a doubling, which EVEN is slow to find; what is much worse shows at once under any."""
 
-BURSTS_MAY = 5.0
-"""Where bad calls come in bursts, alpha may be so many times as large. At this price doubled errors are found
-as fast as by calls alone, and bursts that made for false alarms in up to 90% of days make for 3-7%."""
+BURSTS_MAY = 10.0
+"""Where bad calls come in bursts, alpha may be so many times as large. At this price regressions are found as
+fast as by calls alone, and bursts that roll back equal models on up to 90% of days do so on some 10%."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None =
 
     A wager on the mean of the step's bad calls, e *= 1 + wager * (bad - expected). It asks of the null
     hypothesis only that mean, so the calls of a step may hang together as they like. One bad call in a step
-    weighs as much as in `log_e_calls`; twenty of one user weigh hardly more than three.
+    weighs as much as in `log_e_calls`, twenty of one user as much as four or five.
     """
     bad, events, share = _split(counts)
     allowed = effect * share

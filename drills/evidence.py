@@ -13,7 +13,7 @@ class Evidence(BaseModel):
 
     guardrail: str
     value: float | str | None
-    limit: float
+    limit: float | None
     sample: float | str | None
     sentence: str
     verified: Literal[True]

@@ -1,10 +1,15 @@
 """Takes the challenger away when Prometheus shows that it is worse: read, judge, act, once a pass.
 
-    guardrails   policy as data: what may not happen, and on how many calls it is judged
-    window       how far back a query may look: never before the stage began (pure)
-    prometheus   the only door to Prometheus
-    measure      a guardrail's queries, asked over its window
-    verdict      ok, breach, no data or cannot measure (pure)
+    guardrails   policy as data: what may not happen, and on how many calls it is judged; its kinds in kinds/
+    window       how far back a query may look, and the steps of a stage (pure)
+    prometheus   the only door to Prometheus; answers: what comes through it; batch: many queries in one
+    measure      what a pass asks
+    plans        which series a sequential guardrail needs; edges: of which buckets (pure)
+    counts       increments of raw counters; tally: of both models, by guardrail (pure)
+    sequential   the statistics: evidence from counts (pure); tail: edges for slow calls
+    verdict      ok, breach, no data or cannot measure: of a threshold; weigh: of a tally (pure)
+    evidence     what a verdict rests on, as JSON, and the same verdict from it
+    judging      all guardrails at one moment
     act          the flag's environment turned off, and seen to be off
     stop, follow whether the challenger was then seen to stop on every instance
     decision(s)  each decision as a document, kept in a folder; story and explain tell it
@@ -15,6 +20,8 @@
     schedule     passes on a steady schedule until a signal
     report       a pass as one log line, one JSON document or one table
     configure    reading guardrails and environment, for each command
+    check        one pass without acting
+    simulate/    guardrails tried on made-up traffic
 
 No part keeps state of its own: share and time of the last change are read from Unleash, what happened since
 from Prometheus. So the job may be killed, restarted or run twice at any moment.

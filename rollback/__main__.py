@@ -23,6 +23,7 @@ from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.report import pass_fields, show
 from rollback.watchman import Watchman
+from rollback.simulate.command import simulate
 
 _log = logging.getLogger("rollback")
 
@@ -162,6 +163,7 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
 
 main.add_command(check)
 main.add_command(explain)
+main.add_command(simulate)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 import re
 from datetime import timedelta
 from functools import partial
+from math import log
 
 import numpy as np
 
 from common.names import Metric
-from common.sequential import Counts, LateStart, log_e, log_e_limit
 from rollback.guardrails import Action, Direction, Policy, Threshold
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form, TailLimit, TailRatio, Worse
+from common.sequential import Counts, LateStart, log_e, log_e_calls, log_e_limit
 from rollback.simulate.readings import quantile, share_of
-from rollback.simulate.rules import Compared, Judge, Rule, fewer_calls, p_ratio, slow, weighed
+from rollback.simulate.rules import Compared, Judge, Rule, fewer_calls, first_at_least, p_ratio, slow
 from rollback.simulate.traffic import EDGES, Behaviour, Counted, Traffic, Values
 from rollback.tail import tail_edges
 
@@ -80,21 +81,27 @@ def _sequential(guardrail: Form, policy: Policy, champion: Behaviour) -> Judge:
     counts = _counts(guardrail, champion)
     late = _late_start(policy)
 
-    def path(traffic: Traffic) -> Values:
+    needed = -log(policy.alpha * guardrail.share_of_alpha)
+
+    def judge(traffic: Traffic) -> int | None:
         counted = counts(traffic)
         if isinstance(guardrail, CounterLimit | TailLimit):
-            return _limit(counted, guardrail.limit)
+            return first_at_least(needed, _limit(counted, guardrail.limit))
         effect = guardrail.effect if isinstance(guardrail, CounterRatio) else 1.0
-        compared = log_e(counted, effect=effect, dispersion=guardrail.dispersion, late=late)
-        if guardrail.at_least is None:
-            return compared
-        return np.minimum(compared, _limit(counted, guardrail.at_least))
+        # The job takes the smallest of three; nearly always this one is low enough to know.
+        evidence = log_e_calls(counted, effect=effect, dispersion=guardrail.dispersion, late=late)
+        if evidence.max() < needed:
+            return None
+        evidence = log_e(counted, effect=effect, dispersion=guardrail.dispersion, late=late)
+        if guardrail.at_least is not None:
+            evidence = np.minimum(evidence, _limit(counted, guardrail.at_least))
+        return first_at_least(needed, evidence)
 
     def _limit(counted: Counts, limit: float) -> Values:
         bad, total = counted.challenger_bad, counted.challenger_total
         return log_e_limit(bad, total, limit=limit, dispersion=guardrail.dispersion, late=late)
 
-    return weighed(path, policy.alpha * guardrail.share_of_alpha)
+    return judge
 
 
 def _late_start(policy: Policy) -> LateStart | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from math import log
 
 import numpy as np
 
@@ -23,14 +22,10 @@ class Rule:
     judge: Judge
 
 
-def weighed(path: Callable[[Traffic], Values], alpha: float) -> Judge:
-    """A sequential guardrail: breached after the first step at which log e is at least log(1 / alpha)."""
-
-    def judge(traffic: Traffic) -> int | None:
-        beyond = path(traffic) >= -log(alpha)
-        return int(beyond.argmax()) if beyond.any() else None
-
-    return judge
+def first_at_least(needed: float, evidence: Values) -> int | None:
+    """The first step after which the evidence was enough."""
+    beyond = evidence >= needed
+    return int(beyond.argmax()) if beyond.any() else None
 
 
 @dataclass(frozen=True)
