@@ -13,7 +13,7 @@ from rollback.decision import Decision, Kind, begin, rollback_record, stop_recor
 from rollback.decisions import DecisionLog
 from rollback.job import Job
 from rollback.outcome import Rollback
-from rollback.prometheus import Prometheus
+from common.prometheus import Prometheus
 from rollback.stop import Instance, Off, Stop, StopState
 from tests.unit.rollback.conftest import NOW, STATE, FakeCanary, Numbers, Server, make_policy
 

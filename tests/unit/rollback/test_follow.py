@@ -8,7 +8,7 @@ import pytest
 from flags.canary import CanaryState
 from rollback.follow import Watch
 from rollback.outcome import ExitCode, Pass, Rollback
-from rollback.prometheus import Prometheus
+from common.prometheus import Prometheus
 from rollback.stop import StopState
 from tests.unit.rollback.conftest import NOW, STATE, Answer, Numbers, Server, standing_still
 

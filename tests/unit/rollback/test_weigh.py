@@ -10,7 +10,7 @@ import pytest
 from rollback.edges import Edges
 from rollback.evidence import of_tally, rejudge
 from rollback.guardrails import LateStart
-from rollback.sequential import Counts
+from common.sequential import Counts
 from rollback.tally import Tally
 from rollback.verdict import Status
 from rollback.weigh import path, weigh
