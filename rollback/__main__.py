@@ -22,8 +22,8 @@ from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
 from rollback.report import pass_fields, show
-from rollback.watchman import Watchman
 from rollback.simulate.command import simulate
+from rollback.watchman import Watchman
 
 _log = logging.getLogger("rollback")
 

@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 
 from common.answers import Sample
-from rollback.batch import at_once, over_time
 from common.prometheus import Prometheus, Unreachable
+from rollback.batch import at_once, over_time
 from tests.unit.rollback.conftest import NOW, Answer, Numbers, Server, result
 
 STEP = timedelta(seconds=15)
