@@ -1,9 +1,9 @@
-"""The address of Unleash, as every room's settings take it."""
+"""The addresses of servers, as every room's settings take them."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
 
 
 def _checked(url: str) -> str:
@@ -21,3 +21,19 @@ def _checked(url: str) -> str:
 
 
 UnleashUrl = Annotated[str, AfterValidator(_checked)]
+
+
+def _check_prometheus(url: SecretStr) -> SecretStr:
+    """An address, perhaps with user and password or a path prefix. Its value is never told."""
+    text = url.get_secret_value().strip().rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is no address like http://127.0.0.1:9090")
+    if parts.query or parts.fragment:
+        raise ValueError("ends in ? or #")
+    if parts.path.endswith("/api/v1"):
+        raise ValueError("ends in /api/v1: give the address of the server, as in http://127.0.0.1:9090")
+    return SecretStr(text)
+
+
+PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]

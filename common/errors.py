@@ -6,7 +6,7 @@
     ├── ArtifactError            service.artifact: a model folder that must not be served
     ├── AdminError               flags.errors: Unleash's admin API said no, or said nothing
     ├── FlagError                flags.errors: the flag needs a person before this can be done
-    ├── PrometheusError          rollback.prometheus: a query without a usable answer
+    ├── PrometheusError          common.prometheus: a query without a usable answer
     ├── DecisionError            rollback.decisions: a kept decision that is not there or cannot be read
     ├── StackError               stack.errors: a server that does not come up, a machine that lacks something
     ├── InvalidAnswerError       service.model: a model answered nonsense

@@ -54,6 +54,8 @@ class JobMetric(StrEnum):
     DURATION = "rollback_pass_seconds"  # duration of the last pass
     BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
     VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
+    BINDING = "rollback_binding"  # {guardrail}: 1 where it holds up a promotion, 0 where it only warns
+    JUDGED = "rollback_judged_revision"  # of the flag (Unleash's event id), that the last pass judged
     LOG_E = "rollback_log_e"  # {guardrail}: evidence against the challenger, of sequential guardrails
     LOG_E_LIMIT = "rollback_log_e_limit"  # {guardrail}: the evidence at which they are breached
     VALUE = "rollback_value"  # {guardrail}: what was judged

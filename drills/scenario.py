@@ -102,7 +102,8 @@ class Scenario:
 
     def _share(self, percent: int) -> None:
         self._say(None, f"the challenger's share is set to {percent}%")
-        set_share(self._target.admin, self._target.flag, percent)
+        # The last drill's rollback has put the version in quarantine.
+        set_share(self._target.admin, self._target.flag, percent, override="a drill")
         time.sleep(SETTLE_SECONDS)
 
     def _warm_up(self, load: Load, since: float) -> None:

@@ -35,6 +35,7 @@ from flags.desired import load_desired
 from flags.errors import FlagError
 from flags.models_cli import models
 from flags.plan import FlagPlan, Wishes, plan
+from flags.rollout.commands import rollout
 from flags.settings import BootstrapSettings, FlagsSettings
 from flags.snapshot import require_present, take
 from flags.vault import Vault
@@ -81,6 +82,7 @@ def cli() -> None:
 
 
 cli.add_command(models)
+cli.add_command(rollout)
 
 
 @cli.command("plan")

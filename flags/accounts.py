@@ -31,6 +31,7 @@ class ServiceUser:
 USERS: Final = (
     ServiceUser("canario-flags", "Canario flags command line"),
     ServiceUser("canario-rollback", "Canario rollback job"),
+    ServiceUser("canario-rollout", "Canario rollout plan (advance)"),
     ServiceUser("canario-service", "Canario service (admin routes)"),
 )
 AUTOMATION: Final = frozenset(user.username for user in USERS)

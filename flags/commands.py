@@ -12,13 +12,14 @@ import click
 
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
+from common.model_store import ModelStore
 from common.release import ReleaseError
 from flags import report
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
 from flags.desired import DEFAULT_FILE, NAME
 from flags.errors import AdminError, FlagError
-from flags.quarantine import deployed
+from flags.quarantine import deployed, label
 from flags.settings import FlagsSettings
 
 EXIT_CONFIG: Final = 2
@@ -132,4 +133,7 @@ def changing(command: Callable[..., tuple[CanaryState, bool]]) -> Callable[..., 
 
 def version_of(settings: FlagsSettings) -> str | None:
     """The deployed challenger, None where the settings do not say. Raises ConfigError."""
+    if settings.models:
+        challenger = ModelStore(settings.models).read().roles.challenger
+        return label(challenger.version, challenger.sha256) if challenger else None
     return deployed(settings.challenger) if settings.challenger else None

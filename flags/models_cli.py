@@ -23,7 +23,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 REASON = click.option("--reason", default="", help="Why, for whoever reads the history.")
 
 
-class ModelsSettings(FlagsSettings, ModelsFolder):
+class ModelsSettings(ModelsFolder, FlagsSettings):
     """What changing the roles of models needs."""
 
     canary_flag: str = Field("canary", min_length=1, description="flag that decides who gets the challenger")

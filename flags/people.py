@@ -14,6 +14,7 @@ from typing import Final
 from flags.admin import LIFE_EVENTS, SHARE_EVENTS, UnleashAdmin
 from flags.errors import NotFound
 from flags.event_words import TAGGED, UNTAGGED
+from flags.marks import APPROVE, PAUSE
 from flags.quarantine import QUARANTINE, RESUME, note_reason
 from flags.replay import Change, replayed
 from flags.snapshot import moment
@@ -21,9 +22,11 @@ from flags.snapshot import moment
 __all__ = ["Change", "Held", "held", "history", "resume"]
 
 EVENTS: Final = (*SHARE_EVENTS, *LIFE_EVENTS, TAGGED, UNTAGGED)
-# Lowers a share by its own judgement, and a quarantine stands for it. The other users of Canario lower one
-# only because a person told them to, by the command line or the admin routes.
-LOWERS_BY_ITSELF: Final = frozenset({"canario-rollback"})
+# Lower a share by their own judgement: a quarantine stands for a rollback, and the plan sets 0 when it
+# promotes. The other users of Canario lower one only because a person told them to, by the command line or
+# the admin routes.
+LOWERS_BY_ITSELF: Final = frozenset({"canario-rollback", "canario-rollout"})
+MARKS: Final = (QUARANTINE, RESUME, PAUSE, APPROVE)
 
 
 @dataclass(frozen=True)
@@ -89,4 +92,4 @@ def resume(admin: UnleashAdmin, flag: str, reason: str) -> None:
 
 def _ours(change: Change) -> bool:
     """Leaves out tags that are none of Canario's marks."""
-    return change.tag is None or change.tag[0] in (QUARANTINE, RESUME)
+    return change.tag is None or change.tag[0] in MARKS

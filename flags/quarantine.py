@@ -17,9 +17,20 @@ from flags.errors import Quarantined
 from flags.models import Tag
 from flags.snapshot import QUARANTINE, read_quarantined
 
-__all__ = ["QUARANTINE", "RESUME", "deployed", "label", "lift", "note_reason", "quarantine", "quarantined"]
+__all__ = [
+    "QUARANTINE",
+    "RESUME",
+    "UNKNOWN",
+    "deployed",
+    "label",
+    "lift",
+    "note_reason",
+    "quarantine",
+    "quarantined",
+]
 
 RESUME: Final = "canario-resume"
+UNKNOWN: Final = "unknown version"  # was rolled back by a job that could not tell which: it could be any
 SHORTEST, LONGEST = 2, 50  # characters of a tag's value that Unleash takes
 SHA_DIGITS: Final = 12
 TYPES: Final = {
@@ -112,9 +123,9 @@ def ensure_types(admin: UnleashAdmin) -> None:
 
 def refusal(flag: str, marked: Collection[str], version: str | None) -> Quarantined | None:
     """Why the share must not be raised; None where it may. `version` is the deployed one, None: unknown."""
-    if not marked or (version is not None and version not in marked):
+    if not marked or (version is not None and version not in marked and UNKNOWN not in marked):
         return None
-    named = version or " and ".join(sorted(marked))
+    named = version if version in marked else " and ".join(sorted(marked))
     unknown = "" if version else ", and which version is deployed is not known here (set CANARIO_CHALLENGER)"
     return Quarantined(
         f"{flag}: {named} was rolled back and is in quarantine{unknown}. Deploy another version, give a"

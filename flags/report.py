@@ -28,7 +28,7 @@ def show_states(states: Iterable[CanaryState]) -> None:
     """A table of states, and below it what is wrong with any of them."""
     states = tuple(states)
     columns = ("flag", "environment", "state", "share", "drawn by", "only where", "lease", "last change")
-    _print(columns, [_row(state) for state in states])
+    print_table(columns, [_row(state) for state in states])
     for state in states:
         for line in _remarks(state):
             print(f"! {state.flag}: {line}")
@@ -82,7 +82,7 @@ def show_history(changes: Iterable[Change], held: Held | None) -> None:
         )
         for one in reversed(tuple(changes))
     ]
-    _print(("when", "who", "what", "users"), rows)
+    print_table(("when", "who", "what", "users"), rows)
     if held:
         print(f"! automation stays at {held.limit}% at most: {held.who}, {held.words}, {moment(held.at)}")
 
@@ -107,10 +107,11 @@ def show_outcomes(outcomes: Iterable[Outcome]) -> None:
     rows = [
         (one.username, one.action.value, f"{one.expires_at:%Y-%m-%d}", one.why or "-") for one in outcomes
     ]
-    _print(("user", "token", "ends", "why"), rows)
+    print_table(("user", "token", "ends", "why"), rows)
 
 
-def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+def print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """A table on a terminal, the same in lines without colour anywhere else."""
     # User names and flags come from Unleash: they are text, never markup.
     terminal = sys.stdout.isatty()
     console = Console(markup=False, emoji=False, highlight=False, width=None if terminal else 1000)

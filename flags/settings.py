@@ -39,8 +39,9 @@ class FlagsSettings(StrictModel):
     lease: LeaseLength = Field(
         timedelta(minutes=15), description="how long the challenger is given without a renewal, or off"
     )
+    models: Path | None = Field(None, description="models folder with roles.json, to know who is challenger")
     challenger: Path | None = Field(
-        None, description="folder of the challenger, to know a rolled back version"
+        None, description="without it, folder of the challenger, to know a rolled back version"
     )
     runbook_url: Page | None = Field(None, description="page that the flags' pages link to as Runbook")
     board_url: Page | None = Field(None, description="page that the flags' pages link to as Dashboard")

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from common.config import ConfigError
 from common.logs import configure_logging
+from common.prometheus import Prometheus
+from common.schedule import Shutdown, repeat
 from rollback.act import UnleashCanary
 from rollback.backtest.command import backtest
 from rollback.check import check
@@ -20,9 +22,7 @@ from rollback.explain import explain
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
-from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
-from rollback.schedule import Shutdown, repeat
 from rollback.simulate.command import simulate
 from rollback.watchman import Watchman
 
@@ -82,6 +82,10 @@ def main(
       CANARIO_UNLEASH_ENVIRONMENT   default: production
       CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
       CANARIO_CANARY_FLAG           default: canary
+      CANARIO_LEASE, CANARIO_LEASE_EVERY   how long users have the challenger without a
+                                    renewal, and how much of that is used up before it is
+                                    renewed; default: 15m, 5m; CANARIO_LEASE=off: never
+      CANARIO_MODELS                models folder, to mark the version that is rolled back
       CANARIO_STOP_LIMIT            how long the challenger may go on answering after the
                                     flag is off; default: 1m
       CANARIO_NOTIFY_URLS           whom to tell, separated by spaces or line ends, for

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rollback.answers import Sample
+from common.answers import Sample
+from common.prometheus import Prometheus, PrometheusError, Unreachable
 from rollback.measurement import Reading
-from rollback.prometheus import Prometheus, PrometheusError, Unreachable
 
 MARK = "canario_query"
 

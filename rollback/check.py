@@ -9,12 +9,12 @@ from rich.console import Console
 
 from common.config import ConfigError
 from common.logs import configure_logging
+from common.prometheus import Prometheus
 from rollback.act import UnleashCanary
 from rollback.configure import configure
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
 from rollback.outcome import ExitCode
-from rollback.prometheus import Prometheus
 from rollback.report import pass_fields, show
 
 

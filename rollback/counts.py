@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rollback.answers import Track
+from common.answers import Track
 
 Values = NDArray[np.float64]
 

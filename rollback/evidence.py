@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from common.sequential import Counts, Values
 from rollback.edges import Edges
 from rollback.guardrails import Guardrail, LateStart, Threshold, read_guardrail
 from rollback.kinds.sequential import Form
 from rollback.measurement import Measurement, Reading
-from rollback.sequential import Counts, Values
 from rollback.tally import Tally
 from rollback.verdict import Status, Verdict, judge
 from rollback.weigh import evidence_needed, path, weigh

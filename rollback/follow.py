@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from common.prometheus import Prometheus
 from flags.canary import CanaryState
 from rollback.outcome import Pass
-from rollback.prometheus import Prometheus
 from rollback.stop import Off, Stop, StopState, look
 
 

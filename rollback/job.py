@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from common.errors import CanarioError
+from common.prometheus import Prometheus
 from flags.canary import CanaryState
 from rollback.act import Canary, roll_back
 from rollback.guardrails import Policy
 from rollback.judging import Judging
 from rollback.observer import Observer, Silent
 from rollback.outcome import Pass, Rollback
-from rollback.prometheus import Prometheus
 from rollback.report import rollback_fields
 from rollback.verdict import Verdict
 

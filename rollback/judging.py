@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from common.answers import Sample
+from common.prometheus import Prometheus, PrometheusError, Unreachable
 from flags.canary import CanaryState
 from rollback import evidence, measure
-from rollback.answers import Sample
 from rollback.batch import at_once, over_time
 from rollback.counts import count_all
 from rollback.durations import format_duration
 from rollback.guardrails import Guardrail, Policy, Threshold, render
 from rollback.measurement import Measurement, Reading
 from rollback.plans import NotYet, cold, plan
-from rollback.prometheus import Prometheus, PrometheusError, Unreachable
 from rollback.tally import Plan, Tally, selector
 from rollback.verdict import Status, Verdict, judge, too_young, without_measurement
 from rollback.weigh import weigh

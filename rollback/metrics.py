@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from common.names import JobMetric
 from flags.canary import CanaryState
 from rollback.decision import breached_at, seconds_to_off
+from rollback.guardrails import Action
 from rollback.outcome import Pass, Rollback
 from rollback.stop import StopState
 from rollback.verdict import Status, Verdict
@@ -35,6 +36,10 @@ class JobMetrics:
         self._verdicts = gauge(
             JobMetric.VERDICT, "1 for the verdict of the last pass.", "guardrail", "verdict"
         )
+        self._binding = gauge(
+            JobMetric.BINDING, "1 where the verdict holds up a promotion, 0 where it only warns.", "guardrail"
+        )
+        self._judged = gauge(JobMetric.JUDGED, "The flag's revision that the last pass judged.")
         self._log_e = gauge(
             JobMetric.LOG_E, "Evidence against the challenger, natural logarithm.", "guardrail"
         )
@@ -100,10 +105,11 @@ class JobMetrics:
             done.rollback is not None or done.state is not None
         ):  # where Unleash is silent, nothing has changed
             self._unverified.set(int(done.rollback is not None and not done.rollback.verified))
-        for gauge in (self._verdicts, self._log_e, self._needed, self._value, self._limit):
+        for gauge in (self._verdicts, self._binding, self._log_e, self._needed, self._value, self._limit):
             gauge.clear()
         for verdict in done.verdicts:
             self._tell_verdict(verdict)
+        self._judged.set(_or_nan(done.state.revision if done.state and done.verdicts else None))
         for state in StopState:
             self._stop.labels(state.value).set(int(done.stop is not None and done.stop.state is state))
         self._unstopped.set(int(done.stop is not None and done.stop.failed))
@@ -121,6 +127,7 @@ class JobMetrics:
         self._unkept.inc()
 
     def _tell_verdict(self, verdict: Verdict) -> None:
+        self._binding.labels(verdict.guardrail).set(int(verdict.action is not Action.WARN))
         for status in Status:
             self._verdicts.labels(verdict.guardrail, status.value).set(int(verdict.status is status))
         numbers = (

@@ -3,30 +3,14 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from common.address import UnleashUrl
+from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
+from flags.settings import LeaseLength
 from rollback.durations import Duration
 from rollback.notify import open_channels
-
-
-def _check_prometheus(url: SecretStr) -> SecretStr:
-    """An address, perhaps with user and password or a path prefix. Its value is never told."""
-    text = url.get_secret_value().strip().rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("is no address like http://127.0.0.1:9090")
-    if parts.query or parts.fragment:
-        raise ValueError("ends in ? or #")
-    if parts.path.endswith("/api/v1"):
-        raise ValueError("ends in /api/v1: give the address of the server, as in http://127.0.0.1:9090")
-    return SecretStr(text)
-
-
-PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]
 
 
 def _check_addresses(text: SecretStr) -> SecretStr:
@@ -59,6 +43,15 @@ class RollbackSettings(DecisionSettings, PrometheusSettings):
     unleash_project: str = Field("default", min_length=1, description="project that holds the flag")
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
+    models: Path | None = Field(
+        None, description="models folder with roles.json, to know which version is rolled back"
+    )
+    lease: LeaseLength = Field(
+        timedelta(minutes=15), description="how long users have the challenger without a renewal, or off"
+    )
+    lease_every: Duration = Field(
+        timedelta(minutes=5), description="how much of that may be used up before the job renews it"
+    )
     stop_limit: Duration = Field(
         timedelta(minutes=1), description="how long the challenger may go on after the flag is off"
     )

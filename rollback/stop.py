@@ -21,11 +21,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from common.answers import Series
 from common.names import Metric, Model
-from rollback.answers import Series
+from common.prometheus import Prometheus, PrometheusError
 from rollback.durations import format_duration
 from rollback.measure import SERVICE_JOB
-from rollback.prometheus import Prometheus, PrometheusError
 
 COUNTED = (Metric.PREDICTIONS, Metric.ASSIGNMENTS)
 STILL_SCRAPES = 3  # 15 s at the usual interval; a canary of 1% of 50 requests a second has 7 answers in them

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from common.names import Model
+from common.sequential import Counts
 from rollback.counts import Counted, Values, add_up
 from rollback.edges import Edges
 from rollback.guardrails import LateStart
 from rollback.kinds.selector import Selector
 from rollback.kinds.sequential import Counters, Form
-from rollback.sequential import Counts
 from rollback.window import Grid
 
 ALL = "+Inf"  # the label `le` of the bucket that holds every call

@@ -1,9 +1,17 @@
-"""Which models are served, as the service tells Prometheus."""
+"""Which models are served, as the service tells Prometheus, or the models folder says."""
 
-from common.names import Metric
+import logging
+from pathlib import Path
+
+from common.config import ConfigError
+from common.model_store import ModelStore
+from common.names import Metric, Model
+from common.prometheus import Prometheus, PrometheusError
+from flags.quarantine import label
 from rollback.decision import ModelVersion
 from rollback.measure import SERVICE_JOB
-from rollback.prometheus import Prometheus, PrometheusError
+
+_log = logging.getLogger(__name__)
 
 _QUERY = f'{Metric.MODEL_INFO}{{job="{SERVICE_JOB}"}}[5m]'
 
@@ -26,3 +34,17 @@ def served(prometheus: Prometheus) -> dict[str, ModelVersion]:
         )
         for one in latest
     }
+
+
+def challenger(models: Path | None, prometheus: Prometheus) -> str | None:
+    """The challenger as marks in Unleash name it, by the models folder or Prometheus; None where unknown."""
+    if models is not None:
+        try:
+            role = ModelStore(models).read().roles.challenger
+        except ConfigError as error:
+            _log.warning("the models folder cannot be read", extra={"error": str(error)})
+        else:
+            if role is not None:
+                return label(role.version, role.sha256)
+    found = served(prometheus).get(Model.CHALLENGER)
+    return label(found.version, found.sha256) if found else None

@@ -6,18 +6,21 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
+from common.prometheus import Prometheus
+from flags.admin import UnleashAdmin
 from rollback.act import Canary
 from rollback.decisions import DecisionLog
 from rollback.follow import Watch
+from rollback.guardian import Guardian
 from rollback.guardrails import Policy
+from rollback.measure import SERVICE_JOB
 from rollback.metrics import JobMetrics, serve
 from rollback.notify import Notifier, open_channels
 from rollback.observer import Observer, Several, Silent
 from rollback.outcome import Pass
-from rollback.prometheus import Prometheus
 from rollback.settings import RollbackSettings
 from rollback.teller import Teller
-from rollback.versions import served
+from rollback.versions import challenger, served
 
 CLOSE_SECONDS = 5.0
 
@@ -29,6 +32,7 @@ class Watchman:
     watch: Watch
     observer: Observer
     teller: Teller | None = None
+    guardian: Guardian | None = None
 
     @classmethod
     def of(
@@ -53,9 +57,10 @@ class Watchman:
             cannot_measure_for=policy.cannot_measure_for,
             on_failure=metrics.decision_not_kept,
         )
+        guardian = _guardian(settings, canary, url)
         if serving and settings.rollback_metrics_bind:
             serve(settings.rollback_metrics_bind, registry)
-        return cls(watch, Several(metrics, teller), teller)
+        return cls(watch, Several(metrics, teller, guardian), teller, guardian)
 
     def after(self, done: Pass, *, wait: bool) -> Pass:
         """Look at the stop, and tell of the pass. With `wait` a rollback is watched until it is proved.
@@ -71,5 +76,26 @@ class Watchman:
 
     def close(self) -> None:
         """Let what is to be kept and told come to its end, for some seconds."""
+        if self.guardian is not None:
+            self.guardian.close(CLOSE_SECONDS)
         if self.teller is not None:
             self.teller.close(CLOSE_SECONDS)
+
+
+def _guardian(settings: RollbackSettings, canary: Canary, prometheus_url: str) -> Guardian:
+    """With clients of its own, because it asks in threads."""
+    admin = UnleashAdmin(
+        settings.unleash_url,
+        settings.unleash_admin_token,
+        project=settings.unleash_project,
+        environment=settings.unleash_environment,
+    )
+    marking, renewing = Prometheus(prometheus_url), Prometheus(prometheus_url)
+    return Guardian(
+        admin,
+        canary.flag,
+        partial(challenger, settings.models, marking),
+        lambda: renewing.instant(f'max(up{{job="{SERVICE_JOB}"}})') == 1,
+        lease=settings.lease,
+        lease_every=settings.lease_every,
+    )

@@ -13,8 +13,8 @@ from math import log
 
 import numpy as np
 
+from common.sequential import LateStart, Values, log_e, log_e_limit
 from rollback.kinds.sequential import CounterLimit, CounterRatio, TailLimit, Worse
-from rollback.sequential import LateStart, Values, log_e, log_e_limit
 from rollback.tally import Tally
 from rollback.verdict import Status, Verdict
 

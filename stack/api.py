@@ -22,7 +22,7 @@ from stack.ports import DEFAULTS, Mode, recall
 from stack.programs import Program, all_programs
 from stack.progress import Progress, Silent
 from stack.secrets import Secrets
-from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, default_unleash_version, with_needs
+from stack.settings import BY_DEFAULT, ROLLBACK_EVERY, Settings, default_unleash_version, with_needs
 from stack.shell import tail
 from stack.site import Addresses, Site
 from stack.status import ProgramStatus, inspect
@@ -37,11 +37,12 @@ class Stack:
         self,
         home: Path | None = None,
         *,
-        only: Iterable[str] = PROGRAMS,
+        only: Iterable[str] = BY_DEFAULT,
         ports: Mode = "default",
         asked_ports: Mapping[str, int] | None = None,
         unleash_version: str | None = None,
         rollback_every: str = ROLLBACK_EVERY,
+        rollout_every: str = "1m",
         workers: int = 2,
         traffic_rate: float = 10.0,
         environment: Mapping[str, Mapping[str, str]] | None = None,
@@ -62,6 +63,7 @@ class Stack:
             programs=with_needs(only),
             unleash_version=unleash_version or default_unleash_version(),
             rollback_every=rollback_every,
+            rollout_every=rollout_every,
             workers=workers,
             traffic_rate=traffic_rate,
             environment={name: dict(values) for name, values in (environment or {}).items()},

@@ -21,7 +21,7 @@ from stack.logs import follow, show
 from stack.paths import Home
 from stack.ports import DEFAULTS, Mode
 from stack.progress import Progress
-from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
+from stack.settings import BY_DEFAULT, PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
 from stack.shell import failure
 from stack.status import render
 from stack.summary import summary
@@ -105,6 +105,13 @@ def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) 
     "--traffic/--no-traffic", envvar="TRAFFIC", default=True, show_envvar=True, help="Sample traffic."
 )
 @click.option(
+    "--rollout/--no-rollout",
+    envvar="ROLLOUT",
+    default=False,
+    show_envvar=True,
+    help="The job that carries out the rollout plan, stage after stage.",
+)
+@click.option(
     "--rollback-every",
     envvar="ROLLBACK_EVERY",
     default=ROLLBACK_EVERY,
@@ -122,6 +129,7 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     asked_ports: dict[str, int],
     ports: Mode,
     traffic: bool,
+    rollout: bool,
     rollback_every: str,
     foreground: bool,
     parent_death: bool,
@@ -131,7 +139,8 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         if not foreground:
             raise click.UsageError("--parent-death goes with --foreground")
         die_with_parent(15, os.getppid())
-    wanted = [name for name in only or PROGRAMS if traffic or name != "traffic"]
+    wanted = [name for name in only or BY_DEFAULT if traffic or name != "traffic"]
+    wanted += ["rollout"] if rollout else []
     total = step_count(Settings(programs=with_needs(wanted)))
     start = time.monotonic()
     stack = Stack(

@@ -60,7 +60,8 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token(user)),
         "CANARIO_PROMETHEUS_URL": site.addresses.prometheus,
         "CANARIO_DECISIONS_DIR": str(site.home.data / "decisions"),
-        "CANARIO_LEASE": "off",  # until the job renews it: else everybody falls back after 15 minutes
+        # Without the job that renews it everybody would fall back to the champion after 15 minutes.
+        "CANARIO_LEASE": "15m" if "rollback" in site.settings.programs else "off",
         **site.settings.environment.get("flags", {}),
     }
 
@@ -93,7 +94,16 @@ def rollback(site: Site) -> dict[str, str]:
     """Of the rollback job."""
     return {
         **flags(site, "canario-rollback"),
+        "CANARIO_MODELS": str(site.home.models),
         "CANARIO_ROLLBACK_METRICS_BIND": site.addresses.rollback.removeprefix("http://"),
+    }
+
+
+def rollout(site: Site) -> dict[str, str]:
+    """Of the job that carries out the rollout plan."""
+    return {
+        **flags_command(site),
+        "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token("canario-rollout")),
     }
 
 

@@ -134,6 +134,19 @@ def _rollback(site: Site) -> Program:
     )
 
 
+def _rollout(site: Site) -> Program:
+    every = site.settings.rollout_every
+    return Program(
+        name="rollout",
+        title=f"Rollout plan, a step every {every}",
+        command=(sys.executable, "-m", "flags", "rollout", "advance", "--every", every),
+        environment=environment.rollout(site),
+        stage=4,
+        inputs=fingerprint("common", "flags", site.secrets.token("canario-rollout")),
+        stop_seconds=70,  # a promotion is seen through
+    )
+
+
 def _traffic(site: Site) -> Program:
     rate = site.settings.traffic_rate
     return Program(
@@ -152,5 +165,6 @@ _MAKERS: dict[str, Callable[[Site], Program]] = {
     "prometheus": _prometheus,
     "service": _service,
     "rollback": _rollback,
+    "rollout": _rollout,
     "traffic": _traffic,
 }

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
 from common.names import Model
+from common.prometheus import Prometheus
 from rollback.backtest import history, replay
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
 from rollback.backtest.report import fields, show
@@ -22,7 +23,6 @@ from rollback.durations import format_duration, parse_duration
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.kinds.sequential import Counters
 from rollback.outcome import ExitCode
-from rollback.prometheus import Prometheus
 from rollback.settings import PrometheusSettings
 
 READ_SECONDS = 60.0  # of one piece of history: nobody waits for a rollback here

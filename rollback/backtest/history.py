@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from common.names import Metric, Model
+from common.prometheus import Prometheus
 from rollback.answers import Track
 from rollback.counts import Counted, count_all
 from rollback.guardrails import Policy
 from rollback.kinds.sequential import Counters, Tail
 from rollback.measure import SERVICE_JOB
-from rollback.prometheus import Prometheus
 from rollback.window import MOST_STEPS
 
 PIECE = 500  # moments of all buckets in one answer: some megabytes

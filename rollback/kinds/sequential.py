@@ -6,7 +6,7 @@ It has one of four forms, told apart by their fields:
     counters                CounterRatio: bad, total, worse         CounterLimit: bad, total, limit
     buckets of a histogram  TailRatio: histogram, quantile, margin  TailLimit: histogram, slower_than, limit
 
-rollback/sequential.py has the statistics, docs/guardrails.md a longer description of each field.
+common/sequential.py has the statistics, docs/guardrails.md a longer description of each field.
 """
 
 from enum import StrEnum

@@ -8,9 +8,9 @@ from math import log
 import numpy as np
 
 from common.names import Metric
+from common.sequential import Counts, LateStart, log_e, log_e_calls, log_e_limit
 from rollback.guardrails import Action, Direction, Policy, Threshold
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form, TailLimit, TailRatio, Worse
-from rollback.sequential import Counts, LateStart, log_e, log_e_calls, log_e_limit
 from rollback.simulate.readings import quantile, share_of
 from rollback.simulate.rules import Compared, Judge, Rule, fewer_calls, first_at_least, p_ratio, slow
 from rollback.simulate.traffic import EDGES, Behaviour, Counted, Traffic, Values

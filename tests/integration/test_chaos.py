@@ -16,13 +16,13 @@ from statistics import median
 import numpy as np
 import pytest
 
+from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
 from rollback.act import UnleashCanary
 from rollback.guardrails import load_policy
 from rollback.job import Job
 from rollback.outcome import ExitCode
-from rollback.prometheus import Prometheus
 from stack import environment
 from stack.api import Stack
 from tests.integration.backfill import Arm, Traffic, play, prometheus_over

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from common.names import latency_buckets
+from common.prometheus import Prometheus
 from rollback.evidence import rejudge
 from rollback.guardrails import Policy, load_policy
 from rollback.job import Job
 from rollback.outcome import Pass
-from rollback.prometheus import Prometheus
 from tests.integration.backfill import Arm, Backfilled, Traffic, play, prometheus_over
 from tests.unit.rollback.conftest import STATE, FakeCanary
 

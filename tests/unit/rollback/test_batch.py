@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from rollback.answers import Sample
+from common.answers import Sample
+from common.prometheus import Prometheus, Unreachable
 from rollback.batch import at_once, over_time
-from rollback.prometheus import Prometheus, Unreachable
 from tests.unit.rollback.conftest import NOW, Answer, Numbers, Server, result
 
 STEP = timedelta(seconds=15)

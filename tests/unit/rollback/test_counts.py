@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollback.answers import Track
+from common.answers import Track
 from rollback.counts import add_up, count_all, increments
 
 GAP = np.nan

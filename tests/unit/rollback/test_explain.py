@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from common.prometheus import Prometheus
 from rollback.__main__ import main
 from rollback.decision import Decision, Kind, begin, rollback_record, stop_record, verdict_record
 from rollback.decisions import DecisionLog
 from rollback.job import Job
 from rollback.outcome import Rollback
-from rollback.prometheus import Prometheus
 from rollback.stop import Instance, Off, Stop, StopState
 from tests.unit.rollback.conftest import NOW, STATE, FakeCanary, Numbers, Server, make_policy
 

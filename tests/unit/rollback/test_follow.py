@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from common.prometheus import Prometheus
 from flags.canary import CanaryState
 from rollback.follow import Watch
 from rollback.outcome import ExitCode, Pass, Rollback
-from rollback.prometheus import Prometheus
 from rollback.stop import StopState
 from tests.unit.rollback.conftest import NOW, STATE, Answer, Numbers, Server, standing_still
 

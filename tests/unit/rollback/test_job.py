@@ -10,11 +10,11 @@ from datetime import timedelta
 import pytest
 
 from common.errors import CanarioError
+from common.prometheus import Prometheus
 from rollback.evidence import rejudge
 from rollback.guardrails import Policy, Threshold
 from rollback.job import Job
 from rollback.outcome import ExitCode, Pass
-from rollback.prometheus import Prometheus
 from rollback.verdict import Status
 from tests.unit.rollback.conftest import (
     NOW,

@@ -3,9 +3,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from rollback.answers import Sample
+from common.answers import Sample
+from common.prometheus import NotScraped, Prometheus
 from rollback.measure import LEARNING, begin, learn, modifier, read_counters
-from rollback.prometheus import NotScraped, Prometheus
 from rollback.window import Grid
 from tests.unit.rollback.conftest import NOW, TAIL, Numbers, Server, make_policy, policy_of
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from rollback.answers import Track
+from common.answers import Track
 from rollback.counts import Counted, count_all
 from rollback.edges import Edges, quantile
 from rollback.plans import NotYet, cold, plan

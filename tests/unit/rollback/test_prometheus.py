@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from rollback.answers import Sample
-from rollback.prometheus import (
+from common.answers import Sample
+from common.prometheus import (
     MOST_POINTS,
     BadAnswer,
     Prometheus,

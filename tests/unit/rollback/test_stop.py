@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rollback.prometheus import Prometheus
+from common.prometheus import Prometheus
 from rollback.stop import Off, Stop, StopState, look
 from tests.unit.rollback.conftest import NOW, Answer, Server, result
 

@@ -7,10 +7,10 @@ from math import log
 import numpy as np
 import pytest
 
+from common.sequential import Counts
 from rollback.edges import Edges
 from rollback.evidence import of_tally, rejudge
 from rollback.guardrails import LateStart
-from rollback.sequential import Counts
 from rollback.tally import Tally
 from rollback.verdict import Status
 from rollback.weigh import path, weigh

@@ -5,7 +5,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from rollback.sequential import (
+from common.sequential import (
     AROUND_TWO,
     EVEN,
     Counts,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollback.schedule import Shutdown, repeat, seconds_to_next
+from common.schedule import Shutdown, repeat, seconds_to_next
 
 
 @pytest.fixture

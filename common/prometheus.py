@@ -25,8 +25,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from common.answers import Sample, Series, Track, Tracks, fill, samples, scraped
 from common.errors import CanarioError
-from rollback.answers import Sample, Series, Track, Tracks, fill, samples, scraped
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0

@@ -1,0 +1,133 @@
+"""One step of the plan, carried out so that no person is overruled, however unlucky the moment.
+
+A share is written only from the value that was seen (Unleash compares), the switch is turned on only where it
+was seen off and nobody had turned it off, and afterwards the log is read again: where a person lowered the
+share in the same moment, what was just raised is taken back.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from common.release import Note
+from flags.canary import read_state, set_share, turn_off
+from flags.errors import ChangedMeanwhile, FlagError
+from flags.people import history
+from flags.promote import Done, Promoter
+from flags.rollout.decide import Kind, Step, decide
+from flags.rollout.look import Rollout
+from flags.rollout.place import Place
+from flags.rollout.schema import Stage
+from flags.rollout.situation import Situation
+
+MakePromoter = Callable[[], Promoter]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step and what became of it.
+
+    Attributes:
+        step: what was decided, on `seen`.
+        done: what was done, for people; None where nothing was to be done.
+    """
+
+    step: Step
+    seen: Situation
+    done: str | None = None
+
+
+def look_and_decide(rollout: Rollout, *, override: bool = False) -> Outcome:
+    """What `advance` would do now; changes nothing. Raises AdminError, FlagError, ConfigError."""
+    seen = rollout.look()
+    return Outcome(decide(rollout.plan, seen, override=override), seen)
+
+
+def advance(
+    rollout: Rollout, promoter: MakePromoter | None = None, *, override: str | None = None
+) -> Outcome:
+    """Take one step, or none. Doing it twice, or two at once, is as doing it once.
+
+    Args:
+        promoter: makes what promotes at the end; None where that is not possible here.
+        override: a person's reason to go on with a version in quarantine, or against a hold.
+
+    Raises:
+        ChangedMeanwhile: somebody was faster; nothing of theirs was overwritten. The next step sees it.
+        FlagError, AdminError, ConfigError, ReleaseError: nothing is known to have changed.
+    """
+    found = look_and_decide(rollout, override=override is not None)
+    step = found.step
+    if step.kind is Kind.ADVANCE and step.to is not None:
+        return replace(found, done=_begin(rollout, step.to, step.place, found.seen, override))
+    if step.kind is Kind.PROMOTE:
+        if promoter is None:
+            lacks = "it cannot be promoted: set CANARIO_MODELS, CANARIO_SERVICE_URL and CANARIO_ADMIN_TOKEN"
+            told = f"{step.sentence}, but from here {lacks}"
+            return replace(found, step=replace(step, kind=Kind.FINISHED, sentence=told))
+        done = promoter().promote(Note("canario-rollout", step.sentence))
+        return replace(found, done=told_promotion(done))
+    return found
+
+
+def told_promotion(done: Done) -> str:
+    """A promotion in one sentence."""
+    return f"{done.release.roles.champion} is the champion of every worker, after {done.seconds:.1f} s"
+
+
+def _begin(rollout: Rollout, to: Stage, place: Place, seen: Situation, override: str | None) -> str:
+    if to.shadow is not None:
+        state = set_share(rollout.admin, rollout.shadow_flag, to.shadow)
+        return f"the shadow began: {state.percent}% of the users' requests are copied to the challenger"
+    _require_unchanged(rollout, seen)
+    target, before = to.canary_share, seen.canary.percent
+    state = set_share(
+        rollout.admin,
+        rollout.flag,
+        target,
+        enable=not seen.canary.enabled,
+        expect=before,
+        version=seen.version,
+        override=override,
+    )
+    _take_back_if_too_late(rollout, target, seen)
+    if not state.enabled or state.percent != target:
+        raise ChangedMeanwhile(
+            f"{rollout.flag} was set to {target}%, and Unleash says {state.percent}%,"
+            f" {'on' if state.enabled else 'off'}: somebody changed it at the same time"
+        )
+    return f"{place.name} -> {to.name}: {target}% of the users get the challenger"
+
+
+def _require_unchanged(rollout: Rollout, seen: Situation) -> None:
+    """Look once more, as late as can be. Raises ChangedMeanwhile."""
+    last = rollout.admin.last_change(rollout.flag)
+    if (last.id if last else None) != seen.canary.revision:
+        raise ChangedMeanwhile(
+            f"{last.created_by if last else 'somebody'} changed {rollout.flag} at this moment: nothing was"
+            " raised, and the next step starts from what is so then"
+        )
+
+
+def _take_back_if_too_late(rollout: Rollout, target: int, seen: Situation) -> None:
+    """Undo a raise where somebody was a moment faster. Raises ChangedMeanwhile for any change at all."""
+    since, before = seen.canary.revision or 0, seen.canary.percent
+    fresh = [one for one in history(rollout.admin, rollout.flag) if one.id > since and one.tag is None]
+    ours = next((one for one in fresh if one.is_automation and one.after.share == target), None)
+    others = [one for one in fresh if ours is None or one.who != ours.who]
+    if not others:
+        return
+    if ours is None or others[0].id < ours.id:  # what they did was meant for the share as it was
+        with suppress(FlagError):  # they have changed it again, or removed it
+            if not seen.canary.enabled:
+                turn_off(rollout.admin, rollout.flag)
+            elif before is not None:
+                theirs = others[-1].after.share
+                wanted = before if theirs is None else min(before, theirs)
+                set_share(rollout.admin, rollout.flag, wanted, enable=False, expect=target)
+    state = read_state(rollout.admin, rollout.flag)
+    share = "no one share" if state.percent is None else f"{state.percent}%"
+    raise ChangedMeanwhile(
+        f"{others[-1].who} changed {rollout.flag} in the moment in which it was raised to {target}%"
+        f" ({others[-1].words}): it is {'on' if state.enabled else 'off'} with {share}"
+    )

@@ -1,0 +1,104 @@
+"""All that a decision rests on, read from Unleash, Prometheus and the models folder. Changes nothing."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common.model_store import ModelStore
+from common.prometheus import Prometheus
+from flags.admin import UnleashAdmin
+from flags.errors import ChangedMeanwhile, NotFound
+from flags.marks import PAUSE
+from flags.people import Change, held, history
+from flags.quarantine import label
+from flags.rollout.place import place_of
+from flags.rollout.readings import read
+from flags.rollout.schema import Plan
+from flags.rollout.situation import Models, Readings, Situation
+from flags.snapshot import take
+from flags.state import CanaryState, state_of
+
+TRIES = 4
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One rollout: its plan, its flags, and where to ask.
+
+    Attributes:
+        prometheus: None where nobody said where it is; then every gate that needs it is shut.
+        models: the models folder, None where there is none.
+    """
+
+    plan: Plan
+    admin: UnleashAdmin
+    flag: str
+    shadow_flag: str
+    prometheus: Prometheus | None = None
+    models: Path | None = None
+
+    def look(self) -> Situation:
+        """What is so now.
+
+        Raises:
+            AdminError: Unleash does not answer, or not so.
+            ConfigError: the models folder has no roles, or unreadable ones.
+        """
+        canary, changes = self._flag(self.flag)
+        seen = Situation(
+            canary=canary,
+            changes=changes,
+            now=datetime.now(UTC),
+            paused=_paused(self.admin, self.flag),
+            models=models_of(self.models),
+            hold=held(changes),
+        )
+        if self.plan.shadow is not None:
+            shadow, of_shadow = self._flag(self.shadow_flag)
+            seen = replace(
+                seen,
+                shadow=shadow,
+                shadow_changes=of_shadow,
+                shadow_hold=held(of_shadow),
+            )
+        return replace(seen, readings=self._readings(seen))
+
+    def _flag(self, flag: str) -> tuple[CanaryState, tuple[Change, ...]]:
+        """A flag and its log, of one and the same moment: a hold that is missed would be overrun."""
+        for _ in range(TRIES):
+            state = state_of(take(self.admin, flag))
+            changes = history(self.admin, flag)
+            last = next((one.id for one in reversed(changes) if one.tag is None), None)
+            if last == state.revision:
+                return state, changes
+        raise ChangedMeanwhile(f"{flag} changes again and again while it is read: nothing was changed")
+
+    def _readings(self, seen: Situation) -> Readings:
+        if self.prometheus is None:
+            return Readings(fault="where Prometheus is was not said: set CANARIO_PROMETHEUS_URL")
+        readings = read(self.prometheus, place_of(self.plan, seen).began, seen.now)
+        if readings.version_since is None:
+            return readings
+        since = readings.version_since  # only what this version did counts
+        return replace(read(self.prometheus, since, seen.now), version_since=since)
+
+
+def models_of(folder: Path | None) -> Models:
+    """Who is challenger, by the models folder. Raises ConfigError."""
+    if folder is None:
+        return Models()
+    release = ModelStore(folder).read()
+    challenger = release.roles.challenger
+    return Models(
+        known=True,
+        challenger=label(challenger.version, challenger.sha256) if challenger else None,
+        unfinished=release.last.kind == "promoted" and not release.roles.settled,
+        promoted=release.last.kind == "promoted" and release.roles.previous is not None,
+    )
+
+
+def _paused(admin: UnleashAdmin, flag: str) -> tuple[str, ...]:
+    with suppress(NotFound):
+        return tuple(sorted(tag.value for tag in admin.tags.of(flag) if tag.type == PAUSE))
+    return ()

@@ -1,0 +1,99 @@
+"""What the job does for the rollout plan: it vouches for the exposure, and marks a version it rolled back.
+
+The lease is put off after each pass that could measure and found no breach, so that users have the challenger
+only while somebody guards it. Both are calls of Unleash in a thread: a pass waits for neither, and a client
+of its own keeps the job's connection free for a rollback.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from common.errors import CanarioError
+from flags.admin import UnleashAdmin
+from flags.canary import CanaryState
+from flags.errors import AdminError
+from flags.lease import renew
+from flags.quarantine import UNKNOWN, quarantine
+from rollback.background import Background
+from rollback.outcome import Pass, Rollback
+from rollback.verdict import Verdict
+
+TRIES: Final = (0.0, 1.0, 3.0, 10.0, 30.0)  # seconds of waiting before each; the mark matters for days
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Guardian:
+    """An observer of one job."""
+
+    admin: UnleashAdmin
+    flag: str
+    version: Callable[[], str | None]
+    """The deployed challenger as marks name it; asked in the background, may be slow, None where unknown."""
+    can_measure: Callable[[], bool]
+    """Whether Prometheus hears of the service; asked in the background, where nothing was judged."""
+    lease: timedelta | None = None
+    """How long users have the challenger without a renewal; None: leases are off."""
+    lease_every: timedelta = timedelta(minutes=5)
+    """How much of it may be used up before it is renewed."""
+    _renewing: Background = field(default_factory=lambda: Background("lease"))
+    _marking: Background = field(default_factory=lambda: Background("quarantine"))
+    _busy: bool = False
+
+    def on_breach(self, breach: Verdict, state: CanaryState | None) -> None:
+        pass
+
+    def on_rollback(self, rollback: Rollback, breach: Verdict, state: CanaryState | None) -> None:  # noqa: ARG002 - as observers are told
+        """Mark the version, also where the flag is not known to be off: whatever happens, it was bad."""
+        self._marking.do(self._mark)
+
+    def on_pass(self, done: Pass) -> None:
+        """Renew the lease where this pass vouches for the challenger."""
+        if self._busy or not self.is_due(done, datetime.now(UTC)):
+            return
+        self._busy = True
+        self._renewing.do(partial(self._renew, measured=bool(done.verdicts)))
+
+    def is_due(self, done: Pass, now: datetime) -> bool:
+        """Whether the pass vouches for the challenger, and the lease has become short.
+
+        At 0% it is renewed too: a share that a person raises then reaches users at once, and not after the
+        next pass.
+        """
+        state = done.state
+        if self.lease is None or state is None or not state.enabled or state.lease_until is None:
+            return False
+        vouched = done.could_measure and not any(verdict.calls_for_rollback for verdict in done.verdicts)
+        return vouched and state.lease_until - now < self.lease - self.lease_every
+
+    def close(self, seconds: float) -> None:
+        """Give what is under way some time to end."""
+        self._marking.close(seconds)
+
+    def _renew(self, *, measured: bool) -> None:
+        try:
+            if self.lease is not None and (measured or self.can_measure()):
+                renew(self.admin, self.flag, datetime.now(UTC) + self.lease)
+        except CanarioError as error:
+            _log.warning("the lease was not renewed", extra={"error": str(error)})
+        finally:
+            self._busy = False
+
+    def _mark(self) -> None:
+        version = self.version()
+        for wait in TRIES:
+            time.sleep(wait)
+            try:
+                quarantine(self.admin, self.flag, version or UNKNOWN)
+            except AdminError as error:
+                _log.warning("the version is not in quarantine yet", extra={"error": str(error)})
+            else:
+                _log.warning("in quarantine", extra={"version": version or UNKNOWN, "flag": self.flag})
+                return
+        _log.error("the version is NOT in quarantine", extra={"version": version or UNKNOWN})

@@ -1,0 +1,176 @@
+"""People edit the flag at random moments while the plan goes on: none is overwritten, none is overruled."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.errors import CanarioError
+from flags.admin import UnleashAdmin
+from flags.people import Change, history, resume
+from flags.rollout.advance import advance, look_and_decide
+from flags.rollout.decide import Kind
+from flags.rollout.look import Rollout
+from flags.rollout.report import sentence
+from flags.rollout.schema import Plan
+from flags.rollout.situation import Readings, Situation
+from stack.api import Stack
+from tests.integration.conftest import ProductManager
+
+TRIALS = int(os.environ.get("CANARIO_TEST_ROLLOUT_TRIALS", "10"))
+AFTER_SECONDS = 1.5  # some five steps of the plan
+COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
+PLAN = Plan.model_validate(
+    {"stages": [{"share": share, "least": "200ms"} for share in (1, 5, 25, 50, 100)], "promote": "by_hand"}
+)
+
+
+class OpenGates(Rollout):
+    """Gates that ask Prometheus are open at once, so that the next step is always about to be taken."""
+
+    def _readings(self, seen: Situation) -> Readings:
+        return Readings(
+            version="1 abc",
+            last_pass=seen.now,
+            judged=10**9,
+            champion_requests=1000,
+            challenger_requests=1000,
+        )
+
+
+def archive_and_revive(manager: ProductManager, flag: str) -> None:
+    manager.archive(flag)
+    time.sleep(0.3)
+    manager.revive(flag)
+
+
+Edit = Callable[[ProductManager, str], None]
+EDITS: dict[str, Edit] = {
+    "raise": lambda manager, flag: manager.set_share(flag, 60),
+    "lower": lambda manager, flag: manager.set_share(flag, 3),
+    "to zero": lambda manager, flag: manager.set_share(flag, 0),
+    "off": lambda manager, flag: manager.switch(flag, on=False),
+    "on": lambda manager, flag: manager.switch(flag, on=True),
+    "delete": lambda manager, flag: manager.delete_strategies(flag),
+    "disable": lambda manager, flag: manager.edit_strategy(flag, disabled=True),
+    "constrain": lambda manager, flag: manager.edit_strategy(flag, constraints=[COUNTRY]),
+    "archive": lambda manager, flag: manager.archive(flag),
+    "revive": archive_and_revive,
+}
+
+
+@dataclass
+class Loop:
+    """The plan's job, as fast as it can."""
+
+    rollout: Rollout
+    told: list[str] = field(default_factory=list)
+    bugs: list[BaseException] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                self.told.append(sentence(advance(self.rollout)))
+            except CanarioError as error:
+                self.told.append(str(error))
+            except BaseException as error:
+                self.bugs.append(error)
+                return
+
+
+def trial(job: UnleashAdmin, admin: UnleashAdmin, manager: ProductManager, name: str, seed: int) -> str:
+    """One flag of its own, one edit at a random moment of the plan; what the status says afterwards."""
+    dice = random.Random(seed)
+    flag = f"people-{seed}-{time.time_ns()}"
+    admin.create_feature(flag, kind="release", description=name)
+    admin.add_strategy(flag, percent=0, stickiness="userId", group=flag)
+    admin.switch(flag, on=True)
+    rollout = OpenGates(PLAN, job, flag, "shadow")
+    loop = Loop(rollout)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        time.sleep(dice.uniform(0.0, 3.0))
+        EDITS[name](manager, flag)
+        time.sleep(AFTER_SECONDS)
+    finally:
+        loop.stop.set()
+        thread.join(30)
+    assert loop.bugs == []
+    changes = history(admin, flag)
+    mine = [one for one in changes if one.who == "admin"]
+    if mine:
+        check(changes, mine[-1])
+    found = look_and_decide(rollout)
+    assert found.step.sentence
+    if mine and (mine[-1].lowered or mine[-1].after.reach == 0):
+        assert found.step.kind is Kind.REFUSE, (name, sentence(found))
+        assert "admin" in found.step.sentence, sentence(found)
+    return sentence(found)
+
+
+def check(changes: tuple[Change, ...], last: Change) -> None:
+    """Nothing of the person's was overwritten, and what was lowered was never raised."""
+    later = [one for one in changes if one.id > last.id and one.is_automation]
+    lowered = last.lowered or last.after.reach == 0
+    for one in later:
+        assert one.type == "feature-strategy-update", "nothing but the share is ever written"
+        if lowered:
+            assert one.after.reach <= last.after.reach, [(two.who, two.words) for two in changes]
+    if not later:
+        return
+    (before,), (after,) = last.after.strategies.values(), later[-1].after.strategies.values()
+    assert after.constraints == before.constraints
+    assert after.disabled == before.disabled
+    assert later[-1].after.on == last.after.on
+    if lowered and last.after.share is not None:
+        assert later[-1].after.share == last.after.share, [(two.who, two.words) for two in changes]
+
+
+def test_people_win_at_random_moments(stack: Stack, admin: UnleashAdmin, manager: ProductManager) -> None:
+    job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollout.token"))
+    names = list(EDITS)
+    for seed in range(TRIALS):
+        name = names[seed % len(names)]
+        print(f"{seed:2} {name:9} {trial(job, admin, manager, name, seed)}")
+
+
+def test_resume_lets_the_plan_go_on_and_not_before(
+    stack: Stack, admin: UnleashAdmin, manager: ProductManager, own_flag: str
+) -> None:
+    manager.set_share(own_flag, 5)
+    time.sleep(0.3)
+    rollout = OpenGates(PLAN, admin, own_flag, "shadow")
+    found = advance(rollout)
+    assert found.step.kind is Kind.REFUSE
+    assert "admin lowered it" in found.step.sentence
+    resume(admin, own_flag, "looked at it")
+    assert advance(rollout).done == "5% -> 25%: 25% of the users get the challenger"
+
+
+def test_a_person_that_is_a_moment_faster_is_not_overrun(
+    stack: Stack, admin: UnleashAdmin, manager: ProductManager, own_flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollout.token"))
+    manager.set_share(own_flag, 5)
+    resume(admin, own_flag, "begin")
+    time.sleep(0.3)
+    rollout = OpenGates(PLAN, job, own_flag, "shadow")
+    real = UnleashAdmin.change_parameter
+
+    def slow(self: UnleashAdmin, *words: str, **rest: str) -> None:
+        manager.switch(own_flag, on=False)  # between the last look and the write
+        monkeypatch.setattr(UnleashAdmin, "change_parameter", real)
+        real(self, *words, **rest)
+
+    monkeypatch.setattr(UnleashAdmin, "change_parameter", slow)
+    with pytest.raises(CanarioError, match=r"admin changed .* in the moment in which it was raised to 25%"):
+        advance(rollout)
+    (strategy,) = manager.strategies(own_flag)
+    assert strategy["parameters"]["rollout"] == "5"
+    assert look_and_decide(rollout).step.kind is Kind.REFUSE
