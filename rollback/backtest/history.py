@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from common.answers import Track
 from common.names import Metric, Model
 from common.prometheus import Prometheus
-from rollback.answers import Track
 from rollback.counts import Counted, count_all
 from rollback.guardrails import Policy
 from rollback.kinds.sequential import Counters, Tail
