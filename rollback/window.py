@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FEWEST_SCRAPES = 3  # a rate needs two; the third makes up for one that failed
-MOST_STEPS = 6_000  # 25 h of 15 s; with more the counters of two days would not be read within a pass
+MOST_STEPS = 12_000  # 50 h of 15 s
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def test_steps_stay_where_they_are_from_pass_to_pass() -> None:
     assert [one.end(step) for step in range(one.whole)] == [other.end(step) for step in range(one.whole)]
 
 
-@pytest.mark.parametrize(("hours", "seconds"), [(24, 15), (25.1, 30), (48, 30), (24 * 90, 1920)])
+@pytest.mark.parametrize(("hours", "seconds"), [(24, 15), (48, 15), (50.1, 30), (24 * 90, 960)])
 def test_a_long_stage_has_longer_steps_and_never_too_many(hours: float, seconds: int) -> None:
     grid = lay(hours * 3600)
     assert isinstance(grid, Grid)
