@@ -192,7 +192,7 @@ def rollback_command(trials: int, every: str, json_file: Path | None) -> None:
             for number in range(1, trials + 1):
                 trial = rollback.measure(Scenario(target, rollback.PLAN, _mute).run(rows))
                 measured.append(trial)
-                console.print(f"[{number}/{trials}] {rollback.in_words(trial)}", markup=False)
+                console.print(f"[{number}/{trials}] {rollback.in_words(trial)}", markup=False, soft_wrap=True)
     except (CanarioError, requests.RequestException) as error:
         click.echo(f"error: the drill could not be carried out: {error}", err=True)
         sys.exit(3)

@@ -31,7 +31,7 @@ from tests.integration.conftest import wait_for
 
 TRIALS = int(os.environ.get("CHAOS_TRIALS", "4"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-AHEAD = 600 + 30 * TRIALS  # seconds of history that lie in the future, for the trials to live in
+AHEAD = 1200 + 120 * TRIALS  # seconds of history that lie in the future, for the trials to live in
 SICK, WELL = Arm(p99=3.0), Arm(p99=0.05, errors=0.0)
 
 
@@ -81,7 +81,7 @@ def await_evidence(admin: UnleashAdmin, flag: str, sick: str) -> None:
 def tell(results: list[Result]) -> None:
     """Print the figures, and write them where they are wanted."""
     due = [each for each in results if each.due]
-    troubles = sum((each.troubles for each in results), Counter[str]())
+    troubles = sum((Counter(each.troubles) for each in results), Counter[str]())
     figures = {
         "trials": len(results),
         "seed": SEED,

@@ -48,7 +48,7 @@ class Result:
     seconds: float
     """Until the flag was off, or until the job had said in a whole pass that all is well."""
     kills: int
-    troubles: Counter[str] = field(default_factory=Counter)
+    troubles: dict[str, int] = field(default_factory=dict)
     decisions: int = 0
     """Documents of rollbacks."""
     faults: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Trial:
             by=state.changed_by,
             seconds=time.monotonic() - begun,
             kills=self._kills,
-            troubles=Counter(trouble.value for door in doors for trouble in door.met),
+            troubles=dict(Counter(trouble.value for door in doors for trouble in door.met)),
         )
         if not ended:
             result.faults.append(f"nothing came of it within {PATIENCE:.0f} s, see {self._folder}")
