@@ -21,7 +21,7 @@
     report       a pass as one log line, one JSON document or one table
     configure    reading guardrails and environment, for each command
     check        one pass without acting
-    simulate/    guardrails tried on made-up traffic
+    simulate     made-up rollouts, to try guardrails before they are trusted
     backtest/    guardrails tried on the history of Prometheus
 
 No part keeps state of its own: share and time of the last change are read from Unleash, what happened since

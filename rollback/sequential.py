@@ -148,7 +148,7 @@ def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None =
 
     A wager on the mean of the step's bad calls, e *= 1 + wager * (bad - expected). It asks of the null
     hypothesis only that mean, so the calls of a step may hang together as they like. One bad call in a step
-    weighs as much as in `log_e_calls`; twenty of one user weigh hardly more than three.
+    weighs as much as in `log_e_calls`, twenty of one user as much as four or five.
     """
     bad, events, share = _split(counts)
     allowed = effect * share
