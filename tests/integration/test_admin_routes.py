@@ -8,6 +8,7 @@ import requests
 from common.model_store import ModelStore
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share, turn_off
+from flags.people import resume
 from flags.quarantine import label, lift, quarantine
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
@@ -84,6 +85,7 @@ def test_a_version_in_quarantine_needs_a_reason(stack: Stack, service: Service, 
 
 def test_where_the_rollout_stands(stack: Stack, service: Service, admin: UnleashAdmin) -> None:
     set_share(admin, FLAG, 5)
+    resume(admin, FLAG, "a test")  # other tests have lowered it
     told = call(stack, "GET", route="rollout").json()
     assert (told["stage"]["name"], told["stage"]["stages"][0]) == ("5%", "shadow")
     assert told["step"]["kind"] == "wait"
