@@ -19,9 +19,9 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from common.durations import format_duration, parse_duration
 from common.prometheus import Prometheus
 from flags.canary import CanaryState
-from rollback.durations import format_duration, parse_duration
 from rollback.guardrails import Action, Policy, load_policy
 from rollback.judging import Judging
 from rollback.kinds.sequential import TailRatio

@@ -10,14 +10,15 @@ import click
 from rich.console import Console
 
 from common.config import ConfigError
+from common.durations import format_duration
 from common.logs import configure_logging
+from common.options import DurationType, json_file
 from common.prometheus import Prometheus
 from common.schedule import Shutdown, repeat
 from rollback.act import UnleashCanary
 from rollback.backtest.command import backtest
 from rollback.check import check
-from rollback.configure import DurationType, configure
-from rollback.durations import format_duration
+from rollback.configure import configure
 from rollback.explain import explain
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
@@ -44,15 +45,7 @@ _log = logging.getLogger("rollback")
     default=DEFAULT_FILE,
     help="File of guardrails; that of the package by default.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", encoding="utf-8", lazy=False),
-    is_flag=False,
-    flag_value="-",
-    metavar="[FILE]",
-    help="Write the pass as a JSON document to FILE, or to standard output instead of the table.",
-)
+@json_file("Write the pass as a JSON document to FILE, or to standard output instead of the table.")
 @click.pass_context
 def main(
     ctx: click.Context, every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
+from common.durations import Duration
 from flags.settings import LeaseLength
-from rollback.durations import Duration
 from rollback.notify import open_channels
 
 

@@ -17,8 +17,11 @@ CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 def _settings_table() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
-        default = "required" if field.is_required() else f"default: {field.default}"
-        lines.append(f"  CANARIO_{name.upper()}\n      {field.description} ({default})")
+        if field.is_required():
+            default = " (required)"
+        else:
+            default = "" if field.default in (None, "") else f" (default: {field.default})"
+        lines.append(f"  CANARIO_{name.upper()}\n      {field.description}{default}")
     return "\n".join(lines)
 
 

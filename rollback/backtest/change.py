@@ -12,9 +12,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from common.durations import parse_duration
 from common.names import Model
 from rollback.backtest.families import Family, Groups
-from rollback.durations import parse_duration
 
 Dice = np.random.Generator
 LATENCY, ERRORS = "latency", "errors"

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError, load_settings
+from common.durations import format_duration, parse_duration
 from common.errors import CanarioError
 from common.names import Model
+from common.options import DurationType, json_file
 from common.prometheus import Prometheus
 from rollback.backtest import history, replay
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
 from rollback.backtest.report import fields, show
 from rollback.backtest.results import Study
-from rollback.configure import DurationType
-from rollback.durations import format_duration, parse_duration
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.kinds.sequential import Counters
 from rollback.outcome import ExitCode
@@ -123,15 +123,7 @@ class _Options(TypedDict):
 @click.option(
     "--guardrails", "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, help="File to try."
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", encoding="utf-8", lazy=False),
-    is_flag=False,
-    flag_value="-",
-    metavar="[FILE]",
-    help="Write JSON to FILE, or to standard output instead of the tables.",
-)
+@json_file("Write JSON to FILE, or to standard output instead of the tables.")
 def backtest(**options: Unpack[_Options]) -> None:
     """Try the guardrails on what Prometheus remembers: would they have cried wolf, and how soon had they seen
     a regression?

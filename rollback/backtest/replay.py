@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from common.durations import parse_duration
 from common.names import Metric, Model
 from rollback.backtest.change import ERRORS, LATENCY, Dice, Injection, more_bad, pretend, slower
 from rollback.backtest.families import Family, histogram, pair
 from rollback.backtest.history import BEFORE, History
 from rollback.counts import Counted, Values
-from rollback.durations import parse_duration
 from rollback.edges import FEWEST_CALLS, Buckets, calls
 from rollback.guardrails import Action, Guardrail, Policy, Threshold
 from rollback.kinds.sequential import CounterRatio, Counters, Form, Tail, Worse

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from common.durations import format_duration
 from rollback.backtest.replay import Rollout
 from rollback.backtest.results import Study
-from rollback.durations import format_duration
 
 MOST_ROWS = 20
 

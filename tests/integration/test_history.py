@@ -35,7 +35,7 @@ def backtest(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": os.environ["PATH"], "CANARIO_PROMETHEUS_URL": url},
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=110,
         check=False,
     )
 

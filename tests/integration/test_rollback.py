@@ -122,7 +122,7 @@ def test_a_slow_challenger_is_rolled_back_and_nobody_else_notices(
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=110,
             check=False,
         )
     finally:

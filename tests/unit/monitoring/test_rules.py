@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from common.durations import parse_duration
 from common.names import JobMetric, Metric, Model, Recorded
-from rollback.durations import parse_duration
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
