@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from flags.canary import set_share, turn_on
 from service.artifact import load_artifact
 from service.model import OnnxModel
 from stack.api import Stack
+from stack.install import models
 from tests.integration.conftest import SEEN_WITHIN_SECONDS, Service, wait_for
 
 SHADOW = "shadow"
@@ -55,10 +55,8 @@ def prometheus(stack: Stack, service: Service, admin: UnleashAdmin) -> Iterator[
 @pytest.fixture(scope="module")
 def rows(stack: Stack) -> dict[bool, list[list[float]]]:
     """Rows about which the two models that are served agree, and those about which they do not."""
-    environment = stack.env("service")
-    champion, challenger = (
-        OnnxModel(load_artifact(Path(environment[f"CANARIO_{role.upper()}"]))) for role in Model
-    )
+    cache = stack.site.cache
+    champion, challenger = (OnnxModel(load_artifact(models.folder(cache, role))) for role in Model)
     found: dict[bool, list[list[float]]] = {True: [], False: []}
     for values in load_breast_cancer().data.tolist():
         row = np.array([values], dtype=np.float32)
