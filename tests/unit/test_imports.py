@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": {"common", "flags"},
     "stack": {"common"},
     "drills": {"common", "flags", "service", "stack"},
-    "bench": {"common", "drills", "flags", "service", "stack"},
+    "bench": {"common", "drills", "flags", "rollback", "service", "stack"},
 }
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},

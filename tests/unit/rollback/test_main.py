@@ -206,9 +206,9 @@ def test_all_faults_of_the_configuration_are_told_at_once(tmp_path: Path) -> Non
     assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [
         f"{file}:1",
         f"{file}:1",
+        "CANARIO_PROMETHEUS_URL",
         "CANARIO_UNLEASH_URL",
         "CANARIO_UNLEASH_ADMIN_TOKEN",
-        "CANARIO_PROMETHEUS_URL",
     ]
 
 

@@ -41,7 +41,7 @@ def test_what_is_missing_is_named_all_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(RollbackSettings, {})
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "CANARIO_PROMETHEUS_URL",
         "CANARIO_UNLEASH_URL",
         "CANARIO_UNLEASH_ADMIN_TOKEN",
-        "CANARIO_PROMETHEUS_URL",
     ]
