@@ -63,11 +63,7 @@ def place_of(plan: Plan, seen: Situation) -> Place:
         return Place(share, rules, following, _later(seen, last), last)
     if plan.shadow is None:
         return Place(0, None, plan.canaries[0], _later(seen, last), last)
-    if (
-        seen.shadow is None
-        or not seen.shadow.enabled
-        or (seen.shadow.percent or 0) < (plan.shadow.shadow or 0)
-    ):
+    if seen.shadow is None or not seen.shadow.enabled or seen.shadow.percent == 0:
         return Place(0, None, plan.shadow, _later(seen, last), last)
     of_shadow = [one for one in seen.shadow_changes if one.tag is None]
     last = max([*changes[-1:], *of_shadow[-1:]], key=lambda one: one.id, default=None)

@@ -16,7 +16,7 @@ from flags.vault import Vault
 from tests.unit.flags.accounts import EDITOR, PERMISSIONS, FakeAccounts, password_fault
 from tests.unit.flags.server import Server
 
-NAMES = ["canario-flags", "canario-rollback", "canario-service"]
+NAMES = ["canario-flags", "canario-rollback", "canario-rollout", "canario-service"]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def age(folder: Path, days_left: int, name: str = "canario-flags") -> None:
     label.write_text(json.dumps(json.loads(label.read_text()) | {"expires_at": ends.isoformat()}))
 
 
-def test_a_fresh_server_gets_three_editors_with_a_token_of_a_year_each(
+def test_a_fresh_server_gets_four_editors_with_a_token_of_a_year_each(
     accounts: FakeAccounts, folder: Path
 ) -> None:
     outcomes = run(accounts, folder)
@@ -65,16 +65,16 @@ def test_a_fresh_server_gets_three_editors_with_a_token_of_a_year_each(
         assert abs(outcome.expires_at - datetime.now(UTC) - LIFETIME) < timedelta(minutes=1)
         (token,) = [one for one in accounts.tokens if one["secret"] == secret(folder, outcome.username)]
         assert token["userId"] == accounts.users[outcome.username]["id"]
-    assert accounts.logins == ["admin", *NAMES]  # four of the ten a minute
+    assert accounts.logins == ["admin", *NAMES]  # five of the ten a minute
 
 
 def test_a_second_run_keeps_all_and_needs_no_password(accounts: FakeAccounts, folder: Path) -> None:
     run(accounts, folder)
     before, calls, logins = secret(folder), len(accounts.calls), len(accounts.logins)
     outcomes = run(accounts, folder, password=None)
-    assert [(one.action, one.why) for one in outcomes] == [(Action.KEPT, "")] * 3
+    assert [(one.action, one.why) for one in outcomes] == [(Action.KEPT, "")] * 4
     assert secret(folder) == before
-    assert (len(accounts.calls) - calls, len(accounts.logins) - logins) == (3, 0)
+    assert (len(accounts.calls) - calls, len(accounts.logins) - logins) == (4, 0)
 
 
 @pytest.mark.parametrize("text", ["user:gone\n", "not\na token", "", "ünleash"])
@@ -83,15 +83,20 @@ def test_a_dead_token_is_replaced(accounts: FakeAccounts, folder: Path, text: st
     (folder / "canario-flags.token").write_text(text, encoding="utf-8")
     first, *rest = run(accounts, folder)
     assert (first.action, first.why) == (Action.MADE, "the old one no longer worked")
-    assert [one.action for one in rest] == [Action.KEPT, Action.KEPT]
-    assert accounts.logins[4:] == ["admin", "canario-flags"]
+    assert [one.action for one in rest] == [Action.KEPT] * 3
+    assert accounts.logins[5:] == ["admin", "canario-flags"]
     assert run(accounts, folder, password=None)[0].action is Action.KEPT
 
 
 def test_a_user_deleted_in_the_ui_is_made_again(accounts: FakeAccounts, folder: Path) -> None:
     run(accounts, folder)
     del accounts.users["canario-rollback"]
-    assert [one.action for one in run(accounts, folder)] == [Action.KEPT, Action.MADE, Action.KEPT]
+    assert [one.action for one in run(accounts, folder)] == [
+        Action.KEPT,
+        Action.MADE,
+        Action.KEPT,
+        Action.KEPT,
+    ]
     assert accounts.users["canario-rollback"]["rootRole"] == 2
 
 
@@ -147,7 +152,7 @@ def test_a_role_that_was_taken_away_is_restored(accounts: FakeAccounts, folder: 
 
 def test_a_new_token_comes_with_the_role(accounts: FakeAccounts, folder: Path) -> None:
     accounts.add("canario-flags", 3)
-    first, second, _ = run(accounts, folder)
+    first, second, *_ = run(accounts, folder)
     assert accounts.users["canario-flags"]["rootRole"] == 2
     assert first.why == "there was none; it could not change flags: its role is Editor again"
     assert second.why == "there was none"
@@ -219,7 +224,12 @@ def test_a_stop_half_way_keeps_what_was_made(accounts: FakeAccounts, folder: Pat
     with pytest.raises(Rejected):
         run(accounts, folder)
     accounts.logins.clear()
-    assert [one.action for one in run(accounts, folder)] == [Action.KEPT, Action.MADE, Action.MADE]
+    assert [one.action for one in run(accounts, folder)] == [
+        Action.KEPT,
+        Action.MADE,
+        Action.MADE,
+        Action.MADE,
+    ]
 
 
 def test_an_unreachable_server_replaces_nothing(accounts: FakeAccounts, folder: Path) -> None:

@@ -240,6 +240,7 @@ def test_bootstrap_prints_no_secret(server: Server, tmp_path: Path) -> None:
     assert [row[:2] for row in rows[1:]] == [
         ["canario-flags", "made"],
         ["canario-rollback", "made"],
+        ["canario-rollout", "made"],
         ["canario-service", "made"],
     ]
     for token in accounts.tokens:

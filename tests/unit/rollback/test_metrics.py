@@ -62,6 +62,8 @@ def test_a_pass_with_its_verdicts() -> None:
     assert job.value(JobMetric.LOG_E_LIMIT, guardrail="slow") == 4.1
     assert job.value(JobMetric.VALUE, guardrail="slow") == 0.3
     assert job.value(JobMetric.LIMIT, guardrail="slow") == 0.2
+    assert job.value(JobMetric.BINDING, guardrail="slow") == 1
+    assert job.value(JobMetric.JUDGED) == STATE.revision
     job.metrics.on_pass(Pass(replace(STATE, enabled=False), None, False, 0.2))
     assert job.value(JobMetric.LOG_E, guardrail="slow") is None, "nothing was judged"
     assert job.value(JobMetric.PASSES, outcome="not exposed") == 1

@@ -11,7 +11,7 @@ from stack.errors import StackError
 from stack.fingerprint import fingerprint
 from stack.programs import Program, all_programs
 from stack.secrets import MAKERS
-from stack.settings import PROGRAMS, Settings
+from stack.settings import BY_DEFAULT, PROGRAMS, Settings
 from stack.site import Site
 from stack.summary import REQUEST, summary
 
@@ -21,9 +21,11 @@ def by_name(site: Site) -> dict[str, Program]:
 
 
 def test_there_are_those_of_the_settings_in_the_order_of_their_start(site: Site) -> None:
-    assert tuple(by_name(site)) == PROGRAMS
+    assert tuple(by_name(site)) == BY_DEFAULT
     stages = [program.stage for program in all_programs(site)]
     assert stages == sorted(stages)
+    everything = replace(site, settings=Settings(programs=PROGRAMS))
+    assert tuple(by_name(everything)) == PROGRAMS
     fewer = replace(site, settings=Settings(programs=("postgres", "traffic")))
     assert tuple(by_name(fewer)) == ("postgres", "traffic")
 
@@ -35,8 +37,9 @@ def test_no_secret_is_on_a_command_line(site: Site) -> None:
 
 
 def test_python_programs_get_secrets_as_files(site: Site) -> None:
-    for name in ("service", "rollback", "traffic"):
-        values = by_name(site)[name].environment.values()
+    everything = replace(site, settings=Settings(programs=PROGRAMS))
+    for name in ("service", "rollback", "rollout", "traffic"):
+        values = by_name(everything)[name].environment.values()
         for secret in MAKERS:
             assert site.secrets.read(secret) not in values
 
@@ -63,6 +66,12 @@ def test_variables_can_be_added_to_one_program(site: Site) -> None:
     assert "CANARIO_THREADS" not in programs["traffic"].environment
 
 
+def test_exposure_is_on_a_lease_where_somebody_renews_it(site: Site) -> None:
+    assert by_name(site)["rollback"].environment["CANARIO_LEASE"] == "15m"
+    alone = replace(site, settings=Settings(programs=("unleash", "service")))
+    assert by_name(alone)["service"].environment["CANARIO_LEASE"] == "off"
+
+
 def test_each_major_version_of_unleash_has_its_own_database(site: Site) -> None:
     assert site.database == "unleash_8"
     older = replace(site, settings=Settings(unleash_version="7.6.5"))
@@ -73,7 +82,7 @@ def test_a_new_token_is_a_reason_to_restart_who_holds_it(site: Site) -> None:
     before = by_name(site)
     site.secrets.token("canario-service").write_text("user:new")
     after = by_name(site)
-    assert [name for name in PROGRAMS if before[name].inputs != after[name].inputs] == ["service"]
+    assert [name for name in BY_DEFAULT if before[name].inputs != after[name].inputs] == ["service"]
 
 
 def test_a_fingerprint_sees_content_and_forgives_absence(tmp_path: Path) -> None:
