@@ -1,5 +1,6 @@
 """Which models are served: a series of `model_info` outlives its model, with the value 0."""
 
+from functools import partial
 from pathlib import Path
 
 from common.prometheus import Prometheus
@@ -29,7 +30,8 @@ def told(*tracks: Track) -> Answer:
 def test_a_model_that_left_counts_no_more(server: Server) -> None:
     new, old = ("challenger", "2.0.0", [0, 0, 1]), ("challenger", "1.0.0", [1, 1, 0])
     for tracks in ([new, old], [old, new]):
-        server.reply = lambda _path, _form, tracks=tracks: told(*tracks)
+        answer = told(*tracks)
+        server.reply = partial(lambda said, _path, _form: said, answer)
         assert served(Prometheus(server.url))["challenger"].version == "2.0.0"
 
 
