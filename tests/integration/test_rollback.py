@@ -12,7 +12,6 @@ import pytest
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
 from flags.errors import Quarantined
-from flags.quarantine import lift
 from stack import environment
 from stack.api import Stack
 from stack.paths import REPOSITORY
