@@ -138,8 +138,7 @@ def test_a_slow_challenger_is_rolled_back_and_nobody_else_notices(
     with pytest.raises(Quarantined):
         set_share(admin, FLAG, 25)
     # Turned on again, the canary is judged by what happens from then on, not by the fault that is over.
-    lift(admin, FLAG, "the fault is over")
-    set_share(admin, FLAG, 25)
+    set_share(admin, FLAG, 25, override="the fault is over")
     code, document, _ = one_pass(stack)
     assert (code, document["outcome"]) == (0, "fine")
     assert read_state(admin, FLAG).enabled
