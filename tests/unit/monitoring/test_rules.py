@@ -18,6 +18,7 @@ from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
 from stack.install import prometheus
 from stack.paths import Cache
+from tests import runbook
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "monitoring"
@@ -172,12 +173,16 @@ def test_each_alert_says_how_grave_it_is_and_what_to_do(alert: Mapping[str, Any]
     assert alert["labels"]["severity"] in {"warning", "critical"}
     assert {"summary", "description", "runbook"} == set(alert["annotations"])
     file, _, anchor = alert["annotations"]["runbook"].partition("#")
-    headings = re.findall(r"^## (.+)$", (ROOT / file).read_text(), re.MULTILINE)
-    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
-    paragraph = (
-        (ROOT / file).read_text().lower().replace(" ", "-").split(f"##-{anchor}\n")[1].split("\n##-")[0]
-    )
-    assert alert["alert"].lower() in paragraph
+    assert ROOT / file == runbook.FILE
+    below = runbook.paragraphs(runbook.page())
+    assert f"`{alert['alert']}`" in below[anchor], "the paragraph names the alert"
+    (row,) = [line for line in below["alerts"].splitlines() if f"`{alert['alert']}`" in line]
+    assert f"](#{anchor})" in row, "the table of all alerts leads there too"
+
+
+def test_the_runbook_knows_no_alert_that_is_gone() -> None:
+    table = runbook.paragraphs(runbook.page())["alerts"]
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) == set(ALERTS)
 
 
 def test_the_service_is_scraped_as_often_as_the_guardrails_think() -> None:

@@ -1,5 +1,6 @@
 """Which models are served: a series of `model_info` outlives its model, with the value 0."""
 
+from functools import partial
 from pathlib import Path
 
 from common.prometheus import Prometheus
@@ -28,9 +29,9 @@ def told(*tracks: Track) -> Answer:
 
 def test_a_model_that_left_counts_no_more(server: Server) -> None:
     new, old = ("challenger", "2.0.0", [0, 0, 1]), ("challenger", "1.0.0", [1, 1, 0])
-    answers = iter([told(new, old), told(old, new)])
-    server.reply = lambda _path, _form: next(answers)
-    for _ in range(2):
+    for tracks in ([new, old], [old, new]):
+        answer = told(*tracks)
+        server.reply = partial(lambda said, _path, _form: said, answer)
         assert served(Prometheus(server.url))["challenger"].version == "2.0.0"
 
 
