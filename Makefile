@@ -8,8 +8,11 @@ TESTS ?=
 WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
+# A path to a test means it, also where it is slow.
+NOT_SLOW = $(if $(TESTS),,-m "not slow")
+
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,9 +58,13 @@ bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of his
 	@$(RUN) install
 	@$(VENV)/python -m bench.passes $(ARGS)
 
-test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
+test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
-	@$(VENV)/python -m pytest $(NO_BROWSER) $(TESTS)
+	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
+
+test-slow: ## The slow ones: whole rollouts, and the runbook's drills (15 minutes)
+	@$(RUN) install
+	@$(VENV)/python -m pytest -m slow tests/integration
 
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
@@ -73,7 +80,7 @@ test-promote: ## Promotion and the way back under load, ten times (2 minutes; PR
 
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
-	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(or $(TESTS),tests/integration)
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only

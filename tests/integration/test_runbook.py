@@ -239,6 +239,8 @@ def _listener() -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_after_a_rollback(read: Reader) -> None:
     admin = read.scene.admin
 
@@ -280,6 +282,8 @@ def _lift(read: Reader) -> None:
     read.run(runbook.Command("", "", line, ("...",), 0))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_rollout_from_shadow_to_everybody(
     stack: Stack, admin: UnleashAdmin, tmp_path: Path, new_model: Path
 ) -> None:
@@ -311,6 +315,7 @@ def _switch_on_at_zero(read: Reader) -> None:
         read.run(runbook.Command("", "", line, ("...",), 0))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_drills(read: Reader) -> None:
     admin = read.scene.admin
