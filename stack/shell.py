@@ -64,11 +64,19 @@ def failure(what: str, log: Path, hint: str = "") -> str:
 
 
 def tail(log: Path, lines: int = LAST_LINES) -> list[str]:
-    """The last `lines` lines of a log; one that says so where there is none."""
+    """The last `lines` lines of a log, whole ones; one that says so where there is none."""
+    found, span = b"", 400 * lines
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 400 * lines))
-            found = file.read().decode("utf-8", "replace").strip().splitlines()[-lines:]
+            size = file.seek(0, 2)
+            while (
+                found.count(b"\n") < lines and len(found) < size
+            ):  # a line of the rollback job has kilobytes
+                span *= 4
+                file.seek(max(0, size - span))
+                found = file.read(span).strip()
+                if span >= size:
+                    break
     except OSError:
         return ["(no log)"]
-    return found or ["(the log is empty)"]
+    return found.decode("utf-8", "replace").splitlines()[-lines:] or ["(the log is empty)"]

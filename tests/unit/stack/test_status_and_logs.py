@@ -48,6 +48,17 @@ def test_the_end_of_each_log_is_shown(tmp_path: Path) -> None:
     assert shown == [("a", "line 98"), ("a", "line 99")]
 
 
+@pytest.mark.parametrize("length", [1, 3000, 40_000])
+def test_long_lines_are_shown_whole(tmp_path: Path, length: int) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"{number}{'x' * length}\n" for number in range(5)))
+    for lines in (1, 2, 5, 9):
+        shown: list[str] = []
+        show({"a": log}, lines, lambda _, line, shown=shown: shown.append(line))  # type: ignore[misc]
+        assert [line[0] for line in shown] == [str(number) for number in range(max(0, 5 - lines), 5)]
+        assert {len(line) for line in shown} == {length + 1}
+
+
 def test_only_what_comes_later_is_followed_and_only_whole_lines(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("old\n")
