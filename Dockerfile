@@ -58,7 +58,7 @@ FROM base AS canario
 # the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
 # each may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback \
+        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
  && install -d -o canario -g canario -m 0750 /var/log/canario
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv

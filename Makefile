@@ -9,7 +9,7 @@ WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-unit test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,14 @@ test: ## All tests, against real servers on free ports (TESTS=path narrows, BROW
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
 	@$(VENV)/python -m pytest tests/unit
+
+test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who edit it (35 minutes)
+	@$(RUN) install
+	@CANARIO_TEST_ROLLOUT_SPEED=1000 CANARIO_TEST_ROLLOUT_TRIALS=50 $(VENV)/python -m pytest -s tests/integration/test_rollout.py tests/integration/test_rollout_people.py
+
+test-promote: ## Promotion and the way back under load, ten times (2 minutes; PROMOTIONS=50)
+	@$(RUN) install
+	@PROMOTIONS=$(or $(PROMOTIONS),10) $(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_promote.py
 
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)

@@ -26,6 +26,9 @@ _TAIL = """
 #CANARIO_UNLEASH_PORT=4242
 #CANARIO_PROMETHEUS_PORT=9090
 
+# How long users have the challenger without a word of the rollback job; off: for ever.
+#CANARIO_LEASE=15m
+
 # Whom to tell of rollbacks, with spaces between: https://appriseit.com/services/
 #CANARIO_NOTIFY_URLS=slack://TokenA/TokenB/TokenC jsons://host/path
 """

@@ -126,7 +126,7 @@ def refusal(flag: str, marked: Collection[str], version: str | None) -> Quaranti
     if not marked or (version is not None and version not in marked and UNKNOWN not in marked):
         return None
     named = version if version in marked else " and ".join(sorted(marked))
-    unknown = "" if version else ", and which version is deployed is not known here (set CANARIO_CHALLENGER)"
+    unknown = "" if version else ", and which version is deployed is not known here (set CANARIO_MODELS)"
     return Quarantined(
         f"{flag}: {named} was rolled back and is in quarantine{unknown}. Deploy another version, give a"
         f' reason by --override "...", or lift it by `python -m flags lift {flag} --reason "..."`. A person'

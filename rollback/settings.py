@@ -33,7 +33,7 @@ class PrometheusSettings(StrictModel):
     prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
 
 
-class RollbackSettings(DecisionSettings, PrometheusSettings):
+class RollbackSettings(DecisionSettings):
     """What `python -m rollback` needs."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
@@ -42,6 +42,7 @@ class RollbackSettings(DecisionSettings, PrometheusSettings):
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flag")
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
+    prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
     models: Path | None = Field(
         None, description="models folder with roles.json, to know which version is rolled back"

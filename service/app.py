@@ -11,7 +11,7 @@ from common.config import load_settings
 from service.container import Parts, assemble
 from service.http_metrics import HttpMetrics
 from service.problems import register_problems
-from service.routes import admin, feedback, health, models, predict
+from service.routes import admin, feedback, health, models, predict, rollout
 from service.routes.spec import new_spec, serve
 from service.settings import Settings
 
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_tell_identity)
     register_problems(app)
     spec = new_spec()
-    for routes in (predict, feedback, health, admin, models):
+    for routes in (predict, feedback, health, admin, models, rollout):
         app.register_blueprint(routes.blueprint(parts, spec))
     serve(spec, app)
     return app

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from common.address import UnleashUrl
+from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
 
 Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -43,6 +43,12 @@ class Settings(StrictModel):
     canary_flag: str = Field("canary", min_length=1, description="Flag that decides who gets the challenger.")
     shadow_flag: str = Field(
         "shadow", min_length=1, description="Flag that decides whose requests the challenger sees too."
+    )
+    prometheus_url: PrometheusUrl | None = Field(
+        None, description="Prometheus, for /admin/rollout; without it that tells of no gate that measures."
+    )
+    rollout_plan: Path | None = Field(
+        None, description="File of the rollout plan, for /admin/rollout; unset: the one that is shipped."
     )
     state_dir: Path = Field(
         Path(".canario/service"),

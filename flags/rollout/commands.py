@@ -24,9 +24,10 @@ from flags.commands import AS_JSON, OVERRIDE, WHY
 from flags.errors import ChangedMeanwhile, FlagError
 from flags.rollout.advance import Outcome, advance, look_and_decide, told_promotion
 from flags.rollout.decide import Kind
+from flags.rollout.document import fields
 from flags.rollout.foresight_command import plan_
 from flags.rollout.look import Rollout
-from flags.rollout.report import fields, sentence, show_status
+from flags.rollout.report import sentence, show_status
 from flags.rollout.settings import RolloutSettings, promoter_of, required_promoter, rollout_of
 from flags.snapshot import require_present, take
 

@@ -1,21 +1,19 @@
 """What the commands of the rollout plan print: sentences and tables for people, fields for programs."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from flags.people import Change
 from flags.quarantine import refusal
 from flags.report import print_table
 from flags.rollout.advance import Outcome
 from flags.rollout.decide import Kind, Step
+from flags.rollout.document import last_changes
 from flags.rollout.gates import short
 from flags.rollout.place import Place
 from flags.rollout.schema import Plan
 from flags.rollout.situation import Situation
 from flags.snapshot import moment
 
-LAST_CHANGES = 8
 HEADLINES = {
     Kind.REFUSE: "refuses",
     Kind.WAIT: "waits",
@@ -133,70 +131,3 @@ def _quarantine(seen: Situation) -> str:
         return "none"
     concerned = "this one" if refusal(seen.canary.flag, marked, seen.version) else "not this one"
     return f"{', '.join(marked)} ({concerned})"
-
-
-def last_changes(seen: Situation) -> tuple[Change, ...]:
-    """Those of both flags, the latest first."""
-    both = sorted((*seen.changes, *seen.shadow_changes), key=lambda one: one.id, reverse=True)
-    return tuple(both[:LAST_CHANGES])
-
-
-def fields(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """All of it as JSON."""
-    step, seen = outcome.step, outcome.seen
-    place, canary = step.place, seen.canary
-    lease_left = (canary.lease_until - seen.now).total_seconds() if canary.lease_until else None
-    return {
-        "flag": canary.flag,
-        "environment": canary.environment,
-        "now": seen.now.isoformat(),
-        "stage": {
-            "name": place.name,
-            "share": place.share,
-            "rules": place.rules.name if place.rules else None,
-            "planned": place.is_planned,
-            "began": place.began.isoformat() if place.change else None,
-            "stages": [stage.name for stage in plan.stages],
-        },
-        "step": {
-            "kind": step.kind.value,
-            "to": step.to.name if step.to else None,
-            "sentence": step.sentence,
-            "until": _iso(step.until),
-            "done": outcome.done,
-        },
-        "gates": [
-            {
-                "name": gate.name,
-                "holds": gate.holds,
-                "sentence": gate.sentence,
-                "until": None if gate.holds else _iso(gate.until),
-            }
-            for gate in step.gates
-        ],
-        "challenger": seen.version,
-        "lease": None
-        if canary.lease_until is None
-        else {"until": canary.lease_until.isoformat(), "seconds_left": max(round(lease_left or 0.0, 1), 0.0)},
-        "quarantine": list(canary.quarantined),
-        "hold": None
-        if seen.hold is None
-        else {"limit": seen.hold.limit, "who": seen.hold.who, "at": seen.hold.at.isoformat()},
-        "paused": list(seen.paused),
-        "trouble": canary.trouble,
-        "changes": [
-            {
-                "at": one.at.isoformat(),
-                "who": one.who,
-                "automation": one.is_automation,
-                "what": one.words,
-                "users_before": one.before.reach,
-                "users_after": one.after.reach,
-            }
-            for one in last_changes(seen)
-        ],
-    }
-
-
-def _iso(time: datetime | None) -> str | None:
-    return time.isoformat() if time else None

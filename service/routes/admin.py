@@ -1,7 +1,8 @@
-"""/admin/canary: the challenger's share in Unleash, through the same functions as the flags CLI."""
+"""/admin/canary and /admin/shadow: shares in Unleash, through the same functions as the flags CLI."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from spectree import SpecTree
 from flags.admin import AdminError, UnleashAdmin, Unreachable
 from flags.canary import CanaryState, read_state, set_share
 from flags.errors import FlagError, FlagMissing, NotVerified, Rejected
+from flags.quarantine import label
 from service.bearer import require_token
 from service.body import read_body, whole
 from service.container import Parts
@@ -30,6 +32,10 @@ class ShareRequest(BaseModel):
 
     percent: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
         description="Per cent of the users, 0 to 100."
+    )
+    override: Annotated[str, Field(min_length=2, max_length=200, pattern=r"\S\s*\S")] | None = Field(
+        None,
+        description="Why a version that was rolled back is given to more users all the same.",
     )
 
 
@@ -50,12 +56,16 @@ class Canary(BaseModel):
     changed_by: str | None = Field(description="Who last changed share, strategies or switch.")
     changed_at: datetime | None
     change: str | None = Field(description="What kind of change that was.")
+    lease_until: datetime | None = Field(
+        description="When users lose the challenger unless the rollback job puts that off."
+    )
+    quarantined: list[str] = Field(description="Versions of the challenger that were rolled back.")
 
 
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The admin routes on `parts`."""
     routes = Blueprint("admin", __name__)
-    settings, rate = parts.settings, parts.admin_rate
+    settings = parts.settings
 
     @routes.get("/admin/canary")
     @spec.validate(
@@ -66,8 +76,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     )
     def get_canary() -> Canary:
         """Read the challenger's share, and who changed it last."""
-        admin = _admitted(request, settings, parts.admin, rate)
-        return _answer(lambda: read_state(admin, settings.canary_flag))
+        return _answer(lambda: read_state(admitted_admin(request, parts), settings.canary_flag))
 
     @routes.route("/admin/canary", methods=["PUT", "POST"])
     @spec.validate(
@@ -80,16 +89,33 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     def set_canary() -> Canary:
         """Set the challenger's share.
 
-        A share over 0 turns the flag on as well. The answer is what Unleash says afterwards.
+        A share over 0 turns the flag on as well. The answer is what Unleash says afterwards. A version that
+        was rolled back gets no more users without an `override`.
         """
-        admin = _admitted(request, settings, parts.admin, rate)
-        percent = read_body(request, ShareRequest).percent
-        answer = _answer(lambda: set_share(admin, settings.canary_flag, percent))
-        log.info(
-            "the challenger's share was set",
-            extra={"percent": percent, "caller": request.remote_addr, "request_id": g.request_id},
-        )
-        return answer
+        return _set(parts, settings.canary_flag)
+
+    @routes.get("/admin/shadow")
+    @spec.validate(
+        resp=responses(Canary, 401, 403, 409, 429, 502, 503),
+        security=ADMIN,
+        tags=["admin"],
+        skip_validation=True,
+    )
+    def get_shadow() -> Canary:
+        """Read the share of the users whose requests the challenger gets a copy of."""
+        return _answer(lambda: read_state(admitted_admin(request, parts), settings.shadow_flag))
+
+    @routes.route("/admin/shadow", methods=["PUT", "POST"])
+    @spec.validate(
+        json=ShareRequest,
+        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503),
+        security=ADMIN,
+        tags=["admin"],
+        skip_validation=True,
+    )
+    def set_shadow() -> Canary:
+        """Set the share of the users whose requests the challenger gets a copy of."""
+        return _set(parts, settings.shadow_flag)
 
     return routes
 
@@ -110,24 +136,48 @@ def admitted(request: Request, settings: Settings, rate: AdminRate) -> None:
         raise
 
 
-def _admitted(
-    request: Request, settings: Settings, admin: UnleashAdmin | None, rate: AdminRate
-) -> UnleashAdmin:
-    admitted(request, settings, rate)
-    if admin is None:
+def admitted_admin(request: Request, parts: Parts) -> UnleashAdmin:
+    """The door to Unleash, for a caller that `admitted` lets through. Raises RequestError."""
+    admitted(request, parts.settings, parts.admin_rate)
+    if parts.admin is None:
         raise RequestError(
             403,
             "Forbidden",
             "The service cannot change flags: start it with CANARIO_UNLEASH_ADMIN_TOKEN, the personal access "
             "token of its user in Unleash.",
         )
-    return admin
+    return parts.admin
+
+
+def _set(parts: Parts, flag: str) -> Canary:
+    admin = admitted_admin(request, parts)
+    asked = read_body(request, ShareRequest)
+    challenger = parts.models.challenger
+    version = label(challenger.metadata.version, challenger.metadata.sha256) if challenger else None
+    answer = _answer(lambda: set_share(admin, flag, asked.percent, version=version, override=asked.override))
+    log.info(
+        "a share was set",
+        extra={
+            "flag": flag,
+            "percent": asked.percent,
+            "override": asked.override,
+            "caller": request.remote_addr,
+            "request_id": g.request_id,
+        },
+    )
+    return answer
 
 
 def _answer(operation: Callable[[], CanaryState]) -> Canary:
-    """What `operation` returns, its errors as problems: ours are 5xx, those of the flag 4xx."""
-    try:
+    with problems():
         return Canary.model_validate(operation())
+
+
+@contextmanager
+def problems() -> Iterator[None]:
+    """Errors of Unleash and of the flag as problems: ours are 5xx, those of the flag 4xx."""
+    try:
+        yield
     except FlagMissing as error:
         raise RequestError(404, "Not Found", str(error)) from error
     except NotVerified as error:

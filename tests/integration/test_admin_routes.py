@@ -5,17 +5,20 @@ from typing import Any
 import pytest
 import requests
 
+from common.model_store import ModelStore
 from flags.admin import UnleashAdmin
-from flags.canary import read_state, turn_off
+from flags.canary import read_state, set_share, turn_off
+from flags.people import resume
+from flags.quarantine import label, lift, quarantine
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
 
 
-def call(stack: Stack, method: str, body: Any = None) -> requests.Response:
+def call(stack: Stack, method: str, body: Any = None, route: str = "canary") -> requests.Response:
     token = stack.secret("service-admin.token")
     return requests.request(
         method,
-        f"{stack.addresses.service}/admin/canary",
+        f"{stack.addresses.service}/admin/{route}",
         json=body,
         headers={"Authorization": f"Bearer {token}"},
         timeout=10,
@@ -54,3 +57,38 @@ def test_a_wrong_bearer_changes_nothing(stack: Stack, service: Service, admin: U
     )
     assert response.status_code == 401
     assert read_state(admin, FLAG).percent == 0
+
+
+def test_the_shadows_share_is_another_flags(stack: Stack, service: Service, admin: UnleashAdmin) -> None:
+    answer = call(stack, "PUT", {"percent": 20}, "shadow").json()
+    assert (answer["flag"], answer["percent"], answer["changed_by"]) == ("shadow", 20, "canario-service")
+    assert read_state(admin, FLAG).percent == 0
+    assert call(stack, "PUT", {"percent": 0}, "shadow").json()["percent"] == 0
+    assert call(stack, "GET", route="shadow").json()["percent"] == 0
+
+
+def test_a_version_in_quarantine_needs_a_reason(stack: Stack, service: Service, admin: UnleashAdmin) -> None:
+    release = ModelStore(stack.site.home.models).read()
+    challenger = release.roles.challenger
+    assert challenger
+    version = label(challenger.version, challenger.sha256)
+    quarantine(admin, FLAG, version)
+    try:
+        refused = call(stack, "PUT", {"percent": 5})
+        assert refused.status_code == 409
+        assert f"{version} was rolled back" in refused.json()["detail"]
+        answer = call(stack, "PUT", {"percent": 5, "override": "the cause was found"}).json()
+        assert (answer["percent"], answer["quarantined"]) == (5, [version])
+    finally:
+        lift(admin, FLAG, "a test")
+
+
+def test_where_the_rollout_stands(stack: Stack, service: Service, admin: UnleashAdmin) -> None:
+    set_share(admin, FLAG, 5)
+    resume(admin, FLAG, "a test")  # other tests have lowered it
+    told = call(stack, "GET", route="rollout").json()
+    assert (told["stage"]["name"], told["stage"]["stages"][0]) == ("5%", "shadow")
+    assert told["step"]["kind"] == "wait"
+    assert {"time", "requests"} <= {gate["name"] for gate in told["gates"]}
+    assert told["changes"][0]["who"] == "canario-flags"
+    assert told["challenger"]

@@ -122,7 +122,7 @@ def test_the_command_line_refuses_names_the_ways_out_and_takes_them(
     assert cli(stack, "set", own_flag, "26", **known)[0] == 0
     code, told = cli(stack, "set", own_flag, "27")
     assert code == 4
-    assert "which version is deployed is not known here (set CANARIO_CHALLENGER)" in told
+    assert "which version is deployed is not known here (set CANARIO_MODELS)" in told
     assert cli(stack, "lift", own_flag, "--reason", "x")[0] == 2
     assert cli(stack, "lift", own_flag, "--reason", "fixed")[0] == 0
     assert cli(stack, "set", own_flag, "27")[0] == 0

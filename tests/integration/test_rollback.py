@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
+from flags.errors import Quarantined
 from stack import environment
 from stack.api import Stack
 from stack.paths import REPOSITORY
@@ -132,8 +135,10 @@ def test_a_slow_challenger_is_rolled_back_and_nobody_else_notices(
     assert figures["outsiders"]["failed"] == 0
     assert figures["breaches"][0]["guardrail"] in {"errors", "hard-latency", "challenger-errors"}
     assert not read_state(admin, FLAG).enabled
+    with pytest.raises(Quarantined):
+        set_share(admin, FLAG, 25)
     # Turned on again, the canary is judged by what happens from then on, not by the fault that is over.
-    set_share(admin, FLAG, 25)
+    set_share(admin, FLAG, 25, override="the fault is over")
     code, document, _ = one_pass(stack)
     assert (code, document["outcome"]) == (0, "fine")
     assert read_state(admin, FLAG).enabled

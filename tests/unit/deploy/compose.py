@@ -17,7 +17,7 @@ DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 SERVICES: dict[str, Service] = DOCUMENT["services"]
 
 # What this repository builds; the rest are servers of others.
-OURS = ("provision", "service", "rollback", "traffic")
+OURS = ("provision", "service", "rollback", "rollout", "traffic")
 ONE_SHOT = ("provision",)
 
 

@@ -11,6 +11,7 @@ import yaml
 from common.config import StrictModel, load_settings
 from deploy import env
 from flags.models_cli import ModelsSettings
+from flags.rollout.settings import RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings
@@ -21,9 +22,10 @@ from tests.unit.deploy.dockerfile import image_environment
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
-    "provision": (BootstrapSettings, FlagsSettings, ModelsSettings),
+    "provision": (BootstrapSettings, FlagsSettings, ModelsSettings, RolloutSettings),
     "service": (Settings,),
     "rollback": (RollbackSettings,),
+    "rollout": (RolloutSettings,),
 }
 
 
@@ -151,16 +153,16 @@ def test_only_who_changes_roles_may_write_the_models() -> None:
         if volume.startswith("models:")
     }
     folder = environment_of("service", env_file())["CANARIO_MODELS"]
-    assert mounts == {"provision": folder, "service": f"{folder}:ro"}
+    assert mounts == {"provision": folder, "rollout": folder, "service": f"{folder}:ro"}
 
 
 def test_each_process_sees_no_token_but_its_own() -> None:
     def volumes(name: str) -> dict[str, str]:
         return dict(volume.split(":", 1) for volume in SERVICES[name].get("volumes", []))
 
-    assert volumes("service")["service-token"].endswith(":ro")
-    assert volumes("rollback")["rollback-token"].endswith(":ro")
-    for name, theirs in (("service", "service-token"), ("rollback", "rollback-token")):
+    for name in ("service", "rollback", "rollout"):
+        theirs = f"{name}-token"
+        assert volumes(name)[theirs].endswith(":ro")
         assert {one for one in volumes(name) if "token" in one} == {theirs}
         path = environment_of(name, env_file())["CANARIO_UNLEASH_ADMIN_TOKEN_FILE"]
         folder = volumes(name)[theirs].removesuffix(":ro")

@@ -16,6 +16,8 @@ from rollback.durations import parse_duration
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
+from stack.install import prometheus
+from stack.paths import Cache
 from tests import runbook
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +28,7 @@ RULE_TESTS = sorted((MONITORING / "tests").glob("*_test.yml"))
 
 def promtool() -> str:
     """Prometheus' own tool. It is never skipped: rules that nobody has checked are not tested."""
-    local = ROOT / ".canario/prometheus/usr/bin/promtool"
+    local = prometheus.promtool(Cache.default())
     found = os.environ.get("CANARIO_PROMTOOL") or (str(local) if local.exists() else shutil.which("promtool"))
     if not found:
         pytest.fail(

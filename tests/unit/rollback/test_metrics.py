@@ -22,7 +22,8 @@ VERDICT = replace(
     log_e_needed=4.1,
     breached_at=NOW,
 )
-DONE = Pass(STATE, None, False, 0.2, verdicts=(VERDICT,))
+JUDGED = replace(STATE, revision=17)
+DONE = Pass(JUDGED, None, False, 0.2, verdicts=(VERDICT,))
 OFF_AT = NOW + timedelta(seconds=3)
 ROLLBACK = Rollback("slow", None, 0.5, NOW + timedelta(seconds=2), replace(STATE, changed_at=OFF_AT))
 
@@ -63,7 +64,7 @@ def test_a_pass_with_its_verdicts() -> None:
     assert job.value(JobMetric.VALUE, guardrail="slow") == 0.3
     assert job.value(JobMetric.LIMIT, guardrail="slow") == 0.2
     assert job.value(JobMetric.BINDING, guardrail="slow") == 1
-    assert job.value(JobMetric.JUDGED) == STATE.revision
+    assert job.value(JobMetric.JUDGED) == 17
     job.metrics.on_pass(Pass(replace(STATE, enabled=False), None, False, 0.2))
     assert job.value(JobMetric.LOG_E, guardrail="slow") is None, "nothing was judged"
     assert job.value(JobMetric.PASSES, outcome="not exposed") == 1

@@ -112,3 +112,27 @@ def test_a_minute_later_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
     later = time.time() + 61
     monkeypatch.setattr("limits.storage.memory.time.time", lambda: later)
     rate.admit("192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/admin/shadow", "GET"), ("/admin/shadow", "PUT"), ("/admin/rollout", "GET")],
+)
+def test_the_other_routes_ask_for_the_token_and_say_that_unleash_is_down(
+    start: Start, path: str, method: str
+) -> None:
+    client = start(**TOKENS)
+    assert client.open(path, method=method, json={"percent": 5}).status_code == 401
+    told = client.open(path, method=method, headers=HEADERS, json={"percent": 5})
+    assert told.status_code == 503
+    assert "127.0.0.1:9" in told.get_json()["detail"]
+    bare = start(admin_token=SecretStr(BEARER))
+    assert bare.open(path, method=method, headers=HEADERS, json={"percent": 5}).status_code == 403
+
+
+def test_an_override_needs_words(start: Start) -> None:
+    for reason in ("", "x", 5):
+        body = {"percent": 5, "override": reason}
+        response = start(**TOKENS).put("/admin/canary", headers=HEADERS, json=body)
+        assert response.status_code == 422
+        assert response.get_json()["errors"][0]["field"] == "override"

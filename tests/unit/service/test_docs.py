@@ -27,7 +27,11 @@ def test_every_route_is_documented_with_its_problems(start: Start) -> None:
         ("/admin/canary", "get"),
         ("/admin/canary", "put"),
         ("/admin/canary", "post"),
+        ("/admin/shadow", "get"),
+        ("/admin/shadow", "put"),
+        ("/admin/shadow", "post"),
         ("/admin/models", "get"),
+        ("/admin/rollout", "get"),
     }
     for (path, _), operation in operations.items():
         for status, response in operation["responses"].items():

@@ -1,0 +1,129 @@
+"""GET /admin/rollout: where the rollout plan stands, as `python -m flags rollout status` tells it."""
+
+from datetime import datetime
+
+from flask import Blueprint, request
+from pydantic import BaseModel, Field
+from spectree import SpecTree
+
+from common.prometheus import Prometheus
+from flags.rollout.advance import look_and_decide
+from flags.rollout.document import fields
+from flags.rollout.look import Rollout
+from flags.rollout.schema import DEFAULT_FILE, load_plan
+from service.container import Parts
+from service.routes.admin import admitted_admin, problems
+from service.routes.spec import ADMIN, responses
+
+
+class StageNow(BaseModel):
+    """Where the rollout stands."""
+
+    name: str
+    share: int = Field(description="Per cent of the users that may get the challenger.")
+    rules: str | None = Field(description="The planned stage whose rules hold; null before the first.")
+    planned: bool = Field(description="False for a share that only a person can have set.")
+    began: datetime | None
+    stages: list[str] = Field(description="Those of the plan.")
+
+
+class NextStep(BaseModel):
+    """What `advance` would do now."""
+
+    kind: str = Field(description="refuse, wait, advance, promote or finished.")
+    to: str | None
+    sentence: str
+    until: datetime | None = Field(description="When the last shut gate opens, as far as one can tell.")
+
+
+class GateNow(BaseModel):
+    """One condition of the next stage."""
+
+    name: str
+    holds: bool
+    sentence: str
+    until: datetime | None
+
+
+class LeaseNow(BaseModel):
+    """When users lose the challenger unless the rollback job puts that off."""
+
+    until: datetime
+    seconds_left: float
+
+
+class HoldNow(BaseModel):
+    """A share that a person lowered."""
+
+    limit: int
+    who: str
+    at: datetime
+
+
+class ChangeNow(BaseModel):
+    """A line of Unleash's event log."""
+
+    at: datetime
+    who: str
+    automation: bool
+    what: str
+    users_before: int
+    users_after: int
+
+
+class RolloutNow(BaseModel):
+    """All of it."""
+
+    flag: str
+    environment: str
+    now: datetime
+    stage: StageNow
+    step: NextStep
+    gates: list[GateNow]
+    challenger: str | None
+    lease: LeaseNow | None
+    quarantine: list[str]
+    hold: HoldNow | None
+    paused: list[str]
+    trouble: str | None
+    last_rollback: ChangeNow | None = Field(description="The rollback job's last decision against it.")
+    changes: list[ChangeNow] = Field(description="The last ones, the latest first.")
+
+
+def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
+    """The route on `parts`.
+
+    Raises:
+        ConfigError: the plan does not fit.
+    """
+    routes = Blueprint("rollout", __name__)
+    settings = parts.settings
+    plan = load_plan(settings.rollout_plan or DEFAULT_FILE)
+
+    @routes.get("/admin/rollout")
+    @spec.validate(
+        resp=responses(RolloutNow, 401, 403, 404, 409, 429, 502, 503),
+        security=ADMIN,
+        tags=["admin"],
+        skip_validation=True,
+    )
+    def get_rollout() -> RolloutNow:
+        """Read the stage, what comes next and when, gates, lease, quarantine, and who changed what.
+
+        Changes nothing. Without CANARIO_PROMETHEUS_URL every gate that counts or measures is shut.
+        """
+        admin = admitted_admin(request, parts)
+        url = settings.prometheus_url
+        rollout = Rollout(
+            plan,
+            admin,
+            settings.canary_flag,
+            settings.shadow_flag,
+            Prometheus(url.get_secret_value()) if url else None,
+            settings.models,
+        )
+        with problems():
+            found = look_and_decide(rollout)
+        return RolloutNow.model_validate(fields(plan, found))
+
+    return routes

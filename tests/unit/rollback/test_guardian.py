@@ -1,0 +1,138 @@
+"""The lease and the quarantine: when the job vouches, and what it marks."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from common.prometheus import Prometheus
+from flags.admin import UnleashAdmin
+from flags.canary import CanaryState
+from flags.http import Timeouts
+from flags.lease import ensure_lease, read_lease
+from flags.quarantine import UNKNOWN, quarantined
+from rollback.guardian import Guardian
+from rollback.outcome import Pass, Rollback
+from rollback.verdict import Status, Verdict, without_measurement
+from rollback.versions import challenger
+from tests.unit.flags.server import Answer, serving
+from tests.unit.flags.unleash import FakeUnleash, gradual
+from tests.unit.rollback.conftest import STATE, make_policy
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LEASE, EVERY = timedelta(minutes=15), timedelta(minutes=5)
+GUARDRAIL = make_policy().guardrails[0]
+SHORT = replace(STATE, lease_until=NOW + timedelta(minutes=9))
+ROLLBACK = Rollback("slow", None, 0.5, NOW, None)
+
+
+def verdict(status: Status) -> Verdict:
+    return without_measurement(GUARDRAIL, status, "")
+
+
+def after(state: CanaryState | None, *statuses: Status, fault: str | None = None) -> Pass:
+    return Pass(state, fault, False, 0.1, verdicts=tuple(map(verdict, statuses)))
+
+
+@pytest.fixture
+def unleash() -> Iterator[FakeUnleash]:
+    with serving() as server:
+        fake = FakeUnleash(server)
+        fake.add("canary", gradual(5))
+        yield fake
+
+
+@pytest.fixture
+def admin(unleash: FakeUnleash) -> UnleashAdmin:
+    return UnleashAdmin(unleash.url, "user:flags", timeouts=Timeouts(connect=0.5, read=0.5, backoff=0.01))
+
+
+def guardian(admin: UnleashAdmin, version: str | None = "2 abc", *, hears: bool = True) -> Guardian:
+    return Guardian(admin, "canary", lambda: version, lambda: hears, lease=LEASE, lease_every=EVERY)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.parametrize(
+    ("done", "due"),
+    [
+        pytest.param(after(SHORT, Status.OK), True, id="all well"),
+        pytest.param(after(SHORT, Status.NO_DATA), True, id="nobody called: it can measure"),
+        pytest.param(after(SHORT, Status.OK, Status.CANNOT_MEASURE), False, id="cannot measure"),
+        pytest.param(after(SHORT, Status.OK, Status.BREACH), False, id="breached"),
+        pytest.param(after(SHORT, Status.OK, fault="odd"), False, id="a person must mend the flag"),
+        pytest.param(after(None, Status.OK), False, id="Unleash is silent"),
+        pytest.param(after(replace(SHORT, lease_until=NOW + LEASE), Status.OK), False, id="long enough"),
+        pytest.param(after(replace(SHORT, lease_until=NOW - EVERY), Status.OK), True, id="it ran out"),
+        pytest.param(after(replace(SHORT, lease_until=None), Status.OK), False, id="taken off by a person"),
+        pytest.param(after(replace(SHORT, enabled=False)), False, id="off"),
+        pytest.param(after(replace(SHORT, percent=0)), True, id="on at 0%"),
+    ],
+)
+def test_when_it_vouches(admin: UnleashAdmin, done: Pass, due: bool) -> None:
+    assert guardian(admin).is_due(done, NOW) is due
+    assert not replace(guardian(admin), lease=None).is_due(done, NOW)
+
+
+def test_a_renewal_puts_the_end_off(admin: UnleashAdmin) -> None:
+    ensure_lease(admin, "canary", timedelta(minutes=1))
+    lease = read_lease(admin, "canary")
+    assert lease
+    guardian(admin).on_pass(after(replace(STATE, lease_until=lease.until), Status.OK))
+
+    def renewed() -> bool:
+        now = read_lease(admin, "canary")
+        return now is not None and now.left > timedelta(minutes=14)
+
+    assert eventually(renewed)
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_where_nothing_was_judged_it_asks_whether_it_could(admin: UnleashAdmin, hears: bool) -> None:
+    ensure_lease(admin, "canary", timedelta(minutes=1))
+    lease = read_lease(admin, "canary")
+    assert lease
+    one = guardian(admin, hears=hears)
+    one.on_pass(after(replace(STATE, percent=0, lease_until=lease.until)))
+    assert eventually(lambda: not one._busy)
+    now = read_lease(admin, "canary")
+    assert now
+    assert (now.left > timedelta(minutes=14)) is hears
+
+
+@pytest.mark.parametrize(("version", "mark"), [("2 abc", "2 abc"), (None, UNKNOWN)])
+def test_a_rollback_marks_the_version(admin: UnleashAdmin, version: str | None, mark: str) -> None:
+    one = guardian(admin, version)
+    one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
+    one.close(5)
+    assert quarantined(admin, "canary") == {mark}
+
+
+def test_a_mark_is_tried_again(
+    unleash: FakeUnleash, admin: UnleashAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollback.guardian.TRIES", (0.0, 0.01, 0.01))
+    unleash.fail("PUT", "/tags", *[Answer({}, 500)] * 5)
+    one = guardian(admin)
+    one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
+    one.close(5)
+    assert quarantined(admin, "canary") == {"2 abc"}
+
+
+def test_a_failed_renewal_troubles_nobody(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.fail("GET", "/segments", *[Answer({}, 500)] * 9)
+    one = guardian(admin)
+    one.on_pass(after(replace(STATE, lease_until=datetime.now(UTC)), Status.OK))
+    assert eventually(lambda: not one._busy)
+
+
+def test_an_unreadable_models_folder_is_no_reason_not_to_mark(tmp_path: Path) -> None:
+    assert challenger(tmp_path, Prometheus("http://127.0.0.1:9")) is None
