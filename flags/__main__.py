@@ -69,6 +69,7 @@ Examples:
   python -m flags set canary 5
   python -m flags show canary --json
   python -m flags history canary
+  python -m flags rollout status
   python -m flags lift canary --reason "the fix of yesterday is in"
 """
 

@@ -131,19 +131,21 @@ class Scene:
                     process.wait()
 
     @contextmanager
+    def guard(self, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The rollback job, every 2 s; `settings` are CANARIO_ variables in lower case without the prefix."""
+        variables = environment.rollback(self.stack.site) | {
+            "CANARIO_DECISIONS_DIR": str(self.folder / "decisions"),
+            **{f"CANARIO_{name.upper()}": value for name, value in settings.items()},
+        }
+        file = str(self.folder / "guardrails.yaml")
+        with self.running("rollback", "rollback", "--every", "2s", "--guardrails", file, **variables) as job:
+            yield job
+
+    @contextmanager
     def jobs(self) -> Iterator[None]:
         """The rollback job, and the job of the plan, each as its own user of Unleash."""
-        secrets = self.stack.site.secrets
-        watch = environment.rollback(self.stack.site) | {
-            "CANARIO_DECISIONS_DIR": str(self.folder / "decisions")
-        }
-        token = {"CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(secrets.token("canario-rollout"))}
-        file = str(self.folder / "guardrails.yaml")
-        guard = ("rollback", "--every", "2s", "--guardrails", file)
-        with (
-            self.running("rollback", *guard, **watch),
-            self.running("rollout", "flags", "rollout", "advance", "--every", "1s", **token),
-        ):
+        own = {"CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(self.stack.site.secrets.token("canario-rollout"))}
+        with self.guard(), self.running("rollout", "flags", "rollout", "advance", "--every", "1s", **own):
             yield
 
     @contextmanager

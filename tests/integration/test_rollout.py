@@ -3,17 +3,19 @@
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from drills.target import of_stack
 from flags.admin import UnleashAdmin
-from flags.canary import read_state
+from flags.canary import read_state, set_share
+from flags.lease import ensure_lease, remove_lease
 from flags.people import history
 from flags.quarantine import quarantined
 from stack.api import Stack
-from tests.integration.conftest import FLAG
+from tests.integration.conftest import FLAG, Service
 from tests.integration.rollout_scene import Scene, scene_of, switches, wait_until
 
 SPEED = float(os.environ.get("CANARIO_TEST_ROLLOUT_SPEED", "20000"))  # 11 days in 48 s, and what scrapes take
@@ -65,6 +67,29 @@ def test_a_good_challenger_becomes_the_champion_by_itself(scene: Scene) -> None:
 
 def _promoted(scene: Scene) -> bool:
     return scene.store.read().last.kind == "promoted"
+
+
+def test_who_guards_is_who_lets_users_in(scene: Scene) -> None:
+    """The job is killed: users fall back with no call to anybody. It starts again: they are back."""
+    service, length = Service(scene.stack.addresses.service), timedelta(seconds=8)
+    set_share(scene.admin, FLAG, 100)
+    ensure_lease(scene.admin, FLAG, length, insist=True)
+    try:
+        with scene.guard(lease="8s", lease_every="3s") as job:
+            wait_until(lambda: service.all_say("anyone", "challenger"), 15, "the challenger")
+            time.sleep(12)
+            assert service.all_say("anyone", "challenger"), "longer than one lease"
+            job.kill()
+            killed = time.monotonic()
+        wait_until(lambda: service.all_say("anyone", "champion"), 15, "the champion after the lease")
+        took = time.monotonic() - killed
+        assert took < length.total_seconds() + 4
+        assert read_state(scene.admin, FLAG).enabled, "nobody turned anything off"
+        with scene.guard(lease="8s", lease_every="3s"):
+            back = wait_until(lambda: service.all_say("anyone", "challenger"), 15, "the challenger again")
+        print(f"gone {took:.1f} s after the kill, back {back:.1f} s after the start")
+    finally:
+        remove_lease(scene.admin, FLAG)
 
 
 def test_a_challenger_that_goes_bad_is_stopped_and_not_raised_again(scene: Scene) -> None:
