@@ -112,7 +112,8 @@ def _tell_what_next(console: Console, target: Target, stack: Stack) -> None:
         "",
         f"See who did it, and when:   {target.admin.url}/projects/default/features/{target.flag}/logs",
         f"See how slow it was:        {graph}",
-        f"Turn the canary on again:   python3 -m stack exec python -m flags on {target.flag}",
+        f"Turn the canary on again:   python3 -m stack exec python -m flags on {target.flag}"
+        " --override 'the demo is over'",
         "Everything is still up:     make status, make logs, make down",
     ):
         console.print(line, highlight=False, soft_wrap=True)
