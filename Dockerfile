@@ -55,10 +55,11 @@ CMD ["python", "-m", "stack.traffic"]
 
 FROM base AS canario
 # Folders for volumes, which take over their owner and mode:
-# the service's last known flags; champion and challenger; all tokens (provision only); and what the service
-# and the job each may read.
+# the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
+# each may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout
+        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
+ && install -d -o canario -g canario -m 0750 /var/log/canario
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
 COPY --from=runtime /app /app
@@ -66,6 +67,7 @@ ENV PATH=/venv/bin:$PATH \
     CANARIO_CHAMPION=/models/champion \
     CANARIO_CHALLENGER=/models/challenger \
     CANARIO_STATE_DIR=/var/lib/canario \
+    CANARIO_LOG_DIR=/var/log/canario \
     CANARIO_BIND=0.0.0.0:8000
 USER 10001:10001
 EXPOSE 8000

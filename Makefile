@@ -8,13 +8,16 @@ TESTS ?=
 WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
 
+# A path to a test means it, also where it is slow.
+NOT_SLOW = $(if $(TESTS),,-m "not slow")
+
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill bench test test-unit test-rollout test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=5s  ROLLOUT=1"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
@@ -38,13 +41,30 @@ drill: ## Every fault of a challenger, and what the other users notice (15 minut
 	@$(RUN) install
 	@$(VENV)/python -m drills faults $(ARGS)
 
+drill-rollback: ## How soon a slow challenger is taken away, ten times (12 minutes; ARGS="--trials 3 --json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m drills rollback $(ARGS)
+
+chaos: ## The rollback job killed and cut off in 50 trials (10 minutes; TRIALS=200 SEED=2 JSON=FILE)
+	@$(RUN) install
+	@CHAOS_TRIALS=$(or $(TRIALS),50) CHAOS_SEED=$(or $(SEED),1) CHAOS_JSON=$(JSON) \
+		$(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_chaos.py
+
 bench: ## The service beside bare Flask and beside itself without shadow, as ratios (ARGS="--json FILE")
 	@$(RUN) install
 	@$(VENV)/python -m bench $(ARGS)
 
-test: ## All tests, against real servers on free ports (TESTS=path narrows, BROWSER=0 leaves the browser out)
+bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of history (ARGS="--json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m bench.passes $(ARGS)
+
+test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
-	@$(VENV)/python -m pytest $(NO_BROWSER) $(TESTS)
+	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
+
+test-slow: ## The slow ones: whole rollouts, and the runbook's drills (15 minutes)
+	@$(RUN) install
+	@$(VENV)/python -m pytest -m slow tests/integration
 
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
@@ -54,9 +74,13 @@ test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who ed
 	@$(RUN) install
 	@CANARIO_TEST_ROLLOUT_SPEED=1000 CANARIO_TEST_ROLLOUT_TRIALS=50 $(VENV)/python -m pytest -s tests/integration/test_rollout.py tests/integration/test_rollout_people.py
 
+test-promote: ## Promotion and the way back under load, ten times (2 minutes; PROMOTIONS=50)
+	@$(RUN) install
+	@PROMOTIONS=$(or $(PROMOTIONS),10) $(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_promote.py
+
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
-	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(or $(TESTS),tests/integration)
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only

@@ -126,7 +126,13 @@ def _service() -> Iterator[tuple[Stack, str, int]]:
         tempfile.TemporaryDirectory(prefix="canario-bench-") as home,
         Stack(Path(home), only=("unleash",), ports="free") as stack,
     ):
-        variables = environment.service(stack.site) | {"CANARIO_BIND": url.removeprefix("http://")}
+        cache, variables = Cache.default(), environment.service(stack.site)
+        del variables["CANARIO_MODELS"]
+        variables |= {
+            "CANARIO_BIND": url.removeprefix("http://"),
+            "CANARIO_CHAMPION": str(models.folder(cache, Model.CHAMPION)),
+            "CANARIO_CHALLENGER": str(models.folder(cache, Model.CHALLENGER)),
+        }
         with server(("-m", "service"), variables, url, "/readyz") as pid:
             yield stack, url, pid
 

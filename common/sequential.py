@@ -11,7 +11,7 @@ independent runs. All results are natural logarithms of e.
 
 Sources: Lindon, Sanden, Shirikian, "Rapid Regression Detection in Software Deployments through Sequential
 Testing" (KDD 2022); Lindon, Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022).
-docs/decisions/0013-sequential-guardrails.md says why these and with which numbers.
+docs/decisions/0018-sequential-guardrails.md says why these and with which numbers.
 """
 
 from collections.abc import Callable

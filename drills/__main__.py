@@ -13,7 +13,7 @@ from rich.console import Console
 from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
-from drills import faults
+from drills import faults, rollback
 from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
@@ -21,6 +21,7 @@ from drills.target import Target, of_stack
 from flags.canary import set_share
 from service.guest.faults import Kind
 from stack.api import Stack
+from stack.settings import ROLLBACK_EVERY
 
 DEFAULTS = Plan()
 LOAD = faults.Load()
@@ -110,10 +111,11 @@ def _tell_what_next(console: Console, target: Target, stack: Stack) -> None:
     )
     for line in (
         "",
+        "Hear why, judged again:     python3 -m stack exec python -m rollback explain",
         f"See who did it, and when:   {target.admin.url}/projects/default/features/{target.flag}/logs",
         f"See how slow it was:        {graph}",
         f"Turn the canary on again:   python3 -m stack exec python -m flags on {target.flag}"
-        " --override 'the demo is over'",
+        ' --override "it was a drill"',
         "Everything is still up:     make status, make logs, make down",
     ):
         console.print(line, highlight=False, soft_wrap=True)
@@ -161,10 +163,55 @@ def faults_command(
         sys.exit(3)
     console.print(faults.as_table(rows))
     if json_file:
-        figures = faults.as_json(rows, load, f"{platform.machine()}, {os.cpu_count()} cores")
+        figures = faults.as_json(rows, load, _machine())
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures: {json_file}")
     sys.exit(0 if all(each.passed for each in rows) else 1)
+
+
+@cli.command("rollback")
+@click.option(
+    "--trials", type=click.IntRange(1, 100), default=10, show_default=True, help="One takes about a minute."
+)
+@click.option("--every", default=ROLLBACK_EVERY, show_default=True, help="Period of the rollback job.")
+@json_option
+def rollback_command(trials: int, every: str, json_file: Path | None) -> None:
+    """How soon a challenger that has become slow is taken away: 5% of 50 requests a second, again and again.
+
+    On a stack of its own, on free ports. From the first slow answer to the flag off at most 20 s, to the last
+    answer of the challenger at most 25 s. Besides, each trial has to pass as the acceptance scenario does.
+    """
+    console = Console(highlight=False)
+    rows = load_breast_cancer().data.tolist()
+    measured: list[rollback.Trial] = []
+    programs = ("postgres", "unleash", "prometheus", "service", "rollback")
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="canario-drill-") as home,
+            Stack(Path(home), only=programs, ports="free", rollback_every=every) as stack,
+        ):
+            target = of_stack(stack)
+            for number in range(1, trials + 1):
+                trial = rollback.measure(Scenario(target, rollback.PLAN, _mute).run(rows))
+                measured.append(trial)
+                console.print(f"[{number}/{trials}] {rollback.in_words(trial)}", markup=False, soft_wrap=True)
+    except (CanarioError, requests.RequestException) as error:
+        click.echo(f"error: the drill could not be carried out: {error}", err=True)
+        sys.exit(3)
+    console.print(rollback.as_table(measured))
+    if json_file:
+        figures = rollback.as_json(measured, rollback.PLAN, every, _machine())
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        console.print(f"Figures: {json_file}")
+    sys.exit(0 if rollback.passed(measured) else 1)
+
+
+def _mute(_since_fault: float | None, _sentence: str) -> None:
+    """Ten trials told word by word would hide the figures."""
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

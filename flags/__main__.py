@@ -48,7 +48,9 @@ Environment (each also as NAME_FILE, a file that holds the value):
   CANARIO_UNLEASH_ENVIRONMENT  default: production
   CANARIO_LEASE                how long a leased flag's share lasts unless the rollback
                                job renews it, such as 15m (the default), or off
-  CANARIO_CHALLENGER           folder of the challenger, to know a version in quarantine
+  CANARIO_MODELS               models folder, to know a version in quarantine, and for `models`
+  CANARIO_CHALLENGER           instead of it, folder of the challenger
+  CANARIO_SERVICE_URL, CANARIO_ADMIN_TOKEN   to see the service follow a change of models
   CANARIO_RUNBOOK_URL, CANARIO_BOARD_URL   pages that `apply` links the flags' pages to
 
 \b

@@ -21,6 +21,7 @@
     configure    reading guardrails and environment, for each command
     check        one pass without acting
     simulate/    guardrails tried on made-up traffic
+    backtest/    guardrails tried on the history of Prometheus
 
 No part keeps state of its own: share and time of the last change are read from Unleash, what happened since
 from Prometheus. So the job may be killed, restarted or run twice at any moment.

@@ -10,13 +10,15 @@ import click
 from rich.console import Console
 
 from common.config import ConfigError
+from common.durations import format_duration
 from common.logs import configure_logging
+from common.options import DurationType, json_file
 from common.prometheus import Prometheus
 from common.schedule import Shutdown, repeat
 from rollback.act import UnleashCanary
+from rollback.backtest.command import backtest
 from rollback.check import check
-from rollback.configure import DurationType, configure
-from rollback.durations import format_duration
+from rollback.configure import configure
 from rollback.explain import explain
 from rollback.guardrails import DEFAULT_FILE
 from rollback.job import Job
@@ -33,7 +35,7 @@ _log = logging.getLogger("rollback")
     epilog="See docs/decisions/0004-guardrails-at-this-stage.md for what the guardrails can tell.",
 )
 @click.option(
-    "--every", type=DurationType(), metavar="15s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+    "--every", type=DurationType(), metavar="5s", help="Repeat until SIGTERM or SIGINT; exit 0 then."
 )
 @click.option("--dry-run", is_flag=True, help="Judge, and turn nothing off.")
 @click.option(
@@ -43,15 +45,7 @@ _log = logging.getLogger("rollback")
     default=DEFAULT_FILE,
     help="File of guardrails; that of the package by default.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", encoding="utf-8", lazy=False),
-    is_flag=False,
-    flag_value="-",
-    metavar="[FILE]",
-    help="Write the pass as a JSON document to FILE, or to standard output instead of the table.",
-)
+@json_file("Write the pass as a JSON document to FILE, or to standard output instead of the table.")
 @click.pass_context
 def main(
     ctx: click.Context, every: timedelta | None, dry_run: bool, file: Path, json_file: TextIO | None
@@ -100,7 +94,7 @@ def main(
     Examples:
       python -m rollback check              what would be done now and why, as a table
       python -m rollback --json             the same as JSON, for cron and CI
-      python -m rollback --every 15s        the job of the stack
+      python -m rollback --every 5s         the job of the stack
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -161,9 +155,8 @@ def _tell(done: Pass, job: Job, json_file: TextIO | None) -> None:
     json_file.write("\n")
 
 
-main.add_command(check)
-main.add_command(explain)
-main.add_command(simulate)
+for command in (check, explain, simulate, backtest):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,11 @@
-"""What the commands of this package share: reading guardrails and environment, and options of their kind."""
+"""What the commands of this package share: reading guardrails and environment."""
 
-from datetime import timedelta
 from pathlib import Path
-
-import click
 
 from common.config import ConfigError, load_settings
 from flags.admin import UnleashAdmin
-from rollback.durations import parse_duration
 from rollback.guardrails import Policy, load_policy
 from rollback.settings import RollbackSettings
-
-
-class DurationType(click.ParamType[timedelta]):
-    """An option that takes 15s, 5m or 1h30m."""
-
-    name = "duration"
-
-    def convert(
-        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def configure(file: Path) -> tuple[Policy, RollbackSettings, UnleashAdmin]:

@@ -7,7 +7,7 @@ champion's own quantile before the stage, the margin on it, or a fixed time.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rollback.durations import format_duration
+from common.durations import format_duration
 from rollback.kinds.sequential import TailLimit, TailRatio
 from rollback.tail import tail_edges
 

@@ -16,7 +16,7 @@ from rollback.decisions import DecisionError, DecisionLog
 from rollback.evidence import rejudge
 from rollback.outcome import ExitCode
 from rollback.settings import DecisionSettings
-from rollback.story import moment, tell, title
+from rollback.story import tell, title
 
 MOST_LISTED = 20
 TOLERANCE = 1e-6  # of log e: other versions of numpy add in another order
@@ -138,8 +138,9 @@ def _judged(checks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _list(log: DecisionLog) -> None:
-    table = Table("time", "what")
-    table.add_column("id", no_wrap=True)
+    table = Table(box=None)
+    table.add_column("id, which begins with the time (UTC)", no_wrap=True)
+    table.add_column("what")
     for decision in log.newest(MOST_LISTED):
-        table.add_row(moment(decision.time), title(decision), decision.id)
+        table.add_row(decision.id, title(decision))
     Console().print(table)

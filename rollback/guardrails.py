@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from common.config import StrictModel, load_yaml
+from common.durations import Duration, format_duration
 from common.names import Metric, latency_buckets
-from rollback.durations import Duration, format_duration
 from rollback.kinds.base import Action, Guardrail
 from rollback.kinds.sequential import Form, Sequential, TailLimit, TailRatio, form_of
 from rollback.kinds.threshold import Direction, Threshold, render

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from common.answers import Sample
+from common.durations import format_duration
 from common.prometheus import Prometheus, PrometheusError, Unreachable
 from flags.canary import CanaryState
 from rollback import evidence, measure
 from rollback.batch import at_once, over_time
 from rollback.counts import count_all
-from rollback.durations import format_duration
 from rollback.guardrails import Guardrail, Policy, Threshold, render
 from rollback.measurement import Measurement, Reading
 from rollback.plans import NotYet, cold, plan

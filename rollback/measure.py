@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from common.answers import Sample, Track
+from common.durations import format_duration, parse_duration
 from common.names import Model
 from common.prometheus import BadAnswer, NotScraped, Prometheus
 from rollback.batch import MARK, marked
-from rollback.durations import format_duration, parse_duration
 from rollback.edges import FEWEST_CALLS, Buckets, calls
 from rollback.guardrails import Policy
 from rollback.kinds.sequential import TailLimit, TailRatio

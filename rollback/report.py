@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.durations import format_duration
 from flags.canary import CanaryState
 from rollback.act import Canary
-from rollback.durations import format_duration
 from rollback.outcome import Pass, Rollback
 from rollback.stop import Stop
 from rollback.verdict import Status, Verdict

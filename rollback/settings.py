@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
+from common.durations import Duration
 from flags.settings import LeaseLength
-from rollback.durations import Duration
 from rollback.notify import open_channels
 
 
@@ -25,6 +25,12 @@ class DecisionSettings(StrictModel):
     decisions_megabytes: int = Field(
         256, ge=1, description="what routine decisions may fill it to; rollbacks are kept"
     )
+
+
+class PrometheusSettings(StrictModel):
+    """All that `python -m rollback backtest` needs."""
+
+    prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
 
 
 class RollbackSettings(DecisionSettings):

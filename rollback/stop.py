@@ -22,9 +22,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from common.answers import Series
+from common.durations import format_duration
 from common.names import Metric, Model
 from common.prometheus import Prometheus, PrometheusError
-from rollback.durations import format_duration
 from rollback.measure import SERVICE_JOB
 
 COUNTED = (Metric.PREDICTIONS, Metric.ASSIGNMENTS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from common.durations import format_duration
 from flags.canary import CanaryState
 from rollback.act import Canary
 from rollback.background import Background
@@ -21,7 +22,6 @@ from rollback.decision import (
     verdict_record,
 )
 from rollback.decisions import DecisionLog
-from rollback.durations import format_duration
 from rollback.memory import BLIND, FINE, Memory
 from rollback.notify import Message, Notifier, Tone
 from rollback.outcome import Pass, Rollback

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from rollback.durations import format_duration
+from common.durations import format_duration
 from rollback.guardrails import Action, Direction, Guardrail, Threshold
 from rollback.measurement import Measurement
 from rollback.window import TooYoung

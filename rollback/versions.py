@@ -17,22 +17,23 @@ _QUERY = f'{Metric.MODEL_INFO}{{job="{SERVICE_JOB}"}}[5m]'
 
 
 def served(prometheus: Prometheus) -> dict[str, ModelVersion]:
-    """By role; that which was scraped last, while workers change from one version to the next.
+    """By role; that which was seen served last, while workers change from one version to the next.
 
-    Empty where Prometheus cannot tell: a decision is worth keeping without it.
+    A model that left goes on as a series of value 0. Empty where Prometheus cannot tell: a decision is worth
+    keeping without it.
     """
     try:
         series = prometheus.raw(_QUERY)
     except PrometheusError:
         return {}
-    latest = sorted((one for one in series if one.points), key=lambda one: one.points[-1][0])
+    seen = [(time, one.labels) for one in series for time, value in one.points if value == 1]
     return {
-        one.labels.get("model", ""): ModelVersion(
-            name=one.labels.get("name", ""),
-            version=one.labels.get("version", ""),
-            sha256=one.labels.get("sha256", ""),
+        labels.get("model", ""): ModelVersion(
+            name=labels.get("name", ""),
+            version=labels.get("version", ""),
+            sha256=labels.get("sha256", ""),
         )
-        for one in latest
+        for time, labels in sorted(seen, key=lambda one: one[0])
     }
 
 

@@ -17,8 +17,11 @@ CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 def _settings_table() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
-        default = "required" if field.is_required() else f"default: {field.default}"
-        lines.append(f"  CANARIO_{name.upper()}\n      {field.description} ({default})")
+        if field.is_required():
+            default = " (required)"
+        else:
+            default = "" if field.default in (None, "") else f" (default: {field.default})"
+        lines.append(f"  CANARIO_{name.upper()}\n      {field.description}{default}")
     return "\n".join(lines)
 
 
@@ -35,7 +38,8 @@ class _Command(click.Command):
 def main(check: bool) -> None:
     """Serve predictions under gunicorn.
 
-    Settings and models are checked first, all of them; a fault is one sentence and exit code 2.
+    Settings and models are checked first, all of them; a fault is one sentence and exit code 2. What is
+    served stands on standard output; standard error is the log, a JSON object a line.
     """
     from service.last_good import load_or_last_good  # noqa: PLC0415
     from service.model import OnnxModel  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
@@ -54,12 +58,12 @@ def main(check: bool) -> None:
         click.echo(f"error: {refused}", err=True)
         click.echo("the models that were served last are served again", err=True)
     for role, metadata in models.metadata.items():
-        click.echo(f"{role}: {metadata.name} {metadata.version}", err=True)
+        click.echo(f"{role}: {metadata.name} {metadata.version}")
     if not models.challenger:
-        click.echo("challenger: none", err=True)
+        click.echo("challenger: none")
     if check:
         return
-    sys.stderr.flush()
+    sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(CONFIG)])  # noqa: S606
 
 

@@ -55,7 +55,7 @@ def _classes(table: npt.NDArray[np.float32], champion: Sequence[Answer], metadat
 
 
 def _values(values: npt.NDArray[np.float32], champion: Sequence[Answer], metadata: Metadata) -> Compared:
-    """As service.model.agree does for one pair."""
+    """Two values agree when they differ by the tolerance at most, which is that of the challenger."""
     theirs = np.fromiter((float(answer.label) for answer in champion), np.float64, len(champion))
     tolerance = metadata.tolerance or Tolerance(absolute=0.0, relative=0.0)
     allowed = tolerance.absolute + tolerance.relative * np.abs(theirs)

@@ -5,6 +5,8 @@
 """
 
 import hashlib
+import json
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ from service.guest.faults import Fault
 
 MODEL_FILE = "model.onnx"
 METADATA_FILE = "model.json"
+FORMAT = 2
 
 LONGEST_STRING = 256  # characters of a string feature in a request
 # A row goes to the challenger's process in one packet, and Linux takes about 208 KiB. As JSON a number has at
@@ -178,7 +181,7 @@ def load_artifact(folder: Path) -> Artifact:
         metadata = load_yaml(folder / METADATA_FILE, Metadata)  # JSON is YAML, and so faults have lines
         onnx = (folder / MODEL_FILE).read_bytes()
     except ConfigError as error:
-        raise ArtifactError(str(error)) from error
+        raise ArtifactError(_of_another_format(folder) or str(error)) from error
     except OSError as error:
         raise ArtifactError(f"{folder / MODEL_FILE}: cannot be read: {error.strerror}") from error
     found = hashlib.sha256(onnx).hexdigest()
@@ -188,6 +191,24 @@ def load_artifact(folder: Path) -> Artifact:
             "the file was changed or cut short after the export: export the model again"
         )
     return Artifact(folder, metadata, onnx)
+
+
+def _of_another_format(folder: Path) -> str | None:
+    """The sentence for a `model.json` of another format, of which every field would be a fault; or None."""
+    file = folder / METADATA_FILE
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or found.get("format") in (None, FORMAT):
+        return None
+    name, version = (str(found.get(key) or key.upper()) for key in ("name", "version"))
+    again = f"--name {shlex.quote(name)} --version {shlex.quote(version)} --out {shlex.quote(str(folder))}"
+    return (
+        f"{file}: is of format {found['format']!r}, and this version of Canario reads format {FORMAT}: "
+        f"export the model again with `python -m service.export MODULE:FUNCTION {again}` "
+        "(the example models with `python -m service.train`)"
+    )
 
 
 def require_same_interface(champion: Artifact, challenger: Artifact) -> None:

@@ -54,14 +54,14 @@ class Assigner:
     Args:
         settings: where Unleash is.
         on_fetched: called with the Unix time of each answer from Unleash, changed or not.
-        on_known: called with whether Unleash knows the flag, whenever its state changes.
+        on_known: called with a flag and whether Unleash knows it, for each of the two, at each new state.
     """
 
     def __init__(
         self,
         settings: Settings,
         on_fetched: Callable[[float], None] = lambda _: None,
-        on_known: Callable[[bool], None] = lambda _: None,
+        on_known: Callable[[str, bool], None] = lambda _flag, _known: None,
     ) -> None:
         self._flag, self._shadow_flag = settings.canary_flag, settings.shadow_flag
         self._on_fetched, self._on_known = on_fetched, on_known
@@ -156,8 +156,10 @@ class Assigner:
         """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
         flag = flags.get(self._flag)
         before, self._obstacle = self._obstacle, _obstacle(flag)
-        self._for_all = {name: _same_for_all(flags.get(name)) for name in (self._flag, self._shadow_flag)}
-        self._on_known(flag is not None)
+        names = (self._flag, self._shadow_flag)
+        self._for_all = {name: _same_for_all(flags.get(name)) for name in names}
+        for name in names:
+            self._on_known(name, name in flags)
         if self._obstacle is not None and self._obstacle is not before:
             log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})
         elif before is not None and self._obstacle is None:

@@ -34,7 +34,15 @@ def read_body(request: Request, model: type[Body]) -> Body:
         faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         raise RequestError(400, "Bad Request", f"The body is no valid JSON: {faults[0]['ctx']['error']}.")
-    raise invalid([Fault(field=_field(fault["loc"]), detail=plain(fault["msg"])) for fault in faults])
+    raise invalid(_by_field([(_field(fault["loc"]), plain(fault["msg"])) for fault in faults]))
+
+
+def _by_field(faults: list[tuple[str, str]]) -> list[Fault]:
+    """One fault for each field: one that may be of several types has a fault for each of them."""
+    details: dict[str, dict[str, None]] = {}
+    for field, detail in faults:
+        details.setdefault(field, {})[detail] = None
+    return [Fault(field=field, detail="; or: ".join(each)) for field, each in details.items()]
 
 
 def _read(request: Request) -> bytes:

@@ -85,7 +85,8 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     reports = Reports(settings.workers_dir)
     reports.tell(WorkerReport(pid=os.getpid()))  # before the models are looked at
     loaded = load_or_last_good(settings)
-    telemetry = Telemetry(registry, loaded.models.metadata, settings.canary_flag)
+    flags = (settings.canary_flag, settings.shadow_flag)
+    telemetry = Telemetry(registry, loaded.models.metadata, flags)
     hearing = Hearing()
 
     def heard(unix_time: float) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from common.config import load_settings
 from common.logs import logging_config
 from service.feedback.memory import share
-from service.malformed import answer_in_problems
+from service.malformed import NoPersons, answer_in_problems
+from service.metrics_folder import candidates, make_empty, remove
 from service.settings import Settings
 
 settings = load_settings(Settings)
@@ -31,9 +32,10 @@ timeout = 30
 control_socket_disable = True
 logconfig_dict = {
     **logging_config("service"),
+    "filters": {"no_persons": {"()": NoPersons}},
     "loggers": {
         # Gunicorn gives its loggers handlers of their own unless told otherwise.
-        "gunicorn.error": {"handlers": [], "propagate": True},
+        "gunicorn.error": {"handlers": [], "propagate": True, "filters": ["no_persons"]},
         # A line a request would cost more than the prediction; the metrics count requests.
         "gunicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
     },
@@ -41,18 +43,35 @@ logconfig_dict = {
 # Workers beat on a file; on a disk that stalls they would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
-# Services may share a state folder, and with it the last known flags, but not the files that they count in:
-# hence the address in the name. prometheus_client looks at the variable when a worker first imports it.
-_own = settings.state_dir.absolute() / f"metrics-{settings.bind.replace('/', '_')}"
-_metrics = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_own)))
+METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks at it when a worker first imports it
 
 
-def on_starting(_server: Any) -> None:
-    """Begin with no counts of a former run, which Prometheus takes for a reset, and with memory for all."""
-    shutil.rmtree(_metrics, ignore_errors=True)
-    _metrics.mkdir(parents=True)
+def when_ready(_server: Any) -> None:
+    """Begin with no counts of a former run, which Prometheus takes for a reset, and with memory for all.
+
+    Runs before any worker is forked, and only in a master that got the address: one that was started by
+    mistake beside another must not remove what that one counts in.
+    """
+    given = os.environ.get(METRICS)
+    folders = [Path(given)] if given else candidates(settings.state_dir, settings.bind)
+    os.environ[METRICS] = str(make_empty(folders))
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
-    share()  # before any worker is forked
+    share()
+
+
+def on_exit(_server: Any) -> None:
+    """Nobody will ask for these counts any more."""
+    remove()
+
+
+def pre_request(_worker: Any, request: Any) -> None:
+    """Say so (`Connection: close`) where a body is not read to its end, after which gunicorn closes.
+
+    Otherwise the client's next request, or a proxy's for somebody else, would go into a closed connection.
+    """
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) > settings.max_body_bytes):
+            request.force_close()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -1,6 +1,11 @@
-"""What gunicorn itself refuses, before the app sees it, as problem documents too: it would answer in HTML."""
+"""What gunicorn itself refuses, before the app sees it: as problem documents too, and logged without persons.
+
+It would answer in HTML, and log the sender's address with whatever stood in the request.
+"""
 
 import json
+import logging
+import re
 import socket
 import uuid
 
@@ -29,3 +34,17 @@ def _write_problem(sock: socket.socket, status: int, reason: str, message: str) 
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     gunicorn.util.write_nonblock(sock, head.encode("latin-1") + body)
+
+
+class NoPersons(logging.Filter):
+    """Keeps what kind of fault a request had, and drops who sent it and what was in it."""
+
+    _REFUSED = re.compile(r"Invalid request from ip=\S*: (?P<kind>[A-Za-z ]*)")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if found := self._REFUSED.match(message):
+            record.msg, record.args = "a malformed request was refused: %s", (found["kind"].strip(),)
+        elif message.startswith("Error handling request"):  # and then its method and address
+            record.msg, record.args = "Error handling request", ()
+        return True

@@ -59,14 +59,6 @@ def interpret(probabilities: npt.NDArray[np.float32], metadata: Metadata) -> Ans
     return Answer(chosen.label, chosen.name, min(probability, 1.0))
 
 
-def agree(champion: Answer, challenger: Answer, metadata: Metadata) -> bool:
-    """Whether both say the same: the same class, or values within the tolerance of `metadata`."""
-    ours, theirs = champion.label, challenger.label
-    if metadata.tolerance is None or isinstance(ours, str) or isinstance(theirs, str):
-        return ours == theirs
-    return abs(theirs - ours) <= metadata.tolerance.absolute + metadata.tolerance.relative * abs(ours)
-
-
 def array_of(rows: list[list[Any]], metadata: Metadata) -> Row:
     """Values in the order of the features, as the model of `metadata` takes them."""
     if metadata.has_strings:

@@ -51,7 +51,8 @@ class Settings(StrictModel):
         None, description="File of the rollout plan, for /admin/rollout; unset: the one that is shipped."
     )
     state_dir: Path = Field(
-        Path(".canario/service"), description="Folder for the last known flags and metrics."
+        Path(".canario/service"),
+        description="Folder for the last known flags, and for what the others below put there.",
     )
     refresh_seconds: int = Field(
         1, ge=1, le=60, description="Interval at which each worker asks Unleash for flags."
@@ -65,7 +66,7 @@ class Settings(StrictModel):
     guest_hang_seconds: Seconds = Field(
         5.0, description="How long a reply of the challenger may be owed before its process is ended."
     )
-    guest_memory_mb: int = Field(1024, ge=128, description="Memory of the challenger's process, in MiB.")
+    guest_memory_mb: int = Field(1024, ge=256, description="Memory of the challenger's process, in MiB.")
     guest_concurrency: int = Field(
         4, ge=1, description="Calls of the challenger in flight per worker, at most."
     )

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,15 +20,15 @@ from common.names import Model
 from service.agreement import compare
 from service.artifact import Metadata
 from service.guest.channel import NoReplyError
+from service.guest.complaints import Complaints
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row
+from service.records.log import stamp
 from service.shadow_metrics import ShadowMetrics
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
 DRAIN_SECONDS = 3.0  # for what waits at a graceful stop; gunicorn allows 10 s for the whole worker
-TOLD_EVERY_SECONDS = 60.0
 
 Ask = Callable[[Row, float], Reply]
 
@@ -104,7 +103,7 @@ class Shadow:
         self._rows = 1  # of the next batch; the first one shows how fast the model is
         self._wake, self._closing = threading.Event(), threading.Event()
         self._end = math.inf
-        self._told = -TOLD_EVERY_SECONDS
+        self._complaints = Complaints(log, "the challenger fails in shadow: %s")
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     def start(self) -> None:
@@ -146,18 +145,34 @@ class Shadow:
         while waiting:
             most = waiting if time.monotonic() >= self._end else min(waiting, self._rows)
             waiting -= most
-            batch = [self._queue.popleft() for _ in range(most)]
+            self._ask_in_parts([self._queue.popleft() for _ in range(most)])
+
+    def _ask_in_parts(self, batch: list[Sample]) -> None:
+        """Ask about `batch`, and where the model raises about its halves, so that a bad row costs no other.
+
+        Not for longer than a batch may take: a model that raises at everything would be asked twice a row.
+        """
+        until = time.monotonic() + self._limits.batch_seconds
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            may_halve = len(part) > 1 and time.monotonic() < until
             try:
-                self._compare(batch)
+                is_to_halve = self._compare(part, may_halve)
             except Exception:  # a bug must not end shadow for good, nor go unseen
                 log.exception("a batch of shadow samples is lost")
-                self._metrics.failed(len(batch), "exception")
+                self._metrics.failed(len(part), "exception")
+                continue
+            if is_to_halve:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]  # the first half is next: records stay in order
 
-    def _compare(self, batch: list[Sample]) -> None:
+    def _compare(self, batch: list[Sample], may_halve: bool) -> bool:
+        """Ask about `batch`; True when the model raised and its halves are to be asked about instead."""
         patience = min(self._limits.hang_seconds, self._end - time.monotonic())
         if patience <= 0:
             self._metrics.dropped(len(batch), "stopped")
-            return
+            return False
         try:
             reply = self._ask(np.concatenate([sample.row for sample in batch]), patience)
         except NoReplyError as error:
@@ -166,30 +181,35 @@ class Shadow:
                 self._metrics.dropped(len(batch), error.reason)
             else:
                 self._failed(batch, error.reason)
-            return
+            return False
         if not (math.isfinite(reply.seconds) and reply.seconds >= 0):
             self._failed(batch, "invalid")
-            return
+            return False
         self._metrics.batch_took(reply.seconds)
         affordable = self._limits.batch_seconds * len(batch) / max(reply.seconds, 1e-6)
         self._rows = max(1, min(self._limits.rows, int(affordable)))
-        if reply.outcome is not Outcome.ANSWERED:
-            self._tell(reply.text)
+        if reply.outcome is Outcome.ANSWERED:
+            self._judge(batch, reply)
+            return False
+        self._rows = 1  # of the next batch: it shows whether the model raises at everything
+        self._complaints.tell(reply.text)
+        if not may_halve:
             self._failed(batch, "exception")
-            return
-        self._judge(batch, reply)
+        return may_halve
 
     def _judge(self, batch: list[Sample], reply: Reply) -> None:
         try:
             compared = compare(reply.probabilities, [sample.answer for sample in batch], self._metadata)
         except (ValueError, InvalidAnswerError) as error:
-            self._tell(str(error))
+            self._complaints.tell(str(error))
             self._failed(batch, "invalid")
             return
         valid = int(np.count_nonzero(compared.valid))
         self._metrics.compared(valid, int(np.count_nonzero(compared.agree)))
         if valid < len(batch):
-            self._tell(f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability")
+            self._complaints.tell(
+                f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability"
+            )
             self._metrics.failed(len(batch) - valid, "invalid")
         if self._records is None:
             return
@@ -225,9 +245,8 @@ class Shadow:
     ) -> None:
         record = {
             "kind": "shadow",
-            "schema": SCHEMA,
             "request_id": sample.request_id,
-            "time": datetime.fromtimestamp(sample.time, UTC).isoformat(timespec="milliseconds"),
+            "time": stamp(sample.time),
             "user": records.user_key(sample.user_id),
             "context": sample.context,
             "champion": self._answer(Model.CHAMPION, sample.answer, sample.seconds),
@@ -245,13 +264,6 @@ class Shadow:
             "probability": answer.probability,
             "seconds": seconds,
         }
-
-    def _tell(self, what: str) -> None:
-        """Log what the model said, now and then: a challenger that always fails would fill the disk."""
-        now = time.monotonic()
-        if now - self._told >= TOLD_EVERY_SECONDS:
-            self._told = now
-            log.warning("the challenger fails in shadow: %s", what)
 
 
 _NOTHING = {"class_name": None, "prediction": None, "probability": None, "seconds": None}

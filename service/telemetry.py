@@ -27,7 +27,9 @@ class Telemetry:
     error would miss that error.
     """
 
-    def __init__(self, registry: CollectorRegistry, models: dict[Model, Metadata], flag: str) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, models: dict[Model, Metadata], flags: Iterable[str]
+    ) -> None:
         self._predictions = Counter(
             Metric.PREDICTIONS.removesuffix("_total"),
             "Answers that reached a user, by the model that gave them.",
@@ -78,7 +80,7 @@ class Telemetry:
             ["flag"],
             registry=registry,
             multiprocess_mode="livemin",
-        ).labels(flag)
+        )
         self.in_flight = Gauge(
             Metric.IN_FLIGHT,
             "Calls of the challenger that have not come back yet.",
@@ -119,7 +121,8 @@ class Telemetry:
         for reason in LOG_LOSSES:
             self._log_drops.labels(reason)
         self._fetched.set(0)
-        self._known.set(0)
+        for flag in flags:
+            self._known.labels(flag).set(0)
         self.models_changed({}, models)
 
     def models_changed(self, old: dict[Model, Metadata], new: dict[Model, Metadata]) -> None:
@@ -174,9 +177,9 @@ class Telemetry:
         """Unleash answered this worker at `unix_time`."""
         self._fetched.set(unix_time)
 
-    def flag_known(self, known: bool) -> None:
-        """Whether Unleash knows the flag."""
-        self._known.set(known)
+    def flag_known(self, flag: str, known: bool) -> None:
+        """Whether Unleash knows `flag`."""
+        self._known.labels(flag).set(known)
 
     def _create_series(self, role: Model, classes: Iterable[str]) -> None:
         self._calls.labels(role)

@@ -21,7 +21,7 @@ from stack.logs import follow, show
 from stack.paths import Home
 from stack.ports import DEFAULTS, Mode
 from stack.progress import Progress
-from stack.settings import BY_DEFAULT, PROGRAMS, Settings, with_needs
+from stack.settings import BY_DEFAULT, PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
 from stack.shell import failure
 from stack.status import render
 from stack.summary import summary
@@ -114,7 +114,7 @@ def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) 
 @click.option(
     "--rollback-every",
     envvar="ROLLBACK_EVERY",
-    default="15s",
+    default=ROLLBACK_EVERY,
     show_default=True,
     show_envvar=True,
     help="Period of the rollback job.",

@@ -15,6 +15,9 @@ from stack.install.unleash import DEFAULT_VERSION
 PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "rollout", "traffic")
 BY_DEFAULT = tuple(name for name in PROGRAMS if name != "rollout")  # ROLLOUT=1 adds it
 NEEDS = {"unleash": ("postgres",)}
+# One pass a scrape: what a scrape brings is judged at most so long after it. A longer period is a delay for
+# each rollback; a shorter one would judge the same numbers twice. docs/rollback.md has what a pass costs.
+ROLLBACK_EVERY = "5s"
 
 
 class Settings(StrictModel):
@@ -22,7 +25,7 @@ class Settings(StrictModel):
 
     programs: tuple[str, ...] = BY_DEFAULT
     unleash_version: str = DEFAULT_VERSION
-    rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "15s"
+    rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = ROLLBACK_EVERY
     rollout_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "1m"
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     traffic_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0

@@ -14,9 +14,10 @@ from typing import Any, Final
 import click
 
 from common.config import load_settings
-from common.durations import format_duration, parse_duration
+from common.durations import format_duration
 from common.errors import CanarioError
 from common.logs import configure_logging
+from common.options import DurationType
 from common.release import Note
 from common.schedule import Shutdown, repeat
 from flags import canary, marks, people
@@ -52,20 +53,6 @@ Exit codes of `advance` without --every:
   12  it refuses: a person, a rollback or an odd flag stands against it
  and those of `python -m flags` (2, 3, 4, 5)
 """
-
-
-class _Every(click.ParamType[timedelta]):
-    name = "duration"
-
-    def convert(
-        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _with_rollout(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,7 +96,9 @@ def status_(rollout: Rollout, _: RolloutSettings, as_json: bool) -> None:
 
 @rollout.command("advance")
 @_with_rollout
-@click.option("--every", type=_Every(), metavar="1m", help="Repeat until SIGTERM or SIGINT; exit 0 then.")
+@click.option(
+    "--every", type=DurationType(), metavar="1m", help="Repeat until SIGTERM or SIGINT; exit 0 then."
+)
 @OVERRIDE
 @AS_JSON
 def advance_(

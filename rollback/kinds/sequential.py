@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rollback.durations import Duration
+from common.durations import Duration
 from rollback.kinds.base import Guardrail
 from rollback.kinds.selector import Counter
 

@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 
+from common.durations import Duration, format_duration
 from common.names import Model
-from rollback.durations import Duration, format_duration
 from rollback.kinds.base import Guardrail
 
 _PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_]\w*)\s*\}")

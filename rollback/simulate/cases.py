@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rollback.durations import format_duration, parse_duration
+from common.durations import format_duration, parse_duration
 from rollback.simulate.study import Case, Stage
 from rollback.simulate.traffic import Behaviour
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError
+from common.options import json_file
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.outcome import ExitCode
 from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions
@@ -97,15 +98,7 @@ class _Options(TypedDict):
 @click.option(
     "--guardrails", "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, help="File to try."
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", encoding="utf-8", lazy=False),
-    is_flag=False,
-    flag_value="-",
-    metavar="[FILE]",
-    help="Write JSON to FILE, or to standard output instead of the tables.",
-)
+@json_file("Write JSON to FILE, or to standard output instead of the tables.")
 def simulate(**options: Unpack[_Options]) -> None:
     """Play made-up rollouts against the guardrails: how many good ones fall, how soon bad ones do.
 

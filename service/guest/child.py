@@ -3,9 +3,10 @@
     python -m service.guest.child '{"artifact": "...", "channels": [5, 6], ...}'
 
 Started by service.guest.sandbox. Before it loads anything it gives up what a fault could use against others:
-priority, memory, the size of its output; and it ends with its worker.
+priority, memory, the size of its output; and it ends with its worker, not before.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import logging
@@ -24,6 +25,7 @@ from common.errors import CanarioError
 
 PR_SET_PDEATHSIG = 1
 LOWEST_PRIORITY = 19
+FIRST_TO_END = "1000"  # when memory runs out, by the kernel's choice
 
 
 class Terms(BaseModel):
@@ -82,7 +84,12 @@ def _submit(terms: Terms) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != terms.worker:
         sys.exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the worker to answer
+    # Ctrl-C in a terminal, or a stop of all processes of a service at once, is for the worker to answer: it
+    # has requests and shadow samples left, and ends its guest after them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # where there is no /proc
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, encoding="ascii")
     os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
     resource.setrlimit(resource.RLIMIT_DATA, (terms.memory_bytes, terms.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (terms.output_bytes, terms.output_bytes))

@@ -2,21 +2,19 @@
 
 import logging
 import math
-import time
 from typing import NamedTuple
 
 from common.names import Model
 from service.artifact import Metadata
 from service.guest.breaker import Breaker
 from service.guest.channel import NoReplyError
+from service.guest.complaints import Complaints
 from service.guest.sandbox import Sandbox, Terms
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row, interpret
 from service.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
-
-TOLD_EVERY_SECONDS = 60.0
 
 
 class Failure(NamedTuple):
@@ -42,10 +40,10 @@ class Guest:
             on_late=lambda seconds: telemetry.finished(Model.CHALLENGER, seconds),
             on_start=telemetry.guest_started,
         )
-        self._told = -TOLD_EVERY_SECONDS
+        self._complaints = Complaints(log, "the challenger fails: %s")
 
     def start(self) -> None:
-        """Start the guest's process, and wait until it can be called."""
+        """Start the guest's process, and wait until it can be called, for a few seconds at most."""
         self._sandbox.start()
 
     def ask(self, row: Row) -> Answer | Failure:
@@ -97,24 +95,17 @@ class Guest:
 
     def _interpret(self, reply: Reply) -> Answer | Failure:
         if reply.outcome is not Outcome.ANSWERED:
-            self._tell(reply.text)
+            self._complaints.tell(reply.text)
             return Failure("exception")
         try:
             return interpret(reply.probabilities, self._metadata)
         except (ValueError, InvalidAnswerError) as error:
-            self._tell(str(error))
+            self._complaints.tell(str(error))
             return Failure("invalid")
 
     def _failed(self, reason: str) -> Failure:
         self._telemetry.failed(Model.CHALLENGER, reason)
         return Failure(reason)
-
-    def _tell(self, what: str) -> None:
-        """Log what the model said, now and then: a challenger that always fails would fill the disk."""
-        now = time.monotonic()
-        if now - self._told >= TOLD_EVERY_SECONDS:
-            self._told = now
-            log.warning("the challenger fails: %s", what)
 
     def _breaker_changed(self, is_open: bool) -> None:
         self._telemetry.breaker_open(is_open)

@@ -31,7 +31,8 @@ from service.model import Row
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.1
-START_SECONDS = 60.0
+START_SECONDS = 60.0  # for the process to become ready
+WAIT_SECONDS = 10.0  # for that, at the start of a worker
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
 SHOWN_OUTPUT_BYTES = 1000
@@ -87,10 +88,13 @@ class Sandbox:
         # lives as long as the worker.
         self._watcher = threading.Thread(target=self._watch, name="guest-watcher", daemon=True)
 
-    def start(self, wait_seconds: float = START_SECONDS) -> None:
-        """Start the process, and wait until it is ready or has failed for the first time."""
+    def start(self) -> None:
+        """Start the process, and wait until it is ready or has failed for the first time.
+
+        Not for long: the champion's users wait for it too, and a model may take for ever to load.
+        """
         self._watcher.start()
-        self._first.wait(wait_seconds)
+        self._first.wait(WAIT_SECONDS)
 
     def close(self) -> None:
         """End the process, for good."""

@@ -95,9 +95,9 @@ class PredictionLog:
     def record(self, record: dict[str, Any]) -> None:
         """Log `record`, adding `schema` and, where it has none, `time`. Never raises, never waits."""
         try:
-            text = orjson.dumps(
-                {"schema": SCHEMA, "time": _now(), **record}, option=orjson.OPT_APPEND_NEWLINE
-            )
+            if "time" not in record:
+                record = {"time": stamp(time.time()), **record}
+            text = orjson.dumps({"schema": SCHEMA, **record}, option=orjson.OPT_APPEND_NEWLINE)
             line = _Line(str(record["kind"]), text)
         except (TypeError, KeyError):  # orjson's own error is a TypeError
             self._on_dropped("invalid", 1)
@@ -182,13 +182,12 @@ class PredictionLog:
 _kept = (0, "")  # one name, so that threads never see the second of one and the text of another
 
 
-def _now() -> str:
-    """ISO 8601 in UTC with milliseconds; the part to the second is kept, for it costs most."""
+def stamp(moment: float) -> str:
+    """Unix time as ISO 8601 in UTC with milliseconds; the part to the second is kept, for it costs most."""
     global _kept  # noqa: PLW0603
-    now = time.time()
     second, text = _kept
-    if second != int(now):
-        second = int(now)
+    if second != int(moment):
+        second = int(moment)
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         _kept = (second, text)
-    return f"{text}.{int((now - second) * 1000):03d}Z"
+    return f"{text}.{int((moment - second) * 1000):03d}Z"

@@ -18,7 +18,7 @@ def test_a_fault_is_measured_beside_a_run_without_it(tmp_path: Path) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=110,
         check=False,
     )
     assert done.returncode in {0, 1}, done.stdout + done.stderr  # 1: a ratio on a busy machine

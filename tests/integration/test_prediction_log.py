@@ -1,5 +1,6 @@
 """The prediction log of the service under gunicorn: nothing lost on SIGTERM, feedback on whichever worker."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -154,3 +155,23 @@ def test_a_full_disk_fails_no_request_and_its_losses_are_counted(
     found = records(small_disk / "log")
     assert len(found) + dropped == 201
     assert found[-1]["request_id"] == last["request_id"]
+
+
+@pytest.mark.usefixtures("service")  # with the canary at 0%
+def test_a_state_folder_on_a_full_disk_fails_no_request_and_no_start_of_a_worker(
+    stack: Stack, tmp_path: Path, small_disk: Path
+) -> None:
+    with own_service(stack, tmp_path, workers="2", state_dir=str(small_disk)) as own:
+        fill(small_disk / "ballast")
+        victim, _ = own.by_worker("u")
+        os.kill(int(victim), signal.SIGKILL)
+        wait_for(lambda: len(own.by_worker("u").keys() - {victim}) == 2, 20, "another worker")
+        assert {own.predict(f"u{number}")["model"] for number in range(50)} == {"champion"}
+        assert "SIGBUS" not in own.log.read_text(encoding="utf-8")
+
+
+def fill(file: Path) -> None:
+    """Write until the disk is full."""
+    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while ballast.write(b"x" * 4096):
+            pass

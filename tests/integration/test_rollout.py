@@ -20,6 +20,7 @@ from tests.integration.rollout_scene import Scene, flipped, scene_of, wait_until
 
 SPEED = float(os.environ.get("CANARIO_TEST_ROLLOUT_SPEED", "20000"))  # 11 days in 48 s, and what scrapes take
 PATIENCE = 120 + 12 * 86_400 / SPEED
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
 
 @pytest.fixture

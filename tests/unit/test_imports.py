@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": {"common", "flags"},
     "stack": {"common"},
     "drills": {"common", "flags", "service", "stack"},
+    "bench": {"common", "drills", "flags", "rollback", "service", "stack"},
 }
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
@@ -22,7 +23,13 @@ ONLY_DOOR = {
     "onnxruntime": {"service/model.py"},
     "limits": {"service/rate.py"},
     "skl2onnx": {"service/onnx_graph.py"},
-    "sklearn": {"service/export.py", "service/train.py", "stack/traffic.py", "drills/__main__.py"},
+    "sklearn": {
+        "service/export.py",
+        "service/train.py",
+        "stack/traffic.py",
+        "drills/__main__.py",
+        "bench/peers.py",
+    },
     "supervisor": {"stack/supervisor.py"},
 }
 

@@ -185,6 +185,42 @@ def test_volumes_and_bind_mounts_exist() -> None:
     assert used == named
 
 
+def test_challengers_cannot_take_the_memory_of_their_container() -> None:
+    environment = image_environment() | environment_of("service", env_file())
+    limit = SERVICES["service"]["deploy"]["resources"]["limits"]["memory"]
+    assert limit == "1g"
+    workers = Settings.model_fields["workers"].default
+    assert workers * int(environment["CANARIO_GUEST_MEMORY_MB"]) <= 1024 / 2
+
+
+def writable(name: str) -> set[str]:
+    """Folders that a container can write to, for all that its root is read-only."""
+    service = SERVICES[name]
+    mounts = [volume.split(":") for volume in service.get("volumes", [])]
+    memory = {mount.partition(":")[0] for mount in service.get("tmpfs", [])}
+    return memory | {rest[0] for _, *rest in mounts if "ro" not in ",".join(rest[1:]).split(",")}
+
+
+def test_the_service_can_write_where_its_settings_say() -> None:
+    environment = image_environment() | environment_of("service", env_file())
+    for variable in ("CANARIO_STATE_DIR", "CANARIO_LOG_DIR", "PROMETHEUS_MULTIPROC_DIR"):
+        folder = Path(environment[variable])
+        assert {str(each) for each in (folder, *folder.parents)} & writable("service"), variable
+
+
+def test_the_prediction_log_outlives_its_container_and_has_a_volume_of_its_own() -> None:
+    """So that a log shipper gets the log without flags and secrets, and a full log leaves those alone."""
+    folder = image_environment()["CANARIO_LOG_DIR"]
+    mounted = {
+        volume
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if volume.split(":")[1] == folder
+    }
+    assert mounted == {f"prediction-log:{folder}"}
+    assert not any(Path(folder).is_relative_to(each) for each in writable("service") - {folder})
+
+
 def test_prometheus_finds_its_config_and_the_service() -> None:
     assert "./monitoring:/etc/prometheus:ro,z" in SERVICES["prometheus"]["volumes"]
     assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]

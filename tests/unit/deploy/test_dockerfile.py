@@ -3,9 +3,11 @@
 import ast
 import json
 import re
+import shlex
 
+from service.records.files import FOLDER_MODE
 from service.settings import Settings
-from tests.unit.deploy.compose import REPOSITORY, SERVICES
+from tests.unit.deploy.compose import OURS, REPOSITORY, SERVICES
 from tests.unit.deploy.dockerfile import image_environment, instructions, stages
 
 IGNORE = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -45,9 +47,31 @@ def test_packages_are_installed_by_hash_and_not_built() -> None:
 def test_the_final_stage_only_copies() -> None:
     name, final = list(stages().items())[-1]
     assert SERVICES["service"]["build"]["target"] == name
-    assert [rest.split()[0] for keyword, rest in final if keyword == "RUN"] == ["install"]  # folders
+    assert [rest.split()[0] for keyword, rest in final if keyword == "RUN"] == ["install"]  # see folders()
     sources = {rest.split()[0] for keyword, rest in final if keyword == "COPY"}
     assert sources == {"--from=training", "--from=runtime"}
+
+
+def folders() -> dict[str, dict[str, str]]:
+    """What the final image makes for volumes: options by folder."""
+    (run,) = (rest for keyword, rest in stages()["canario"] if keyword == "RUN")
+    found: dict[str, dict[str, str]] = {}
+    for command in run.split("&&"):
+        words = shlex.split(command)
+        assert words[:2] == ["install", "-d"]
+        options = dict(zip(words[2:8:2], words[3:8:2], strict=True))
+        found |= dict.fromkeys(words[8:], options)
+    return found
+
+
+def test_each_volume_of_ours_takes_over_a_folder_of_the_user_that_others_cannot_read() -> None:
+    """A new volume gets owner and mode of the image's folder; without one it would be root's."""
+    mounted = {volume.split(":")[1] for name in OURS for volume in SERVICES[name].get("volumes", [])}
+    assert mounted == set(folders())
+    for options in folders().values():
+        assert (options["-o"], options["-g"]) == ("canario", "canario")
+        assert options["-m"].endswith("0")
+    assert folders()[image_environment()["CANARIO_LOG_DIR"]]["-m"] == f"{FOLDER_MODE:04o}"
 
 
 def test_the_final_image_is_not_root_and_takes_the_user_of_compose() -> None:

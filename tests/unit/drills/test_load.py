@@ -43,10 +43,12 @@ def serve() -> Iterator[Callable[..., str]]:
 
 
 def test_requests_leave_on_time_although_answers_are_slow(serve: Callable[..., str]) -> None:
+    began = time.monotonic()
     with Load(serve(delay=0.3), [[1.0]], ["a", "b"], rate=20) as load:
         time.sleep(1.0)
+        most = (time.monotonic() - began) * 20 + 2
     samples = load.samples
-    assert 18 <= len(samples) <= 22
+    assert 10 <= len(samples) <= most  # waiting for each answer, it would be 4
     dues = sorted(each.due for each in samples)
     assert all(later - earlier == pytest.approx(0.05, abs=1e-6) for earlier, later in pairwise(dues))
     assert all(each.seconds >= 0.3 for each in samples)

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from common.durations import parse_duration
 from common.names import JobMetric, Metric, Model, Recorded
-from rollback.durations import parse_duration
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
+from stack.install import prometheus
+from stack.paths import Cache
+from tests import runbook
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "monitoring"
@@ -25,7 +28,7 @@ RULE_TESTS = sorted((MONITORING / "tests").glob("*_test.yml"))
 
 def promtool() -> str:
     """Prometheus' own tool. It is never skipped: rules that nobody has checked are not tested."""
-    local = ROOT / ".canario/prometheus/usr/bin/promtool"
+    local = prometheus.promtool(Cache.default())
     found = os.environ.get("CANARIO_PROMTOOL") or (str(local) if local.exists() else shutil.which("promtool"))
     if not found:
         pytest.fail(
@@ -88,7 +91,7 @@ def test_every_recorded_name_has_its_rule() -> None:
 PROMQL = {
     *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent", "clamp_min"),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "guardrail", "flag", "channel"),
+    *("le", "model", "guardrail", "flag", "reason", "channel"),
 }
 
 
@@ -170,12 +173,16 @@ def test_each_alert_says_how_grave_it_is_and_what_to_do(alert: Mapping[str, Any]
     assert alert["labels"]["severity"] in {"warning", "critical"}
     assert {"summary", "description", "runbook"} == set(alert["annotations"])
     file, _, anchor = alert["annotations"]["runbook"].partition("#")
-    headings = re.findall(r"^## (.+)$", (ROOT / file).read_text(), re.MULTILINE)
-    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
-    paragraph = (
-        (ROOT / file).read_text().lower().replace(" ", "-").split(f"##-{anchor}\n")[1].split("\n##-")[0]
-    )
-    assert alert["alert"].lower() in paragraph
+    assert ROOT / file == runbook.FILE
+    below = runbook.paragraphs(runbook.page())
+    assert f"`{alert['alert']}`" in below[anchor], "the paragraph names the alert"
+    (row,) = [line for line in below["alerts"].splitlines() if f"`{alert['alert']}`" in line]
+    assert f"](#{anchor})" in row, "the table of all alerts leads there too"
+
+
+def test_the_runbook_knows_no_alert_that_is_gone() -> None:
+    table = runbook.paragraphs(runbook.page())["alerts"]
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) == set(ALERTS)
 
 
 def test_the_service_is_scraped_as_often_as_the_guardrails_think() -> None:

@@ -11,7 +11,10 @@ from flask.testing import FlaskClient
 
 from common.names import Model
 from service.app import close, create_app
+from service.artifact import load_artifact
 from service.flag_cache import FlagCache
+from service.guest.sandbox import Sandbox, Terms
+from service.guest.wire import rows_in_a_packet
 from service.settings import Settings
 from service.train import train
 
@@ -93,3 +96,29 @@ def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
     yield _start
     for app in started:
         close(app)
+
+
+@pytest.fixture
+def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
+    """What a guest of the tests is granted."""
+    return Terms(
+        artifact=models[Model.CHALLENGER],
+        classes=2,
+        channels=2,
+        batch_rows=rows_in_a_packet(load_artifact(models[Model.CHALLENGER]).metadata),
+        patience_seconds=0.02,
+        hang_seconds=1.0,
+        memory_bytes=768 * 1024 * 1024,
+        output=tmp_path / "output",
+        drill_file=tmp_path / "drill.json",
+    )
+
+
+@pytest.fixture
+def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
+    """A guest's process, and the durations of replies that came too late."""
+    late: list[float] = []
+    made = Sandbox(terms, on_late=late.append)
+    made.start()
+    yield made, late
+    made.close()

@@ -74,7 +74,7 @@ def test_a_missing_folder_says_how_to_make_it(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         (lambda each: each.pop("sha256"), r"sha256: Field required"),
-        (lambda each: each.update(format=1), r"model\.json:2: format: "),
+        (lambda each: each.pop("format"), r"model\.json:1: format: Field required"),
         (lambda each: each.update(name="a b"), r"model\.json:3: name: "),
         (lambda each: each["features"].append(each["features"][0]), r"named twice: mean radius"),
         (lambda each: each["classes"].pop(), r"a classifier needs two classes at least"),
@@ -86,6 +86,34 @@ def test_metadata_that_does_not_fit_is_refused_with_its_line(
 ) -> None:
     with pytest.raises(ArtifactError, match=sentence):
         load_artifact(edit(folder, change))
+
+
+# As the first version of the export wrote it.
+FORMAT_1 = {
+    "format": 1,
+    "name": "breast-cancer-forest",
+    "version": "1",
+    "features": ["mean radius", "mean texture"],
+    "classes": [{"label": 0, "name": "malignant"}, {"label": 1, "name": "benign"}],
+    "sha256": "0" * 64,
+    "training": {"seed": 42},
+    "parity": {"rows": 171.0},
+}
+
+
+@pytest.mark.parametrize("written", [FORMAT_1, {"format": 3, "mode": "new"}, {"format": "two"}])
+def test_another_format_is_one_sentence_with_the_command_that_helps(
+    folder: Path, written: dict[str, Any]
+) -> None:
+    (folder / "model.json").write_text(json.dumps(written), encoding="utf-8")
+    with pytest.raises(ArtifactError) as refused:
+        load_artifact(folder)
+    said = str(refused.value)
+    assert said.count("\n") == 0
+    assert f"is of format {written['format']!r}, and this version of Canario reads format 2" in said
+    name = written.get("name", "NAME")
+    assert f"python -m service.export MODULE:FUNCTION --name {name} --version " in said
+    assert f"--out {folder}`" in said
 
 
 def test_another_number_of_features_than_the_model_takes_is_refused(folder: Path) -> None:

@@ -86,9 +86,9 @@ def until(condition: Any, seconds: float = 8) -> None:
 
 def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash: Unleash) -> None:
     heard: list[float] = []
-    known: list[bool] = []
-    unleash.knows(flag(rollout(100)))
-    assigner = Assigner(at(settings, unleash.url), heard.append, known.append)
+    known: list[tuple[str, bool]] = []
+    unleash.knows(flag(rollout(100)), flag(rollout(0), name="shadow"))
+    assigner = Assigner(at(settings, unleash.url), heard.append, lambda *told: known.append(told))
     assert assigner.assign("u", {}) == (Model.CHAMPION, Reason.UNLEASH_UNKNOWN)
     assert not assigner.knows_flags
     assigner.start()
@@ -99,7 +99,8 @@ def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash:
     until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_MISSING))
     until(lambda: len(heard) >= 3)
     assert heard[-1] == pytest.approx(time.time(), abs=5)
-    assert known == [True, True, False]
+    assert [each for name, each in known if name == "canary"] == [True, True, False]
+    assert [each for name, each in known if name == "shadow"] == [True, False, False]
     assigner.close()
     later = Assigner(at(settings, unleash.url))
     assert later.assign("u", {}).reason == Reason.FLAG_MISSING

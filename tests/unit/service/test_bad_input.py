@@ -149,6 +149,14 @@ def test_a_problem_stays_small_however_much_is_wrong(client: FlaskClient) -> Non
     assert len(response.data) < 4_000
 
 
+@pytest.mark.parametrize("value", [{"b": 1}, "x" * 257, None])
+def test_a_value_that_may_be_of_several_types_is_one_fault(client: FlaskClient, value: Any) -> None:
+    body = {"user_id": "u", "features": [0.5] * 30, "context": {"a": value}}
+    problem = client.post("/predict", json=body).get_json()
+    assert problem["detail"] == "1 field does not fit: context.a."
+    assert [each["field"] for each in problem["errors"]] == ["context.a"]
+
+
 def test_a_body_that_is_chunked_has_the_same_limit(client: FlaskClient) -> None:
     response = client.post(
         "/predict",

@@ -6,8 +6,9 @@ import logging
 import os
 import queue
 import shutil
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +55,7 @@ def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"kind": "sleep", "seconds": 0.5}, "timeout"),
+        ({"kind": "sleep", "seconds": 4}, "timeout"),
         ({"kind": "hang"}, "timeout"),
         ({"kind": "burn"}, "timeout"),
         ({"kind": "exception"}, "exception"),
@@ -67,21 +68,24 @@ def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 def test_a_fault_costs_its_user_the_deadline_at_most_and_counts_against_the_challenger(
     start: Start, settings: Settings, fault: dict[str, Any], reason: str
 ) -> None:
-    client = start(flag(rollout(100)), guest_deadline_seconds=0.1)
-    assert ask(client)["model"] == "challenger"
+    # A guest has the lowest priority: on a busy machine even one that fails at once may take a while.
+    client = start(flag(rollout(100)), guest_deadline_seconds=0.2 if reason == "timeout" else 2.0)
+    until(lambda: ask(client)["model"] == "challenger")
+    before = sample(client, Metric.CALLS, model="challenger")
+    failed = sample(client, Metric.ERRORS, model="challenger", reason=reason)
     drill(settings, **fault)
     begun = time.perf_counter()
     answer = ask(client)
-    assert time.perf_counter() - begun < 0.4
+    assert time.perf_counter() - begun < 2.5
     assert (answer["model"], answer["reason"]) == ("champion", f"fallback_{reason}")
-    assert sample(client, Metric.ERRORS, model="challenger", reason=reason) == 1
+    assert sample(client, Metric.ERRORS, model="challenger", reason=reason) == failed + 1
     assert sample(client, Metric.ERRORS, model="champion", reason="exception") == 0
-    assert sample(client, Metric.CALLS, model="challenger") == 2
+    assert sample(client, Metric.CALLS, model="challenger") == before + 1
 
 
 @pytest.mark.parametrize("kind", ["class", "flood", "memory"])
 def test_a_fault_that_still_answers_is_served(start: Start, settings: Settings, kind: str) -> None:
-    client = start(flag(rollout(100)))
+    client = start(flag(rollout(100)), guest_deadline_seconds=5)
     healthy = ask(client)
     drill(settings, kind=kind)
     answer = ask(client)
@@ -142,34 +146,6 @@ def test_an_artifact_may_carry_a_fault_where_drills_are_allowed(
     bad = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "bad"))
     edit(bad, lambda each: each.update(faults={"kind": "exception"}))
     assert ask(start(flag(rollout(100)), challenger=bad))["reason"] == "fallback_exception"
-
-
-@pytest.fixture
-def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
-    return Terms(
-        artifact=models[Model.CHALLENGER],
-        classes=2,
-        channels=2,
-        batch_rows=64,
-        patience_seconds=0.02,
-        hang_seconds=1.0,
-        memory_bytes=768 * 1024 * 1024,
-        output=tmp_path / "output",
-        drill_file=tmp_path / "drill.json",
-    )
-
-
-class Late(list[float]):
-    """Durations of late replies."""
-
-
-@pytest.fixture
-def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
-    late = Late()
-    made = Sandbox(terms, on_late=late.append)
-    made.start()
-    yield made, late
-    made.close()
 
 
 def reason(sandbox: Sandbox, deadline: float = 0.1) -> str:
@@ -234,11 +210,41 @@ def test_the_guest_has_the_lowest_priority_and_none_of_the_services_secrets(
     try:
         child = child_of_this_process()
         assert child.nice() == 19
+        assert Path(f"/proc/{child.pid}/oom_score_adj").read_text(encoding="ascii").strip() == "1000"
         assert "CANARIO_UNLEASH_SDK_TOKEN" not in child.environ()
         assert child.environ()["PATH"] == os.environ["PATH"]
     finally:
         made.close()
     assert not child.is_running()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_that_is_sent_to_all_processes_leaves_the_guest_to_its_worker(
+    sandbox: tuple[Sandbox, list[float]], number: signal.Signals
+) -> None:
+    child = child_of_this_process()
+    child.send_signal(number)
+    time.sleep(0.2)
+    assert reason(sandbox[0], deadline=1.0) == "answered"
+    sandbox[0].close()
+    assert not child.is_running()
+
+
+def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
+    terms: Terms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.guest.sandbox.WAIT_SECONDS", 0.5)
+    endless = tmp_path / "endless"
+    endless.mkdir()
+    os.mkfifo(endless / "model.json")  # whoever reads it waits for a writer
+    made = Sandbox(dataclasses.replace(terms, artifact=endless))
+    begun = time.monotonic()
+    made.start()
+    assert time.monotonic() - begun < 2
+    assert reason(made) == "down"
+    with (endless / "model.json").open("w", encoding="utf-8"):
+        pass  # let it go: close() waits for the process to become ready or to end
+    made.close()
 
 
 def test_a_chatty_guest_does_not_fill_the_disk(sandbox: tuple[Sandbox, list[float]], terms: Terms) -> None:

@@ -1,6 +1,8 @@
 """Malformed HTTP, sent to a real gunicorn: refused with a problem document, and the service goes on."""
 
+import http.client
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from common.names import Model
+from service.malformed import NoPersons
 
 REPOSITORY = Path(__file__).parents[3]
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -19,7 +22,14 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def address(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "service.log"
+
+
+@pytest.fixture(scope="module")
+def address(
+    models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory, log: Path
+) -> Iterator[tuple[str, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         here = ("127.0.0.1", int(probe.getsockname()[1]))
@@ -31,9 +41,10 @@ def address(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory)
         "CANARIO_BIND": f"{here[0]}:{here[1]}",
         "CANARIO_WORKERS": "1",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL
-    )
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=out
+        )
     end = time.monotonic() + 30
     while not _is_up(here):
         assert process.poll() is None
@@ -87,3 +98,63 @@ def test_it_is_refused_with_a_problem(address: tuple[str, int], data: bytes, sta
     assert (found, kind) == (status, "application/problem+json")
     assert json.loads(body)["status"] == status
     assert _is_up(address)
+
+
+@pytest.mark.parametrize("size", [65_537, 200_000])
+def test_after_a_body_that_is_too_large_the_client_knows_that_its_connection_ends(
+    address: tuple[str, int], size: int
+) -> None:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/predict", b" " * size, headers)
+    refused = connection.getresponse()
+    assert (refused.status, refused.getheader("Connection")) == (413, "close")
+    refused.read()
+    connection.request("POST", "/predict", b" " * 60_000, headers)  # on a new connection, by itself
+    again = connection.getresponse()
+    assert (again.status, again.getheader("Connection")) == (400, "keep-alive")
+    again.read()
+    connection.close()
+
+
+ALICE = b"alice@example.com"
+NAMING_ALICE = [
+    ALICE + b"\r\n\r\n",
+    b"GET /" + ALICE + b"\x80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + ALICE + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer " + ALICE + b"\r\n\r\n",
+    b"GET / " + ALICE + b"\r\n\r\n",
+    b"GET /" + ALICE + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+]
+
+
+def test_the_log_has_json_lines_and_no_person(address: tuple[str, int], log: Path) -> None:
+    for data in NAMING_ALICE:
+        assert say(address, data)[0] in {400, 404}
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    refused = [each["message"] for each in lines if "malformed request" in each["message"]]
+    assert len(refused) >= len(NAMING_ALICE) - 1
+    assert "a malformed request was refused: Invalid HTTP Header" in refused
+    assert not any("127.0.0.1" in message for message in refused)
+    assert ALICE.decode() not in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Invalid request from ip=10.0.0.1: Invalid HTTP Header: 'ALICE'", "Invalid HTTP Header"),
+        ("Invalid request from ip=::1: 'Forbidden'", ""),
+        ("Invalid request from ip=: limit request line", "limit request line"),
+    ],
+)
+def test_a_refusal_is_logged_by_its_kind(text: str, kept: str) -> None:
+    record = logging.makeLogRecord({"msg": text})
+    assert NoPersons().filter(record)
+    assert record.getMessage() == f"a malformed request was refused: {kept}"
+
+
+def test_a_failure_is_logged_without_its_address() -> None:
+    told = {"msg": "Error handling request %s %s", "args": ("GET", "/?user=alice")}
+    record = logging.makeLogRecord(told)
+    assert NoPersons().filter(record)
+    assert record.getMessage() == "Error handling request"

@@ -70,7 +70,7 @@ def test_the_service_takes_both_folders(folder: Path) -> None:
     assert serve == "python -m service"  # what the other tests do, under gunicorn
     done = shell(check, folder)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines() == ["champion: churn 1", "challenger: churn 1"]
+    assert done.stdout.splitlines() == ["champion: churn 1", "challenger: churn 1"]
 
 
 def test_the_request_is_answered(folder: Path, start: Callable[..., FlaskClient]) -> None:
@@ -85,7 +85,7 @@ def test_a_models_folder_is_served(folder: Path) -> None:
     done = shell(f"{first}\npython -m flags models show\npython -m service --check", folder)
     assert done.returncode == 0, done.stderr
     assert "champion    churn 1" in done.stdout
-    assert done.stderr.splitlines() == ["champion: churn 1", "challenger: none"]
+    assert done.stdout.splitlines()[-2:] == ["champion: churn 1", "challenger: none"]
     for line in changes.strip().splitlines():
         command = line.split()
         assert shell(f"python -m flags models {command[4]} --help", folder).returncode == 0

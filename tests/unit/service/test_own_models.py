@@ -6,11 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
 from common.names import Metric
+from service.agreement import compare
 from service.artifact import (
     LARGEST_ROW_BYTES,
     LONGEST_STRING,
@@ -20,7 +22,7 @@ from service.artifact import (
     require_same_interface,
 )
 from service.export import export, main
-from service.model import Answer, agree
+from service.model import Answer
 from service.table import read_table
 from tests.unit.service import own_models
 from tests.unit.service.conftest import flag, rollout
@@ -258,13 +260,16 @@ def test_values_agree_within_the_tolerance(
     exported: Callable[[str], Path], ours: float, theirs: float, same: bool
 ) -> None:
     metadata = load_artifact(exported("diabetes")).metadata
-    assert agree(Answer(ours), Answer(theirs), metadata) is same
+    found = compare(np.array([theirs], dtype=np.float32), [Answer(ours)], metadata)
+    assert found.agree.tolist() == [same]
 
 
 def test_classes_agree_when_they_are_the_same(exported: Callable[[str], Path]) -> None:
     metadata = load_artifact(exported("churn")).metadata
-    assert agree(Answer("stays", "stays", 0.9), Answer("stays", "stays", 0.6), metadata)
-    assert not agree(Answer("stays", "stays", 0.9), Answer("leaves", "leaves", 0.9), metadata)
+    assert [each.name for each in metadata.classes] == ["leaves", "stays"]
+    stays = Answer("stays", "stays", 0.9)
+    found = compare(np.array([0.4, 0.6, 0.9, 0.1], dtype=np.float32), [stays, stays], metadata)
+    assert found.agree.tolist() == [True, False]
 
 
 def test_a_row_without_a_finite_answer_is_the_clients_trouble(

@@ -113,7 +113,15 @@ def test_counts_what_was_assigned_called_and_answered(start: Start) -> None:
         )
         == 3
     )
-    assert sample(client, Metric.FLAG_KNOWN, flag="canary") == 1
+
+
+@pytest.mark.parametrize("missing", ["canary", "shadow"])
+def test_tells_which_flag_is_missing(start: Start, missing: str) -> None:
+    both = ("canary", "shadow")
+    client = start(*(flag(rollout(5), name=name) for name in both if name != missing))
+    assert {name: sample(client, Metric.FLAG_KNOWN, flag=name) for name in both} == {
+        name: name != missing for name in both
+    }
 
 
 def test_every_series_exists_before_the_first_request(start: Start) -> None:

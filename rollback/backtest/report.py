@@ -1,0 +1,142 @@
+"""A backtest told: sentences and tables for a person, figures by name for a program."""
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from common.durations import format_duration
+from rollback.backtest.replay import Rollout
+from rollback.backtest.results import Study
+
+MOST_ROWS = 20
+
+
+def sentences(study: Study) -> Iterator[str]:
+    """What it came to."""
+    share = study.plain[0].share
+    kind = (
+        f"a pretended canary of {100 * study.pretended:g}%, drawn from the champion's calls"
+        if study.pretended is not None
+        else f"the canary of history, with {100 * share:.2g}% of the calls"
+    )
+    rollouts = len(study.plain)
+    yield (
+        f"{study.since:%Y-%m-%d %H:%M} to {study.until:%Y-%m-%d %H:%M} UTC, {kind}: {rollouts}"
+        f" rollout{'s' if rollouts != 1 else ''} of {format_duration(study.stage)}."
+    )
+    low, high = study.false.interval
+    what = "False rollbacks" if study.pretended is not None else "Rollbacks"
+    yield (
+        f"{what}: {study.false.hits} of {study.false.runs}"
+        f" ({study.false.share:.1%}; 95% interval {low:.1%} to {high:.1%})."
+    )
+    if not study.injections:
+        return
+    after = (
+        f" {format_duration(study.after)} after the beginning" if study.after else " from the beginning on"
+    )
+    found, text = study.delay, " and ".join(each.text for each in study.injections)
+    yield f"With {text}{after}: {found.runs - found.missed} of {found.runs} rolled back."
+    if isfinite(found.median):
+        late = f"{found.late:g}" if isfinite(found.late) else "more than the stage has"
+        causes = ", ".join(f"{name} {count}" for name, count in found.by.most_common())
+        yield (
+            f"Minutes from the regression to the breach: median {found.median:g},"
+            f" 90th percentile {late}; by {causes}."
+        )
+
+
+def headline(rollout: Rollout) -> str:
+    """One rollout in words."""
+    first = rollout.first
+    told = f"{rollout.start:%Y-%m-%d %H:%M} UTC, {rollout.calls:,} calls of the challenger"
+    if first is None or first.breach is None:
+        return f"{told}, no rollback"
+    return f"{told}, rolled back at {rollout.moment(first.breach):%H:%M:%S} by {first.guardrail}"
+
+
+def show(study: Study, console: Console) -> None:
+    """Print it for a person."""
+    for line in sentences(study):
+        console.print(line, highlight=False, soft_wrap=True)
+    table = Table("from (UTC)", "challenger's calls", "regression", "rolled back", "by")
+    rows = [("none", each) for each in study.plain] + [("injected", each) for each in study.worse]
+    told = sorted(rows, key=lambda row: row[1].first is None)[:MOST_ROWS]
+    for what, each in told:
+        first = each.first
+        after = "" if first is None or first.breach is None else _after(each, first.breach)
+        table.add_row(
+            f"{each.start:%Y-%m-%d %H:%M}",
+            f"{each.calls:,}",
+            what,
+            after or "no",
+            first.guardrail if first else "",
+        )
+    console.print(table)
+    if len(rows) > len(told):
+        console.print(f"and {len(rows) - len(told)} more, in which nothing else happened", highlight=False)
+    for name, reason in study.plain[0].unjudged.items():
+        console.print(f"Not judged: {name}: {reason}.", highlight=False, soft_wrap=True)
+
+
+def _after(rollout: Rollout, step: int) -> str:
+    seconds = (rollout.moment(step) - rollout.start).total_seconds()
+    return f"{seconds / 60:g} min after the beginning"
+
+
+def fields(study: Study) -> dict[str, Any]:
+    """The figures by name, JSON types only."""
+    low, high = study.false.interval
+    found = study.delay if study.injections else None
+    return {
+        "since": study.since.isoformat(),
+        "until": study.until.isoformat(),
+        "stage_seconds": study.stage.total_seconds(),
+        "step_seconds": study.step.total_seconds(),
+        "draws": study.draws,
+        "pretended_share": study.pretended,
+        "injections": [each.text for each in study.injections],
+        "after_seconds": study.after.total_seconds(),
+        "false_rollbacks": {
+            "rollouts": study.false.runs,
+            "rolled_back": study.false.hits,
+            "rate": study.false.share,
+            "low": low,
+            "high": high,
+        },
+        "delay": found
+        and {
+            "rollouts": found.runs,
+            "missed": found.missed,
+            "rolled_back_before": found.early,
+            "median_minutes": found.median if isfinite(found.median) else None,
+            "p90_minutes": found.late if isfinite(found.late) else None,
+            "by": dict(found.by),
+        },
+        "rollouts": [_rollout(each, injected=False) for each in study.plain]
+        + [_rollout(each, injected=True) for each in study.worse],
+        "not_judged": dict(study.plain[0].unjudged),
+    }
+
+
+def _rollout(rollout: Rollout, *, injected: bool) -> dict[str, Any]:
+    first = rollout.first
+    return {
+        "start": rollout.start.isoformat(),
+        "injected": injected,
+        "share": rollout.share,
+        "challenger_calls": rollout.calls,
+        "guardrail": first.guardrail if first else None,
+        "breached_at": rollout.moment(first.breach).isoformat()
+        if first and first.breach is not None
+        else None,
+        "sentence": first.sentence if first else None,
+        "log_e": {
+            trail.guardrail: {"highest": float(trail.log_e.max()), "needed": trail.needed}
+            for trail in rollout.trails
+            if trail.log_e is not None
+        },
+    }

@@ -1,0 +1,101 @@
+"""The rollback job killed at any point, with a network that breaks: what is due happens, and nothing else.
+
+A handful of trials here; `make chaos` runs CHAOS_TRIALS of them, and writes its figures to CHAOS_JSON.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+
+from common.prometheus import Prometheus
+from flags.admin import UnleashAdmin
+from flags.canary import read_state, set_share
+from rollback.act import UnleashCanary
+from rollback.guardrails import load_policy
+from rollback.job import Job
+from rollback.outcome import ExitCode
+from stack import environment
+from stack.api import Stack
+from tests.integration.backfill import Arm, Traffic, play, prometheus_over
+from tests.integration.chaos.trial import Result, Trial, draw
+from tests.integration.conftest import wait_for
+
+TRIALS = int(os.environ.get("CHAOS_TRIALS", "4"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+AHEAD = 1200 + 120 * TRIALS  # seconds of history that lie in the future, for the trials to live in
+SICK, WELL = Arm(p99=3.0), Arm(p99=0.05, errors=0.0)
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, str]]:
+    """By whether the challenger is sick: a real Prometheus that will go on to see it."""
+    with ExitStack() as stack:
+        urls = {}
+        for sick in (True, False):
+            dice = np.random.default_rng(SEED)
+            traffic = Traffic(seconds=1800 + AHEAD, challenger=SICK if sick else WELL)
+            history = play(dice, [traffic], until=time.time() + AHEAD)
+            folder = tmp_path_factory.mktemp("sick" if sick else "well")
+            urls[sick] = stack.enter_context(prometheus_over(history, folder))
+        yield urls
+
+
+def test_what_is_due_happens_and_nothing_else(
+    stack: Stack, admin: UnleashAdmin, histories: dict[bool, str], tmp_path: Path
+) -> None:
+    flags = [f"chaos-{number}" for number in range(TRIALS)]
+    for flag in flags:
+        admin.create_feature(flag, kind="release", description="One trial of the chaos tests.")
+        admin.add_strategy(flag, percent=1, stickiness="userId", group=flag)
+        set_share(admin, flag, 5)
+    await_evidence(admin, flags[-1], histories[True])
+    results = []
+    for number, flag in enumerate(flags):
+        plan = draw(number, SEED)
+        trial = Trial(plan, flag, admin, tmp_path / flag)
+        variables = environment.rollback(stack.site)
+        results.append(trial.run(variables, stack.addresses.unleash, histories[plan.due]))
+    tell(results)
+    assert [fault for each in results for fault in each.faults] == []
+    assert {each.rolled_back for each in results} == {True, False}
+    assert sum(each.kills for each in results) + sum(sum(each.troubles.values()) for each in results) > 0
+
+
+def await_evidence(admin: UnleashAdmin, flag: str, sick: str) -> None:
+    """Wait until the youngest stage is old enough for a breach, in a dry run without troubles."""
+    canary = UnleashCanary(admin, flag)
+    job = Job(load_policy(), Prometheus(sick), canary, dry_run=True)
+    wait_for(lambda: job.run().exit_code is ExitCode.BREACHED, 120, "evidence against the sick challenger")
+    assert read_state(admin, flag).enabled
+
+
+def tell(results: list[Result]) -> None:
+    """Print the figures, and write them where they are wanted."""
+    due = [each for each in results if each.due]
+    troubles = sum((Counter(each.troubles) for each in results), Counter[str]())
+    figures = {
+        "trials": len(results),
+        "seed": SEED,
+        "due": len(due),
+        "rolled_back_when_due": sum(each.rolled_back for each in due),
+        "rolled_back_when_not_due": sum(each.rolled_back for each in results if not each.due),
+        "unexplained": sum(each.rolled_back and not each.decisions for each in results),
+        "kills": sum(each.kills for each in results),
+        "troubles": dict(troubles),
+        "median_seconds_when_due": median(each.seconds for each in due),
+        "worst_seconds_when_due": max(each.seconds for each in due),
+        "faults": [fault for each in results for fault in each.faults],
+    }
+    print(json.dumps(figures, indent=2))
+    if file := os.environ.get("CHAOS_JSON"):
+        document = {**figures, "results": [asdict(each) for each in results]}
+        Path(file).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

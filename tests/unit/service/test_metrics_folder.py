@@ -1,0 +1,66 @@
+"""Where workers count: in memory, empty at each start, and never in somebody else's folder."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from service import metrics_folder
+from service.metrics_folder import candidates, make_empty, remove
+
+
+@pytest.fixture(autouse=True)
+def in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    monkeypatch.setattr(metrics_folder, "IN_MEMORY", folder)
+    monkeypatch.setattr(metrics_folder, "_made", [])
+    return folder
+
+
+def test_memory_comes_first_and_the_state_folder_where_there_is_none(
+    tmp_path: Path, in_memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "metrics-127.0.0.1:8000"
+    first, second = candidates(tmp_path, "127.0.0.1:8000")
+    assert (first.parent, second) == (in_memory, own)
+    monkeypatch.setattr(metrics_folder, "IN_MEMORY", tmp_path / "missing")
+    assert candidates(tmp_path, "127.0.0.1:8000") == [own]
+
+
+def test_two_services_never_share_one(tmp_path: Path) -> None:
+    places = [("a", "127.0.0.1:8000"), ("a", "127.0.0.1:8001"), ("b", "127.0.0.1:8000")]
+    assert len({candidates(tmp_path / state, bind)[0] for state, bind in places}) == 3
+
+
+def test_counts_of_a_former_run_are_gone_and_nobody_else_reads_those_of_this_one(in_memory: Path) -> None:
+    folder = make_empty([in_memory / "mine"])
+    (folder / "counter_1.db").touch()
+    assert list(make_empty([folder]).iterdir()) == []
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_link_is_not_followed(in_memory: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").touch()
+    (in_memory / "mine").symlink_to(theirs)
+    made = make_empty([in_memory / "mine"])
+    assert not made.is_symlink()
+    assert (theirs / "file").exists()
+
+
+def test_what_cannot_be_made_is_followed_by_the_next(in_memory: Path, tmp_path: Path) -> None:
+    (in_memory / "mine").touch()  # cannot be removed as a folder, like that of another user
+    assert make_empty([in_memory / "mine", tmp_path / "own"]) == tmp_path / "own"
+    with pytest.raises(OSError, match="File exists"):
+        make_empty([in_memory / "mine"])
+
+
+def test_only_what_this_process_made_is_removed(in_memory: Path) -> None:
+    """A service that was started by mistake beside another ends without having made anything."""
+    (in_memory / "of-another").mkdir()
+    mine = make_empty([in_memory / "mine"])
+    remove()
+    assert not mine.exists()
+    assert (in_memory / "of-another").exists()
