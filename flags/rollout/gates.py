@@ -196,6 +196,6 @@ def short(length: timedelta) -> str:
     unit = 60 if seconds >= 3600 else 1
     if seconds >= 86400:
         unit = 3600
-    if seconds < 10:
+    if seconds < 1:
         return format_duration(timedelta(seconds=round(seconds, 1)))
     return format_duration(timedelta(seconds=seconds // unit * unit))

@@ -30,7 +30,7 @@ from stack import environment
 from stack.api import Stack
 from stack.install import models
 from stack.paths import REPOSITORY
-from tests.integration.conftest import FLAG, wait_for
+from tests.integration.conftest import FLAG, Service, wait_for
 
 SHADOW = "shadow"
 RATE = 60.0
@@ -173,6 +173,8 @@ def scene_of(
     }
     roles = ModelStore(stack.site.home.models).read().roles
     _reset(admin)
+    service = Service(stack.addresses.service)
+    wait_for(lambda: service.all_say("anyone", "champion"), 10, "the champion for everybody")
     try:
         yield Scene(stack, admin, variables, folder)
     finally:
@@ -202,8 +204,8 @@ def _restore(stack: Stack, admin: UnleashAdmin, roles: Roles) -> None:
     promoter.challenge(models.folder(stack.site.cache, Model.CHALLENGER), note)
 
 
-def switches(samples: Sequence[Sample]) -> dict[str, list[str]]:
-    """The models that each user was given, one after the other, without repetitions."""
+def flipped(samples: Sequence[Sample]) -> dict[str, list[str]]:
+    """Users that changed to the challenger or back from it more than once, and what they were given."""
     found: dict[str, list[str]] = {}
     for sample in sorted(samples, key=lambda one: one.due):
         if sample.assigned is None:
@@ -211,7 +213,8 @@ def switches(samples: Sequence[Sample]) -> dict[str, list[str]]:
         given = found.setdefault(sample.user, [])
         if not given or given[-1] != sample.assigned:
             given.append(sample.assigned)
-    return found
+    once = ["champion", "challenger", "champion"]
+    return {user: given for user, given in found.items() if given != once[: len(given)]}
 
 
 def wait_until(condition: Any, seconds: float, what: str) -> float:
