@@ -213,16 +213,27 @@ class Sandbox:
         end = time.monotonic() + START_SECONDS
         try:
             for channel in process.channels:
-                channel.socket.settimeout(max(0.1, end - time.monotonic()))
+                self._await_packet(channel, end)
                 reply = channel.receive()
                 if reply.outcome is not Outcome.READY:
                     log.error("the challenger cannot be served: %s", reply.text)
                     return False
                 channel.release()
         except (OSError, ValueError) as error:
-            log.error("the challenger's process does not become ready: %r", error)
+            if not self._closed.is_set():
+                log.error("the challenger's process does not become ready: %r", error)
             return False
         return True
+
+    def _await_packet(self, channel: Channel, end: float) -> None:
+        """Wait for a packet. A guest that is still loading must not outlive its sandbox, hence the looks.
+
+        Raises:
+            TimeoutError: there was none by `end`, or the sandbox was closed.
+        """
+        while not select.select([channel.socket], [], [], WATCH_SECONDS)[0]:
+            if self._closed.is_set() or time.monotonic() > end:
+                raise TimeoutError(f"nothing from it for {START_SECONDS:.0f} s")
 
     def _stay(self, process: Process) -> None:
         """Watch a ready process until it has ended, or must."""

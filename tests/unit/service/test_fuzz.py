@@ -40,6 +40,10 @@ OPERATIONS = {
     "PUT /admin/canary",
     "POST /admin/canary",
     "GET /admin/models",
+    "GET /admin/shadow",
+    "PUT /admin/shadow",
+    "POST /admin/shadow",
+    "GET /admin/rollout",
 }
 
 
@@ -69,6 +73,7 @@ def schema(
     with serving() as server:
         unleash = FakeUnleash(server)
         unleash.add("canary", gradual(5))
+        unleash.add("shadow", gradual(5))
         settings = {
             "champion": _model(request.param, models, tmp_path),
             "unleash_url": unleash.url,
