@@ -99,7 +99,8 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	@$(RUN) install --python-only
 	$(LOCK) --output-file locks/dev.txt requirements-dev.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/analysis.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

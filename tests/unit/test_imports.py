@@ -13,6 +13,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flags": {"common"},
     "rollback": {"common", "flags"},
     "service": {"common", "flags"},
+    "analysis": {"common"},
+    "board": {"common", "flags", "rollback"},
     "stack": {"common"},
     "drills": {"common", "flags", "service", "stack"},
     "bench": {"common", "drills", "flags", "rollback", "service", "stack"},

@@ -1,0 +1,1 @@
+"""Was it better? Reports from the prediction log: shadow, A/B test, power, segments."""

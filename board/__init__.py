@@ -1,0 +1,1 @@
+"""The rollout on one page, for those who look and do not touch."""
