@@ -8,6 +8,7 @@ should stand, and nobody would know. A line that is no JSON object comes as a ro
 from typing import Final
 
 import ibis
+from ibis import _
 from ibis.expr import types as ir
 
 from analysis.log.columns import ANSWER, FEEDBACK, PREDICTIONS, SHADOW
@@ -67,13 +68,11 @@ def feedback(raw: ir.Table) -> ir.Table:
     """Outcomes, with the columns `FEEDBACK`; the same outcome of the same request once, the earliest."""
     table = raw.filter(raw.kind == "feedback", _fault_of_feedback(raw).isnull())
     table = table.select(**{name: _as(table[name], str(kind)) for name, kind in FEEDBACK.items()})
-    by_user = table.filter(table.request_id.isnull())
-    by_request = table.filter(table.request_id.notnull())
-    first = by_request.group_by("request_id", "outcome").aggregate(
-        **{name: by_request[name].argmin(by_request.time) for name in ("user", "value", "known", "assigned")},
-        time=by_request.time.min(),
-    )
-    return by_user.union(first.select(*FEEDBACK.names))
+    by_user = table.filter(_.request_id.isnull())
+    by_request = table.filter(_.request_id.notnull())
+    order = ["time", ibis.asc("value", nulls_first=True), ibis.asc("user", nulls_first=True)]
+    rank = ibis.row_number().over(ibis.window(group_by=["request_id", "outcome"], order_by=order))
+    return by_user.union(by_request.mutate(rank=rank).filter(_.rank == 0).drop("rank"))
 
 
 def survey(raw: ir.Table) -> ir.Table:
