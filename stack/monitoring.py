@@ -15,15 +15,25 @@ def config(site: Site) -> Path:
     return site.home.run / "prometheus" / "prometheus.yml"
 
 
+def routes(site: Site) -> Path:
+    """The config file that Alertmanager reads: who is told of what."""
+    return Path(site.settings.alertmanager_config or REPOSITORY / "monitoring" / "alertmanager.yml")
+
+
 def write(site: Site) -> None:
-    """Write it, and beside it what it refers to by relative paths: rules/ and targets/."""
+    """Write the former, and beside it what it refers to by relative paths: rules/ and targets/."""
     folder = config(site).parent
     (folder / "targets").mkdir(parents=True, exist_ok=True)
     rules = folder / "rules"
     rules.unlink(missing_ok=True)
     rules.symlink_to(REPOSITORY / "monitoring" / "rules")
-    for job, address in (("service", site.addresses.service), ("rollback", site.addresses.rollback)):
-        targets = [{"targets": [address.removeprefix("http://")]}]
+    at = site.addresses
+    for job, address in (
+        ("service", at.service),
+        ("rollback", at.rollback),
+        ("alertmanager", at.alertmanager if "alertmanager" in site.settings.programs else ""),
+    ):
+        targets = [{"targets": [address.removeprefix("http://")]}] if address else []
         (folder / "targets" / f"{job}.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
     shipped = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
     for job in shipped["scrape_configs"]:
