@@ -1,6 +1,5 @@
 """monitoring/prometheus.yml, made to fit one stack: its rules as they are, its targets where they listen."""
 
-import shutil
 from pathlib import Path
 
 import yaml
@@ -36,4 +35,7 @@ def write(site: Site) -> None:
     ):
         targets = [{"targets": [address.removeprefix("http://")]}] if address else []
         (folder / "targets" / f"{job}.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
-    shutil.copyfile(REPOSITORY / "monitoring" / "prometheus.yml", config(site))
+    shipped = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    for job in shipped["scrape_configs"]:
+        job.pop("dns_sd_configs", None)  # names of docker compose
+    config(site).write_text(yaml.safe_dump(shipped, sort_keys=False), encoding="utf-8")
