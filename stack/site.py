@@ -21,6 +21,7 @@ class Addresses:
     prometheus: str
     rollback: str
     """The metrics of the rollback job."""
+    board: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Site:
             service=http("service"),
             prometheus=http("prometheus"),
             rollback=http("rollback"),
+            board=http("board"),
         )
 
     @property
