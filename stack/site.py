@@ -19,6 +19,7 @@ class Addresses:
     unleash: str
     service: str
     prometheus: str
+    alertmanager: str
     rollback: str
     """The metrics of the rollback job."""
     board: str
@@ -47,6 +48,7 @@ class Site:
             unleash=http("unleash"),
             service=http("service"),
             prometheus=http("prometheus"),
+            alertmanager=http("alertmanager"),
             rollback=http("rollback"),
             board=http("board"),
         )
