@@ -27,7 +27,9 @@ class ModelsSettings(ModelsFolder, FlagsSettings):
     """What changing the roles of models needs."""
 
     canary_flag: str = Field("canary", min_length=1, description="flag that decides who gets the challenger")
-    service_url: str = Field(description="the service, or several with commas between; all must serve")
+    service_url: str = Field(
+        description="the service, or several with commas between; dns+http://HOST:PORT: every address there"
+    )
     admin_token: SecretStr = Field(description="bearer token of the service's admin routes")
 
 

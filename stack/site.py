@@ -19,6 +19,7 @@ class Addresses:
     unleash: str
     service: str
     prometheus: str
+    alertmanager: str
     rollback: str
     """The metrics of the rollback job."""
 
@@ -46,6 +47,7 @@ class Site:
             unleash=http("unleash"),
             service=http("service"),
             prometheus=http("prometheus"),
+            alertmanager=http("alertmanager"),
             rollback=http("rollback"),
         )
 

@@ -120,9 +120,10 @@ def test_a_missing_env_file_is_told_with_the_command_that_makes_it() -> None:
 def test_the_env_file_gives_what_is_asked_for_and_no_more() -> None:
     required = {match["name"] for match in compose.variables() if match["default"] is None}
     assert env_file().keys() == required
-    offered = set(re.findall(r"^#(CANARIO_\w+)=", env.content(), re.MULTILINE))
-    with_default = {match["name"] for match in compose.variables() if match["default"] is not None}
-    assert offered <= with_default
+    offered = {name: option.default for name, option in env.OPTIONS.items()}
+    with_default = {m["name"]: m["default"] for m in compose.variables() if m["default"] is not None}
+    assert offered == with_default, "the env file tells what may be chosen, and its default"
+    assert set(re.findall(r"^#(CANARIO_\w+)=\S", env.content(), re.MULTILINE)) == set(offered)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -226,13 +227,11 @@ def test_prometheus_finds_its_config_and_the_service() -> None:
     assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())
     job = next(job for job in config["scrape_configs"] if job["job_name"] == "service")
-    patterns = job["file_sd_configs"][0]["files"]
-    files = [file for pattern in patterns for file in (REPOSITORY / "monitoring").glob(pattern)]
-    targets = [
-        target for file in files for group in yaml.safe_load(file.read_text()) for target in group["targets"]
-    ]
+    (names,) = job["dns_sd_configs"]
     port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
-    assert targets == [f"service:{port}"]
+    assert (names["names"], names["type"], names["port"]) == (["service"], "A", int(port))
+    (file,) = (REPOSITORY / "monitoring").glob(job["file_sd_configs"][0]["files"][0])
+    assert yaml.safe_load(file.read_text()) == [], "replicas are found by name, and not a second time"
 
 
 def test_prometheus_finds_the_rollback_job() -> None:
