@@ -25,6 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
         -r /tmp/runtime.txt
+COPY board/ board/
 COPY common/ common/
 COPY flags/ flags/
 COPY rollback/ rollback/
@@ -58,7 +59,7 @@ FROM base AS canario
 # the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
 # each may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
+        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout /tokens/board \
  && install -d -o canario -g canario -m 0750 /var/log/canario
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
