@@ -66,7 +66,7 @@ export function showFacts(board) {
   const add = (name, value, note, tone = "") => facts.push({ name, value, note, tone });
   if (rollout) {
     const wanted = rollout.enabled ? percent(rollout.share) : "off";
-    add("Wanted by the flag", wanted, rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
+    add("Wanted by the flag", wanted, !rollout.enabled ? "everybody has the champion" : rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
   }
   add("Observed", percent(numbers?.observed_share), "of the last minute's answers");
   if (rollout?.began) add("In this stage", { since: rollout.began }, rollout.stage);

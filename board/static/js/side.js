@@ -16,7 +16,7 @@ export function showGates(board) {
     if (!rollout) return h("p", { class: "note" }, "Not known.");
     const notes = [
       ...(rollout.step === "refuse" || rollout.step === "finished" ? [rollout.why] : []),
-      ...rollout.quarantine.map((one) => `In quarantine: version ${one}`),
+      ...(rollout.step === "refuse" ? [] : rollout.quarantine.map((one) => `In quarantine: version ${one}`)),
     ];
     return [
       notes.map((note) => h("p", { class: "hold" }, withTimes(capital(note)), ".")),
@@ -54,7 +54,7 @@ export function showDecision(board) {
     }
     return [
       h("p", { class: "title" }, h("strong", {}, capital(decision.title)), " ", timeOf(decision.at)),
-      h("details", { open: true }, h("summary", {}, "Explained"), told),
+      h("details", { open: decision.current }, h("summary", {}, "Explained"), told),
     ];
   });
 }
