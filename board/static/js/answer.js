@@ -41,7 +41,7 @@ export function showFaults(board) {
   show("faults", faults.map((one) => [one.name, one.fault, one.read_at]), () =>
     faults.map((one) =>
       h("p", { class: "fault-line" },
-        h("strong", {}, `${capital(one.name)} does not answer. `),
+        h("strong", {}, `${capital(one.name)} ${one.name === "decisions log" ? "cannot be read" : "does not answer"}. `),
         one.read_at ? ["Last read ", timeOf(one.read_at), "; trying again. "] : "Trying again. ",
         h("span", { class: "small" }, one.fault)),
     ));
@@ -102,6 +102,6 @@ export function tick() {
 export function showSources(board) {
   show("sources", board.sources, () =>
     board.sources.map((one) =>
-      h("li", { "data-ok": one.ok }, h("span", { class: "dot", "aria-hidden": "true" }),
+      h("li", { "data-ok": String(one.ok) }, h("span", { class: "dot", "aria-hidden": "true" }),
         `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
 }

@@ -38,8 +38,9 @@ function gate(one) {
 
 export function showDecision(board) {
   const decision = board.decision;
-  show("decision", decision, () => {
-    if (!decision) return h("p", { class: "note" }, "The rollback job has decided nothing yet.");
+  const known = board.sources.find((one) => one.name === "decisions log")?.read_at;
+  show("decision", [decision, Boolean(known)], () => {
+    if (!decision) return h("p", { class: "note" }, known ? "The rollback job has decided nothing yet." : "Not known.");
     const told = [];
     let verdicts = null;
     for (const sentence of decision.sentences) {
