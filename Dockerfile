@@ -26,6 +26,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
         -r /tmp/runtime.txt \
  && find /venv -type d -name tests -prune -exec rm -r {} +
+COPY board/ board/
 COPY common/ common/
 COPY flags/ flags/
 COPY rollback/ rollback/
@@ -59,7 +60,7 @@ FROM base AS canario
 # the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
 # each may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
+        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout /tokens/board \
  && install -d -o canario -g canario -m 0750 /var/log/canario
 # The base's own pip: nothing installs anything here.
 RUN python -c "import ensurepip, pip, shutil; [shutil.rmtree(each.__path__[0]) for each in (ensurepip, pip)]" \
