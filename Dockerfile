@@ -24,7 +24,8 @@ COPY locks/runtime.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
-        -r /tmp/runtime.txt
+        -r /tmp/runtime.txt \
+ && find /venv -type d -name tests -prune -exec rm -r {} +
 COPY common/ common/
 COPY flags/ flags/
 COPY rollback/ rollback/
@@ -35,11 +36,11 @@ RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash .
 
 # The example models: trained, exported, compared with scikit-learn. Nothing but the two folders leaves here.
 FROM base AS training
-COPY locks/dev.txt /tmp/
+COPY locks/train.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
-        -r /tmp/dev.txt
+        -r /tmp/train.txt
 ENV PATH=/venv/bin:$PATH
 COPY common/ common/
 COPY service/ service/
@@ -60,6 +61,9 @@ FROM base AS canario
 RUN install -d -o canario -g canario -m 0700 \
         /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
  && install -d -o canario -g canario -m 0750 /var/log/canario
+# The base's own pip: nothing installs anything here.
+RUN python -c "import ensurepip, pip, shutil; [shutil.rmtree(each.__path__[0]) for each in (ensurepip, pip)]" \
+ && rm -f /usr/bin/pip* /usr/local/bin/pip*
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
 COPY --from=runtime /app /app

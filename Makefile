@@ -12,7 +12,7 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash
 NOT_SLOW = $(if $(TESTS),,-m "not slow")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
 	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
 
+image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
+	@$(RUN) install --python-only
+	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s tests/image $(TESTS)
+
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only
 	$(VENV)/ruff format --check .
@@ -99,8 +103,9 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	@$(RUN) install --python-only
 	$(LOCK) --output-file locks/dev.txt requirements-dev.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/train.txt requirements-train.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/analysis.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

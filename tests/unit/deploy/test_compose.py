@@ -1,6 +1,8 @@
 """The rules that every service of docker-compose.yml keeps, and that its settings are settings we know."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,13 @@ SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
 def env_file() -> dict[str, str]:
     lines = [line for line in env.content().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def test_it_fits_the_compose_specification() -> None:
+    """By the schema that check-jsonschema ships."""
+    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(compose.FILE)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @every_service
@@ -232,6 +241,23 @@ def test_prometheus_finds_its_config_and_the_service() -> None:
     assert (names["names"], names["type"], names["port"]) == (["service"], "A", int(port))
     (file,) = (REPOSITORY / "monitoring").glob(job["file_sd_configs"][0]["files"][0])
     assert yaml.safe_load(file.read_text()) == [], "replicas are found by name, and not a second time"
+
+
+def test_the_balancer_finds_the_service_where_it_listens() -> None:
+    config = (REPOSITORY / "deploy" / "balancer" / "haproxy.cfg").read_text(encoding="utf-8")
+    port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
+    assert re.search(rf"^    server-template replica 1-16 service:{port}$", config, re.MULTILINE)
+    assert re.search(r"^    option httpchk GET /readyz$", config, re.MULTILINE)
+    published = SERVICES["balancer"]["ports"][0].rpartition(":")[2]
+    assert re.search(rf"^    bind :{published}$", config, re.MULTILINE)
+    check = SERVICES["balancer"]["healthcheck"]["test"][-1].removeprefix("http://").removesuffix("/")
+    assert re.search(rf"^    bind {check}$", config, re.MULTILINE)
+
+
+def test_every_replica_is_asked_which_models_it_serves() -> None:
+    port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
+    for name in ("provision", "rollout"):
+        assert environment_of(name, env_file())["CANARIO_SERVICE_URL"] == f"dns+http://service:{port}"
 
 
 def test_prometheus_finds_the_rollback_job() -> None:
