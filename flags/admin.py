@@ -1,9 +1,11 @@
 """Unleash's admin API for flags: with flags.parts and flags.accounts the only place that knows its addresses.
 
 There is no optimistic locking in it, the last write wins. Two things soften this: each write changes one
-field by a JSON patch, and such a patch may begin with a `test` of the value that the caller has seen.
+field by a JSON patch, and such a patch may begin with a `test` of the value that the caller has seen. What is
+lost all the same is put back by flags.writes, by which strategies should be changed.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -136,7 +138,7 @@ class UnleashAdmin:
             ChangedMeanwhile: the value is no longer `seen`.
         """
         field = f"/parameters/{parameter}"
-        patch = [{"op": "replace", "path": field, "value": value}]
+        patch: list[Mapping[str, Any]] = [{"op": "replace", "path": field, "value": value}]
         if seen is not None:
             patch.insert(0, {"op": "test", "path": field, "value": seen})
         try:
@@ -160,7 +162,7 @@ class UnleashAdmin:
             ChangedMeanwhile: it is no longer there.
         """
         at = f"/segments/{position}"
-        patch: list[dict[str, Any]] = [
+        patch: list[Mapping[str, Any]] = [
             {"op": "test", "path": at, "value": segment},
             {"op": "remove", "path": at},
         ]
@@ -172,6 +174,10 @@ class UnleashAdmin:
                 " overwritten; look at it again"
             ) from error
 
+    def put_back(self, flag: str, strategy: str, patch: Iterable[Mapping[str, Any]]) -> None:
+        """Give fields of a strategy the values that were lost (flags.overwritten)."""
+        self._patch(flag, strategy, list(patch), repeatable=True)
+
     def switch(self, flag: str, *, on: bool) -> None:
         """Turn the flag on or off in the environment.
 
@@ -180,7 +186,7 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _patch(self, flag: str, strategy: str, patch: list[dict[str, Any]], *, repeatable: bool) -> None:
+    def _patch(self, flag: str, strategy: str, patch: list[Mapping[str, Any]], *, repeatable: bool) -> None:
         """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
         path = self._environment(flag, "strategies", strategy)
         try:

@@ -22,6 +22,7 @@ from flags.steps import (
     Step,
     Switch,
 )
+from flags.writes import change_parameter
 
 
 def read_current(
@@ -65,7 +66,7 @@ def carry_out(admin: UnleashAdmin, step: Step, wishes: Wishes | None = None) -> 
         case ChangeField():
             admin.change_feature(step.flag, step.name, step.new)
         case ChangeParameter():
-            admin.change_parameter(step.flag, step.strategy, step.name, step.new, seen=step.old)
+            change_parameter(admin, step.flag, step.strategy, step.name, step.new, seen=step.old)
         case Switch(on=True):
             turn_on(admin, step.flag, version=wanted.version, override=wanted.override)
         case Switch():

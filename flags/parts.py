@@ -132,9 +132,15 @@ class EventLog:
         found = self._found(types, limit=1, **query)
         return found[0] if found else None
 
-    def of(self, flag: str, types: Iterable[str]) -> tuple[Event, ...]:
-        """The flag's last 1,000 events of these types in all environments, the oldest first."""
-        return self._found(types, limit=MOST_EVENTS, feature=f"IS:{flag}")[::-1]
+    def of(self, flag: str, types: Iterable[str], *, limit: int = MOST_EVENTS) -> tuple[Event, ...]:
+        """The flag's last events of these types in all environments, the oldest first."""
+        return self._found(types, limit=limit, feature=f"IS:{flag}")[::-1]
+
+    def of_segment(self, segment: Segment, types: Iterable[str]) -> tuple[Event, ...]:
+        """Those of a segment among the last 50 of these types in its project, the oldest first."""
+        project = {"project": f"IS:{segment.project}"} if segment.project else {}
+        found = self._found(types, limit=50, **project)[::-1]
+        return tuple(one for one in found if (one.data or one.pre_data or {}).get("id") == segment.id)
 
     def _found(self, types: Iterable[str], *, limit: int, **query: str) -> tuple[Event, ...]:
         asked = {"type": f"IS_ANY_OF:{','.join(types)}", "limit": str(limit), **query}

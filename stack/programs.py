@@ -169,6 +169,19 @@ def _rollout(site: Site) -> Program:
     )
 
 
+def _board(site: Site) -> Program:
+    return Program(
+        name="board",
+        title="Rollout board",
+        command=(sys.executable, "-m", "stack.mortal", "gunicorn", "-c", "board/gunicorn_conf.py"),
+        environment=environment.board(site),
+        stage=4,
+        ready=probes.answers(f"{site.addresses.board}/healthz"),
+        address=site.addresses.board,
+        inputs=fingerprint("board", "common", "flags", "rollback", site.secrets.token("canario-board")),
+    )
+
+
 def _traffic(site: Site) -> Program:
     rate = site.settings.traffic_rate
     return Program(
@@ -189,5 +202,6 @@ _MAKERS: dict[str, Callable[[Site], Program]] = {
     "service": _service,
     "rollback": _rollback,
     "rollout": _rollout,
+    "board": _board,
     "traffic": _traffic,
 }

@@ -12,7 +12,10 @@ from stack.errors import StackError
 from stack.install.unleash import DEFAULT_VERSION
 
 # In the order in which they start; each needs those that NEEDS names.
-PROGRAMS = ("postgres", "unleash", "alertmanager", "prometheus", "service", "rollback", "rollout", "traffic")
+PROGRAMS = (
+    *("postgres", "unleash", "alertmanager", "prometheus", "service", "rollback", "rollout"),
+    *("board", "traffic"),
+)
 BY_DEFAULT = tuple(name for name in PROGRAMS if name != "rollout")  # ROLLOUT=1 adds it
 NEEDS = {"unleash": ("postgres",)}
 # One pass a scrape: what a scrape brings is judged at most so long after it. A longer period is a delay for

@@ -22,6 +22,7 @@ class Addresses:
     alertmanager: str
     rollback: str
     """The metrics of the rollback job."""
+    board: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Site:
             prometheus=http("prometheus"),
             alertmanager=http("alertmanager"),
             rollback=http("rollback"),
+            board=http("board"),
         )
 
     @property

@@ -18,6 +18,8 @@ def summary(site: Site) -> str:
 def _addresses(site: Site) -> str:
     at, has = site.addresses, site.settings.programs
     lines = []
+    if "board" in has:
+        lines.append(f"Board        {at.board}   the rollout on one page, for everybody who looks")
     if "unleash" in has:
         password = site.secrets.read("unleash-admin.password")
         lines.append(f"Unleash      {at.unleash}   user {ADMIN}, password {password}")

@@ -2,7 +2,8 @@
 
 A share is written only from the value that was seen (Unleash compares), the switch is turned on only where it
 was seen off and nobody had turned it off, and afterwards the log is read again: where a person lowered the
-share in the same moment, what was just raised is taken back.
+share in the same moment, what was just raised is taken back. What Unleash lost of their change because both
+wrote at once is put back (flags.writes), also after a step that was ended in between.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from flags.people import history
 from flags.promote import Done, Promoter
 from flags.rollout.decide import Kind, Step, decide
 from flags.rollout.look import Rollout
-from flags.rollout.place import Place
+from flags.rollout.place import ROLLOUT_USER, Place
 from flags.rollout.schema import Stage
 from flags.rollout.situation import Situation
+from flags.writes import put_back
 
 MakePromoter = Callable[[], Promoter]
 
@@ -57,6 +59,8 @@ def advance(
         FlagError, AdminError, ConfigError, ReleaseError: nothing is known to have changed.
     """
     found = look_and_decide(rollout, override=override is not None)
+    if found.seen.canary.exists and (told := put_back(rollout.admin, rollout.flag, ROLLOUT_USER)):
+        return replace(found, done=told)
     step = found.step
     if step.kind is Kind.ADVANCE and step.to is not None:
         return replace(found, done=_begin(rollout, step.to, step.place, found.seen, override))
@@ -65,7 +69,7 @@ def advance(
             lacks = "it cannot be promoted: set CANARIO_MODELS, CANARIO_SERVICE_URL and CANARIO_ADMIN_TOKEN"
             told = f"{step.sentence}, but from here {lacks}"
             return replace(found, step=replace(step, kind=Kind.FINISHED, sentence=told))
-        done = promoter().promote(Note("canario-rollout", step.sentence))
+        done = promoter().promote(Note(ROLLOUT_USER, step.sentence))
         return replace(found, done=told_promotion(done))
     return found
 

@@ -17,6 +17,7 @@ from flags.rollout.schema import Plan, Stage
 from flags.rollout.situation import Situation
 
 ROLLBACK_USER = "canario-rollback"
+ROLLOUT_USER = "canario-rollout"
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 

@@ -242,6 +242,7 @@ def test_bootstrap_prints_no_secret(server: Server, tmp_path: Path) -> None:
         ["canario-rollback", "made"],
         ["canario-rollout", "made"],
         ["canario-service", "made"],
+        ["canario-board", "made"],
     ]
     for token in accounts.tokens:
         assert token["secret"] not in result.output

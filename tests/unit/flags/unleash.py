@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.unit.flags.server import Answer, Call, Server
 
-USERS = {"user:flags": "canario-flags", "user:person": "ada"}
+USERS = {"user:flags": "canario-flags", "user:rollout": "canario-rollout", "user:person": "ada"}
 FEATURES = "/api/admin/projects/default/features"
 SEGMENTS = "/api/admin/segments"
 TAG_TYPES = "/api/admin/tag-types"
@@ -48,6 +48,7 @@ class FakeUnleash:
         self.events: list[dict[str, Any]] = []
         self.faults: list[tuple[str, str, list[Answer]]] = []
         self.interruptions: list[tuple[str, str, Callable[[], None]]] = []
+        self.races: list[tuple[str, str, Callable[[], None]]] = []
         self.calls = server.calls
         self.url = server.url
         self.segments: list[dict[str, Any]] = []
@@ -63,6 +64,18 @@ class FakeUnleash:
     def just_before(self, method: str, part: str, action: Callable[[], None]) -> None:
         """Somebody is faster: `action` runs once, when the first such call has come in."""
         self.interruptions.append((method, part, action))
+
+    def overwrite(self, part: str, action: Callable[[], None]) -> None:
+        """As `just_before` of a PATCH, which begins from what was so before `action`: that is lost."""
+        self.races.append(("PATCH", part, action))
+
+    def save(self, flag: str = "canary", user: str = "ada", **changes: Any) -> None:
+        """Somebody saves the form of the only strategy; `parameters` are merged."""
+        (strategy,) = self.here(flag)["strategies"]
+        before = copy.deepcopy(strategy)
+        parameters = strategy["parameters"] | changes.pop("parameters", {})
+        strategy.update(copy.deepcopy(changes | {"parameters": parameters}))
+        self.log("feature-strategy-update", flag, user, "production", data=strategy, preData=before)
 
     def add(self, flag: str = "canary", *strategies: dict[str, Any], enabled: bool = True) -> None:
         """A flag as a person would have made it in the UI."""
@@ -125,6 +138,13 @@ class FakeUnleash:
             if method == call.method and part in call.path:
                 self.interruptions.remove(waiting)
                 action()
+        for race in [one for one in self.races if call.method == one[0] and one[1] in call.path]:
+            self.races.remove(race)
+            seen = copy.deepcopy(self.flags)
+            race[2]()
+            for flag, old in seen.items():
+                for here, before in zip(self.flags[flag]["environments"], old["environments"], strict=True):
+                    here["strategies"] = before["strategies"]
         user = USERS.get(call.headers.get("Authorization", ""))
         if user is None:
             return error(401, "You must log in to use Unleash.")
@@ -172,7 +192,9 @@ class FakeUnleash:
         if found is None:
             return error(404, f"No segment exists with ID {number}")
         if call.method == "PUT":
+            before = copy.deepcopy(found)
             found.update(call.body)
+            self.log("segment-updated", None, user, data=found, preData=before)
             return Answer(status=204)
         everything = [one for flag in self.flags for one in self.here(flag)["strategies"]]
         if any(found["id"] in one["segments"] for one in everything):
@@ -276,6 +298,8 @@ class FakeUnleash:
                 continue
             if operation["op"] == "test" and inner.get(last) != operation["value"]:
                 return error(500, f"Test operation failed\nname: TEST_OPERATION_FAILED\ntree: {target}")
-            if operation["op"] == "replace":
+            if operation["op"] in ("replace", "add"):
                 inner[last] = operation["value"]
+            elif operation["op"] == "remove":
+                inner.pop(last, None)
         return Answer(target)
