@@ -42,6 +42,7 @@ SECRETS = {
     "CANARIO_UNLEASH_ADMIN_PASSWORD": "the user `admin` of the Unleash UI",
     "CANARIO_UNLEASH_SDK_TOKEN": "the service reads flags with it",
     "CANARIO_ADMIN_TOKEN": "bearer token of the service's /admin",
+    "CANARIO_BOARD_TOKEN": "whoever has it may read the rollout board",
 }
 OPTIONS = {
     "CANARIO_PUBLISH_ADDRESS": Option(
@@ -50,6 +51,7 @@ OPTIONS = {
     "CANARIO_SERVICE_PORT": Option("8000", "number", "port of the service"),
     "CANARIO_UNLEASH_PORT": Option("4242", "number", "port of Unleash"),
     "CANARIO_PROMETHEUS_PORT": Option("9090", "number", "port of Prometheus"),
+    "CANARIO_BOARD_PORT": Option("8100", "number", "port of the rollout board"),
     "CANARIO_SERVICE_REPLICAS": Option("2", "number", "containers of the service, behind one port"),
     "CANARIO_SERVICE_CPUS": Option("2", "number", "cores that each of them may use"),
     "CANARIO_LEASE": Option(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from analysis.__main__ import main as analysis
+from board.settings import BoardSettings
 from common.config import PREFIX
 from common.durations import format_duration
 from deploy import env
@@ -124,6 +125,7 @@ def sections() -> tuple[Section, ...]:
             "Bootstrap",
             "`python -m flags bootstrap`, which makes the users of the other processes in Unleash.",
         ),
+        _of(BoardSettings, "Board", "`python -m board`, beside those of flags and of the plan.", RolloutSettings),
         Section(
             "Analysis",
             "`python -m analysis`; other choices are options of its commands.",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from board.settings import BoardSettings
 from common.config import StrictModel, load_settings
 from deploy import env
 from flags.models_cli import ModelsSettings
@@ -28,6 +29,7 @@ SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
     "service": (Settings,),
     "rollback": (RollbackSettings,),
     "rollout": (RolloutSettings,),
+    "board": (BoardSettings,),
 }
 
 
