@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": {"common", "flags"},
     "analysis": {"common"},
     "board": {"common", "flags", "rollback"},
+    "monitoring": {"common"},
     "stack": {"common"},
     "drills": {"common", "flags", "service", "stack"},
     "bench": {"common", "drills", "flags", "rollback", "service", "stack"},
@@ -34,6 +35,9 @@ ONLY_DOOR = {
         "bench/peers.py",
     },
     "supervisor": {"stack/supervisor.py"},
+    "grafana_foundation_sdk": {
+        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels", "rows")
+    },
 }
 
 
