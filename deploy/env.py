@@ -57,9 +57,6 @@ OPTIONS = {
     "CANARIO_LEASE": Option(
         "15m", "duration", "how long users have the challenger without a word of the rollback job, or off"
     ),
-    "CANARIO_ALERTMANAGER_CONFIG": Option(
-        "./monitoring/alertmanager.yml", "file", "whom Alertmanager tells of alerts"
-    ),
     "CANARIO_NOTIFY_URLS": Option(
         "",
         "addresses",

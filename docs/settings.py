@@ -125,7 +125,12 @@ def sections() -> tuple[Section, ...]:
             "Bootstrap",
             "`python -m flags bootstrap`, which makes the users of the other processes in Unleash.",
         ),
-        _of(BoardSettings, "Board", "`python -m board`, beside those of flags and of the plan.", RolloutSettings),
+        _of(
+            BoardSettings,
+            "Board",
+            "`python -m board`, beside those of flags and of the plan.",
+            RolloutSettings,
+        ),
         Section(
             "Analysis",
             "`python -m analysis`; other choices are options of its commands.",
