@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[2]
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
     "deploy": set(),
-    "docs": {"common", "deploy", "flags", "rollback", "service", "stack"},
+    "docs": {"analysis", "board", "common", "deploy", "flags", "rollback", "service", "stack"},
     "flags": {"common"},
     "rollback": {"common", "flags"},
     "service": {"common", "flags"},
