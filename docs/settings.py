@@ -89,6 +89,7 @@ MAKE: Final = (
 ANALYSIS: Final = (Row("CANARIO_ANALYSIS_LOG", "path or address", "", "the prediction log"),)
 TESTS: Final = (
     Row("CANARIO_PROMTOOL", "program", "that of the stack", "`promtool`, for the tests of the rules"),
+    Row("CANARIO_AMTOOL", "program", "that of the stack", "`amtool`, for the tests of Alertmanager's file"),
     Row(
         "CANARIO_TEST_ROLLOUT_SPEED", "number", "20000", "how many times faster the plan of the tests passes"
     ),

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.prometheus import Prometheus
+from docs.metrics import of_job, of_service
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share, turn_on
 from flags.lease import ensure_lease, remove_lease
@@ -99,6 +101,14 @@ def without_series(prometheus: Prometheus, asked: list[Query]) -> set[str]:
     return silent
 
 
+def live(address: str) -> set[str]:
+    """The names of all metrics that a process tells now, but for when a counter was made."""
+    text = requests.get(f"{address}/metrics", timeout=5).text
+    found = text_string_to_metric_families(text)
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in found}
+    return {name for name in names if not name.endswith("_created")}
+
+
 @pytest.mark.usefixtures("exposed")
 def test_every_query_of_the_dashboard_has_an_answer(
     stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path
@@ -116,6 +126,8 @@ def test_every_query_of_the_dashboard_has_an_answer(
             f"series for {without_series(prometheus, asked)}",
         )
         print(f"all but {AFTER_A_ROLLBACK} after {time.monotonic() - begun:.1f} s")
+        assert live(stack.addresses.service) == {row.name for row in of_service()}
+        assert live(stack.addresses.rollback) == {row.name for row in of_job()}
         stack.site.home.drill.write_text('{"kind": "exception"}', encoding="utf-8")
         wait_for(lambda: not read_state(admin, FLAG).enabled, 40, "a rollback")
         print(f"rolled back after {time.monotonic() - begun:.1f} s")

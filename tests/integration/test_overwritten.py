@@ -177,9 +177,12 @@ def test_a_strategy_that_was_disabled_stays_so_and_the_flag_off(
         step.result()
     (strategy,) = manager.strategies(flag)
     assert strategy["disabled"]
+    assert strategy["parameters"]["rollout"] == "5"
     state = read_state(job, flag)
     assert not state.enabled
-    assert look_and_decide(rollout).step.kind is Kind.REFUSE
+    step_now = look_and_decide(rollout).step
+    assert step_now.kind is Kind.REFUSE
+    assert "(strategy disabled by admin at" in step_now.sentence or "turned off by admin" in step_now.sentence
 
 
 def test_an_order_of_a_person_loses_nothing_either(
