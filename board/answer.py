@@ -6,6 +6,7 @@ from typing import Final
 
 from board.document import Answer, Tone
 from board.facts import Facts
+from flags.quarantine import refusal
 from flags.rollout.decide import Kind, Step
 from flags.rollout.gates import short
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
@@ -38,13 +39,33 @@ def answer_of(facts: Facts) -> Answer:
         now = f"Unleash does not answer. At {moment(facts.unleash.at)} it was so: {now}"
     if seen.canary.trouble:
         return Answer("bad", now, f"The flag needs a person: {seen.canary.trouble}.", None)
+    if marked := _in_quarantine(seen, step):
+        return Answer(tone, now, marked, None)
+    if breached := _named([one for one in facts.judged.values() if one.binding], BREACH):
+        goal = step.to.name if step.to else "the promotion"
+        verb = "is" if len(breached) == 1 else "are"
+        return Answer(
+            tone, now, f"{capital(goal)} does not come while {listed(breached)} {verb} breached.", None
+        )
     return Answer(tone, now, *next_of(step))
+
+
+def _in_quarantine(seen: Situation, step: Step) -> str | None:
+    """The refusal that everybody asks about, in fewer words than the command line's."""
+    refused = refusal(seen.canary.flag, seen.canary.quarantined, seen.version)
+    if step.kind is not Kind.REFUSE or refused is None or str(refused) != step.sentence:
+        return None
+    version = f"version {seen.version.split()[0]}" if seen.version else "this version"
+    return (
+        f"Nothing comes by itself: {version} is in quarantine. Deploy another version; or a person raises the"
+        " share in Unleash, who knows why it is good now."
+    )
 
 
 def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
     canary = seen.canary
     if facts.rollback:
-        why = _because(facts)
+        why = f" because of {facts.told_rollback.guardrail}" if facts.told_rollback else ""
         return "bad", (
             f"The challenger was taken away at {moment(facts.rollback.at)}{why}: everybody has the champion."
         )
@@ -85,15 +106,6 @@ def _nobody(seen: Situation) -> tuple[Tone, str]:
             f" {everybody}."
         )
     return "plain", f"Nobody has the challenger: {everybody}."
-
-
-def _because(facts: Facts) -> str:
-    """Which guardrail it was, where the log of decisions has this very rollback."""
-    told = facts.decision.value
-    record = told.decision.rollback if told else None
-    if record is None or facts.rollback is None or record.off_revision != facts.rollback.id:
-        return ""
-    return f" because of {record.guardrail}"
 
 
 def guards(facts: Facts) -> tuple[Tone, str]:

@@ -49,9 +49,8 @@ def create_app(settings: BoardSettings) -> Flask:
     def board() -> Response:
         if not access.allows(request):
             return _refused(has_token=access.token is not None)
-        try:
-            span = Span(request.args.get("span", Span.HOUR))
-        except ValueError:
+        span = Span.of(request.args.get("span", Span.HOUR.value))
+        if span is None:
             return _json({"error": f"span is one of {', '.join(Span)}"}, 400)
         facts = Facts(
             unleash=sources.unleash.latest(),
@@ -65,7 +64,10 @@ def create_app(settings: BoardSettings) -> Flask:
             environment=settings.unleash_environment,
             flag_page=flag_page,
         )
-        return _json(assemble(facts))
+        answer = _json(assemble(facts))
+        if access.by_cookie(request):
+            answer.headers["Canario-Login"] = "cookie"
+        return answer
 
     @app.post("/login")
     def login() -> Response:
@@ -107,7 +109,7 @@ def _refused(*, has_token: bool) -> Response:
 def _json(document: object, status: int = 200) -> Response:
     body = orjson.dumps(document)
     response = Response(body, status, mimetype="application/json")
-    if len(body) > WORTH_PACKING and "gzip" in request.accept_encodings:
+    if len(body) > WORTH_PACKING and request.accept_encodings["gzip"]:
         response.set_data(gzip.compress(body, 1))
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding, Cookie, Authorization"

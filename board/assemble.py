@@ -1,12 +1,14 @@
 """From what is known to what the page shows. Pure; the tests are its table."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from board.answer import answer_of, capital
 from board.charts import charts_of
 from board.document import (
     Board,
     Change,
+    ChangeKind,
     Decision,
     Gate,
     Lease,
@@ -19,7 +21,6 @@ from board.document import (
 )
 from board.facts import Facts
 from board.guardrails import guardrails_of
-from board.watch import Reading
 from common.names import Model, Recorded
 from common.rate import Rate
 from flags.people import Change as Changed
@@ -53,10 +54,9 @@ def assemble(facts: Facts) -> Board:
 
 
 def _sources(facts: Facts) -> Iterator[Source]:
-    prometheus: Reading[object] = facts.numbers if facts.numbers.fault else facts.history
     for name, reading in (
         ("Unleash", facts.unleash),
-        ("Prometheus", Reading(None, facts.numbers.at, prometheus.fault)),
+        ("Prometheus", replace(facts.numbers, fault=facts.numbers.fault or facts.history.fault)),
         ("decisions log", facts.decision),
     ):
         ok = reading.fault is None and reading.at is not None
@@ -175,7 +175,7 @@ def _changes(seen: Situation) -> tuple[Change, ...]:
     )
 
 
-def _kind(change: Changed) -> str:
+def _kind(change: Changed) -> ChangeKind:
     if change.lowered:
         return "rollback" if change.who == ROLLBACK_USER else "lowered"
     return "raised" if change.raised else "other"
@@ -190,6 +190,7 @@ def _decision(facts: Facts) -> Decision | None:
     return Decision(
         decision.id,
         decision.time,
+        facts.told_rollback is not None,
         title(decision),
         record.guardrail if record else None,
         tuple(tell(decision, told.stop)),

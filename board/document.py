@@ -10,6 +10,7 @@ from typing import Literal
 
 Tone = Literal["good", "bad", "wait", "plain"]
 Value = float | None
+ChangeKind = Literal["rollback", "raised", "lowered", "other"]
 
 
 @dataclass(frozen=True)
@@ -192,17 +193,22 @@ class Change:
     who: str
     person: bool
     what: str
-    kind: Literal["rollback", "raised", "lowered", "other"]
+    kind: ChangeKind
     users_before: int
     users_after: int
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The last rollback, told as `python -m rollback explain` tells it."""
+    """The last rollback, told as `python -m rollback explain` tells it.
+
+    Attributes:
+        current: whether the challenger is gone because of it.
+    """
 
     id: str
     at: datetime
+    current: bool
     title: str
     guardrail: str | None
     sentences: tuple[str, ...]

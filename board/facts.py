@@ -14,6 +14,7 @@ from flags.rollout.decide import Step, decide
 from flags.rollout.place import ROLLBACK_USER
 from flags.rollout.schema import Plan
 from flags.rollout.situation import Guarded, Readings, Situation
+from rollback.decision import RollbackRecord
 from rollback.guardrails import Policy
 
 PATIENCE: Final = 15.0  # seconds for which numbers of a silent Prometheus are still told as those of now
@@ -73,6 +74,14 @@ class Facts:
         if judged is None or (revision is not None and judged < revision):
             return {}
         return {one.name: one for one in self.fresh.readings.guardrails}
+
+    @cached_property
+    def told_rollback(self) -> RollbackRecord | None:
+        """What the log of decisions has of it."""
+        told = self.decision.value
+        record = told.decision.rollback if told else None
+        same = record and self.rollback and record.off_revision == self.rollback.id
+        return record if same else None
 
     @cached_property
     def rollback(self) -> Change | None:

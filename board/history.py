@@ -23,6 +23,11 @@ class Span(StrEnum):
     DAY = "1d"
     WEEK = "7d"
 
+    @classmethod
+    def of(cls, text: str) -> "Span | None":
+        """The span of that name."""
+        return next((one for one in cls if one.value == text), None)
+
     @property
     def step(self) -> timedelta:
         """Between two points: some 240 of them, and no finer than Prometheus scrapes."""

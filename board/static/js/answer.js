@@ -41,7 +41,7 @@ export function showFaults(board) {
   show("faults", faults.map((one) => [one.name, one.fault, one.read_at]), () =>
     faults.map((one) =>
       h("p", { class: "fault-line" },
-        h("strong", {}, `${capital(one.name)} does not answer. `),
+        h("strong", {}, `${capital(one.name)} ${one.name === "decisions log" ? "cannot be read" : "does not answer"}. `),
         one.read_at ? ["Last read ", timeOf(one.read_at), "; trying again. "] : "Trying again. ",
         h("span", { class: "small" }, one.fault)),
     ));
@@ -66,7 +66,7 @@ export function showFacts(board) {
   const add = (name, value, note, tone = "") => facts.push({ name, value, note, tone });
   if (rollout) {
     const wanted = rollout.enabled ? percent(rollout.share) : "off";
-    add("Wanted by the flag", wanted, rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
+    add("Wanted by the flag", wanted, !rollout.enabled ? "everybody has the champion" : rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
   }
   add("Observed", percent(numbers?.observed_share), "of the last minute's answers");
   if (rollout?.began) add("In this stage", { since: rollout.began }, rollout.stage);
@@ -102,6 +102,6 @@ export function tick() {
 export function showSources(board) {
   show("sources", board.sources, () =>
     board.sources.map((one) =>
-      h("li", { "data-ok": one.ok }, h("span", { class: "dot", "aria-hidden": "true" }),
+      h("li", { "data-ok": String(one.ok) }, h("span", { class: "dot", "aria-hidden": "true" }),
         `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
 }

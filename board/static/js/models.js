@@ -15,7 +15,7 @@ export function showModels(board) {
   show("models", numbers && [numbers.models, numbers.outcomes, numbers.agreement, numbers.since], () =>
     numbers
       ? [table(numbers), outcomes(numbers)]
-      : h("p", { class: "note" }, "Prometheus has told nothing yet."));
+      : h("p", { class: "note" }, "Prometheus does not answer, so there are no numbers of now."));
 }
 
 const swatch = (model) => [h("span", { class: `swatch ${model}`, "aria-hidden": "true" }), model];
@@ -43,8 +43,9 @@ function outcomes(numbers) {
       h("tr", {},
         h("th", { scope: "row" }, place && numbers.outcomes[place - 1].outcome === one.outcome ? h("span", { class: "unseen" }, one.outcome) : one.outcome),
         h("td", { class: "left" }, swatch(one.model)),
-        h("td", {}, share(one.share), h("span", { class: "small" }, ` ${count(one.count)} of ${count(one.requests)}`)),
-        h("td", {}, `${share(one.low)} – ${share(one.high)}`),
+        h("td", {}, share(one.share), h("span", { class: "small" }, ` ${count(one.count)} of ${count(one.requests)}`),
+          h("span", { class: "small narrow" }, `${share(one.low)} – ${share(one.high)}`)),
+        h("td", { class: "roomy" }, `${share(one.low)} – ${share(one.high)}`),
         h("td", { class: "plot" }, interval(one, most))))));
 }
 

@@ -16,7 +16,7 @@ export function showGates(board) {
     if (!rollout) return h("p", { class: "note" }, "Not known.");
     const notes = [
       ...(rollout.step === "refuse" || rollout.step === "finished" ? [rollout.why] : []),
-      ...rollout.quarantine.map((one) => `In quarantine: version ${one}`),
+      ...(rollout.step === "refuse" ? [] : rollout.quarantine.map((one) => `In quarantine: version ${one}`)),
     ];
     return [
       notes.map((note) => h("p", { class: "hold" }, withTimes(capital(note)), ".")),
@@ -38,8 +38,9 @@ function gate(one) {
 
 export function showDecision(board) {
   const decision = board.decision;
-  show("decision", decision, () => {
-    if (!decision) return h("p", { class: "note" }, "The rollback job has decided nothing yet.");
+  const known = board.sources.find((one) => one.name === "decisions log")?.read_at;
+  show("decision", [decision, Boolean(known)], () => {
+    if (!decision) return h("p", { class: "note" }, known ? "The rollback job has decided nothing yet." : "Not known.");
     const told = [];
     let verdicts = null;
     for (const sentence of decision.sentences) {
@@ -54,7 +55,7 @@ export function showDecision(board) {
     }
     return [
       h("p", { class: "title" }, h("strong", {}, capital(decision.title)), " ", timeOf(decision.at)),
-      h("details", { open: true }, h("summary", {}, "Explained"), told),
+      h("details", { open: decision.current }, h("summary", {}, "Explained"), told),
     ];
   });
 }

@@ -1,4 +1,5 @@
 // Numbers and times for people, in the language of times that the browser has.
+import { h } from "./dom.js";
 
 const language = navigator.language || "en";
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -7,8 +8,6 @@ const clockSeconds = new Intl.DateTimeFormat(language, {
 });
 const dayNames = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long" });
 const MARK = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g;
-
-import { h } from "./dom.js";
 
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -44,11 +43,14 @@ export function withTimes(text) {
     if (before.endsWith("At ")) before = before.slice(0, -3);
     const iso = `${found[0].slice(0, 10)}T${found[0].slice(11, 19)}Z`;
     const told = when(iso, { seconds: true });
-    parts.push(before, timeOf(iso, before.trim() === "" && end === 0 ? capital(told) : told));
+    parts.push(withCode(before), timeOf(iso, /(^|[.!?]\s*)$/.test(before.trim()) ? capital(told) : told));
     end = found.index + found[0].length;
   }
-  return [...parts, text.slice(end)];
+  return [...parts, withCode(text.slice(end))];
 }
+
+/** What stands between backticks is to be typed. */
+const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
 
 export const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 

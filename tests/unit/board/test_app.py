@@ -1,9 +1,11 @@
 """Who may read, what a browser is told, and that nothing of it can be used to write."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
@@ -25,12 +27,17 @@ def settings(**fields: Any) -> BoardSettings:
     return BoardSettings(**(told | fields))
 
 
-@pytest.fixture
-def guarded() -> FlaskClient:
-    return create_app(settings(board_token=SecretStr(TOKEN), board_bind="0.0.0.0:8100")).test_client()
+@pytest.fixture(scope="module")
+def guarded_app() -> Flask:
+    return create_app(settings(board_token=SecretStr(TOKEN), board_bind="0.0.0.0:8100"))
 
 
 @pytest.fixture
+def guarded(guarded_app: Flask) -> FlaskClient:
+    return guarded_app.test_client()
+
+
+@pytest.fixture(scope="module")
 def local() -> FlaskClient:
     return create_app(settings()).test_client()
 
@@ -110,8 +117,8 @@ def test_a_made_up_cookie_is_refused(guarded: FlaskClient, cookie: str) -> None:
 
 def test_a_cookie_ends(guarded: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     guarded.post("/login", json={"token": TOKEN})
-    now = access.time.time()
-    monkeypatch.setattr(access.time, "time", lambda: now + access.LASTS_SECONDS + 1)
+    later = time.time() + access.LASTS_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     assert guarded.get("/api/board").status_code == 401
 
 
