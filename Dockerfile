@@ -1,4 +1,4 @@
-# One image for the service, the rollback job and the flags command line: docs/decisions/0008-containers.md
+# One image for the service, the jobs, the board and the command lines: docs/decisions/0008-containers.md
 #
 #   docker build --tag canario:0.1.0 .
 #   docker build --target traffic --tag canario-traffic:0.1.0 .     the sample traffic, beside what trains models
@@ -57,10 +57,11 @@ CMD ["python", "-m", "stack.traffic"]
 
 FROM base AS canario
 # Folders for volumes, which take over their owner and mode:
-# the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
-# each may read; and the prediction log, which the group may read: a log shipper's.
+# the service's last known flags; champion and challenger; all tokens (provision only) and those that each process
+# may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout /tokens/board \
+        /var/lib/canario /var/lib/canario-models \
+        /tokens/all /tokens/service /tokens/rollback /tokens/rollout /tokens/board \
  && install -d -o canario -g canario -m 0750 /var/log/canario
 # The base's own pip: nothing installs anything here.
 RUN python -c "import ensurepip, pip, shutil; [shutil.rmtree(each.__path__[0]) for each in (ensurepip, pip)]" \

@@ -43,6 +43,7 @@ SECRETS = {
     "CANARIO_UNLEASH_SDK_TOKEN": "the service reads flags with it",
     "CANARIO_ADMIN_TOKEN": "bearer token of the service's /admin",
     "CANARIO_BOARD_TOKEN": "whoever has it may read the rollout board",
+    "CANARIO_GRAFANA_ADMIN_PASSWORD": "the user `admin` of Grafana",
 }
 OPTIONS = {
     "CANARIO_PUBLISH_ADDRESS": Option(
@@ -52,6 +53,8 @@ OPTIONS = {
     "CANARIO_UNLEASH_PORT": Option("4242", "number", "port of Unleash"),
     "CANARIO_PROMETHEUS_PORT": Option("9090", "number", "port of Prometheus"),
     "CANARIO_BOARD_PORT": Option("8100", "number", "port of the rollout board"),
+    "CANARIO_ALERTMANAGER_PORT": Option("9093", "number", "port of Alertmanager"),
+    "CANARIO_GRAFANA_PORT": Option("3000", "number", "port of Grafana"),
     "CANARIO_SERVICE_REPLICAS": Option("2", "number", "containers of the service, behind one port"),
     "CANARIO_SERVICE_CPUS": Option("2", "number", "cores that each of them may use"),
     "CANARIO_LEASE": Option(
@@ -62,6 +65,9 @@ OPTIONS = {
         "addresses",
         "whom to tell of rollbacks, with spaces between: https://appriseit.com/services/",
         "slack://TokenA/TokenB/TokenC jsons://host/path",
+    ),
+    "CANARIO_ALERTMANAGER_FOLDER": Option(
+        "./monitoring", "folder", "with alertmanager.yml, which says whom Alertmanager tells of alerts"
     ),
 }
 

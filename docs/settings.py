@@ -14,6 +14,8 @@ import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from analysis.__main__ import main as analysis
+from board.settings import BoardSettings
 from common.config import PREFIX
 from common.durations import format_duration
 from deploy import env
@@ -84,8 +86,10 @@ MAKE: Final = (
     ),
     Row("ARGS", "text", "", "more options for `demo`, `drill` and `bench`"),
 )
+ANALYSIS: Final = (Row("CANARIO_ANALYSIS_LOG", "path or address", "", "the prediction log"),)
 TESTS: Final = (
     Row("CANARIO_PROMTOOL", "program", "that of the stack", "`promtool`, for the tests of the rules"),
+    Row("CANARIO_AMTOOL", "program", "that of the stack", "`amtool`, for the tests of Alertmanager's file"),
     Row(
         "CANARIO_TEST_ROLLOUT_SPEED", "number", "20000", "how many times faster the plan of the tests passes"
     ),
@@ -121,6 +125,17 @@ def sections() -> tuple[Section, ...]:
             BootstrapSettings,
             "Bootstrap",
             "`python -m flags bootstrap`, which makes the users of the other processes in Unleash.",
+        ),
+        _of(
+            BoardSettings,
+            "Board",
+            "`python -m board`, beside those of flags and of the plan.",
+            RolloutSettings,
+        ),
+        Section(
+            "Analysis",
+            "`python -m analysis`; other choices are options of its commands.",
+            tuple(_of_commands(analysis)) or ANALYSIS,
         ),
         Section("Sample traffic", "`python -m stack.traffic`.", tuple(_of_command(traffic))),
         Section(
@@ -232,7 +247,8 @@ def _of_ports() -> Iterator[Row]:
 def _of_commands(group: click.Group) -> Iterator[Row]:
     seen: set[str] = set()
     for command in group.commands.values():
-        for row in _of_command(command):
+        inner = _of_commands(command) if isinstance(command, click.Group) else _of_command(command)
+        for row in inner:
             if row.name not in seen:
                 seen.add(row.name)
                 yield row
@@ -242,8 +258,12 @@ def _of_command(command: click.Command) -> Iterator[Row]:
     for option in command.params:
         if isinstance(option, click.Option) and isinstance(option.envvar, str):
             is_flag = option.is_flag
-            default = "**required**" if option.required else option.default
-            told = "01"[default is True] if is_flag else _written(default)
+            if is_flag:
+                told = "01"[option.default is True]
+            elif option.required:
+                told = "**required**"
+            else:  # click has a mark of its own for an option without default
+                told = str(option.default) if isinstance(option.default, str | int | float) else ""
             kind = "0 or 1" if is_flag else "address" if option.envvar.endswith("_URL") else "text"
             yield Row(option.envvar, kind, told, _sentence(option.help or ""))
 

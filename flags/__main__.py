@@ -209,7 +209,7 @@ def history_(admin: UnleashAdmin, name: str) -> None:
 @changing
 @WHY
 def lift_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tuple[CanaryState, bool]:
-    """Take the flag NAME's versions out of quarantine; its share stays as it is."""
+    """Take the flag NAME's versions out of quarantine; its share, and a person's hold on it, stay."""
     _require_flag(admin, name)
     quarantines.lift(admin, name, reason)
     state = canary.read_state(admin, name)

@@ -34,12 +34,17 @@ class Period:
         since, until: aware times; requests from the first on and before the second are in the test.
         window: after a request.
         before: how far the time before the test goes back for `before`; None: to the log's beginning.
+        from_first: the window runs from the user's first request in the test, also for outcomes that name a
+            later one: every user is watched for the same time, and a user's measure is final after it.
+        before_until: where the time before the test ends; None: at `since`.
     """
 
     since: datetime
     until: datetime
     window: timedelta
     before: timedelta | None = None
+    from_first: bool = False
+    before_until: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.until <= self.since:
@@ -57,6 +62,8 @@ def per_user(  # noqa: PLR0913 - one for each part of the period
     window: timedelta,
     segment: str | None = None,
     before: timedelta | None = None,
+    from_first: bool = False,
+    before_until: datetime | None = None,
 ) -> ir.Table:
     """One row for each user of the test; the arguments are those of `Period`.
 
@@ -73,7 +80,7 @@ def per_user(  # noqa: PLR0913 - one for each part of the period
         measure: the one of these three that `metric` means, float64.
         before: the measure before the test, float64; null where the user was not there.
     """
-    period = Period(since, until, window, before)
+    period = Period(since, until, window, before, from_first, before_until)
     users = in_test(log, period, segment)
     joined = users.left_join(_earned(log, metric, period, users), "user").select(
         *[users[name] for name in users.columns],
@@ -134,25 +141,31 @@ def _earned(log: Log, metric: Metric, period: Period, users: ir.Table) -> ir.Tab
     """user, outcomes, total of the test."""
     told = log.feedback.filter(_.outcome == metric.outcome)
     by_request = _of_requests(told, _requests(log, period), period.window)
+    if period.from_first:
+        firsts = users.select("user", "first")
+        by_request = by_request.inner_join(firsts, "user").filter(
+            _.time <= _.first + ibis.literal(period.window)
+        )
     by_user = (
         told.filter(_.request_id.isnull(), _.user.notnull())
         .inner_join(users.select("user", "first"), "user")
         .filter(_.time >= _.first, _.time <= _.first + ibis.literal(period.window))
         .select("user", "value")
     )
-    return _summed(by_request.union(by_user))
+    return _summed(by_request.select("user", "value").union(by_user))
 
 
 def _before(log: Log, metric: Metric, period: Period) -> ir.Table:
     """user, measure in the time before the test."""
-    since = moment(period.since)
-    requests = log.predictions.filter(_.user.notnull(), _.time < since)
-    told = log.feedback.filter(_.outcome == metric.outcome, _.time < since)
+    end = moment(period.before_until or period.since)
+    requests = log.predictions.filter(_.user.notnull(), _.time < end)
+    told = log.feedback.filter(_.outcome == metric.outcome, _.time < end)
     if period.before is not None:
         begin = moment(period.since - period.before)
         requests, told = requests.filter(_.time >= begin), told.filter(_.time >= begin)
     by_user = told.filter(_.request_id.isnull(), _.user.notnull()).select("user", "value")
-    earned = _summed(_of_requests(told, requests, period.window).union(by_user))
+    by_request = _of_requests(told, requests, period.window).select("user", "value")
+    earned = _summed(by_request.union(by_user))
     seen = requests.select("user").distinct()
     joined = seen.left_join(earned, "user").select(
         seen.user, outcomes=_.outcomes.fill_null(0), total=_.total.fill_null(0.0)
@@ -161,7 +174,7 @@ def _before(log: Log, metric: Metric, period: Period) -> ir.Table:
 
 
 def _of_requests(told: ir.Table, requests: ir.Table, window: timedelta) -> ir.Table:
-    """user, value of the outcomes that name one of `requests` and came within `window` after it."""
+    """user, time, value of the outcomes that name one of `requests` and came within `window` after it."""
     asked = requests.select("request_id", "user", asked=requests.time)
     named = told.filter(_.request_id.notnull()).select("request_id", "time", "value")
     joined = named.inner_join(asked, "request_id").filter(
@@ -169,7 +182,7 @@ def _of_requests(told: ir.Table, requests: ir.Table, window: timedelta) -> ir.Ta
     )
     # A client may send a request id again; the outcome is that of the first request then, and counts once.
     rank = ibis.row_number().over(ibis.window(group_by="request_id", order_by=["asked", "user"]))
-    return joined.mutate(rank=rank).filter(_.rank == 0).select("user", "value")
+    return joined.mutate(rank=rank).filter(_.rank == 0).select("user", "time", "value")
 
 
 def _summed(outcomes: ir.Table) -> ir.Table:

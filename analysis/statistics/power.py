@@ -9,13 +9,12 @@ Tytun, Ury, Biometrics 1980) and the turning round from a size to an effect.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, log, sqrt
-from typing import Literal
 
 from scipy.optimize import brentq
 from statsmodels.stats.power import NormalIndPower, normal_sample_size_one_tail
 from statsmodels.stats.proportion import proportion_effectsize, samplesize_proportions_2indep_onetail
 
-Kind = Literal["proportion", "mean", "count"]
+from analysis.measures.metric import Kind
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,16 @@ class Design:
 
     def variance(self, level: float) -> float:
         """From user to user, where the measure is `level`."""
-        if self.kind == "proportion":
+        if self.kind is Kind.PROPORTION:
             return level * (1 - level)
-        if self.kind == "count":
+        if self.kind is Kind.COUNT:
             return level + self.dispersion * level**2
         assert self.deviation is not None  # noqa: S101  (whoever makes a design of a mean gives it)
         return self.deviation**2
 
     def possible(self, level: float) -> bool:
         """Whether the measure can be `level`."""
-        return self.kind == "mean" or (level > 0 and (self.kind == "count" or level < 1))
+        return self.kind is Kind.MEAN or (level > 0 and (self.kind is Kind.COUNT or level < 1))
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def size(design: Design, effect: float) -> float:
 
     For means and counts the normal approximation: Student's t asks for two users more.
     """
-    if design.kind == "proportion":
+    if design.kind is Kind.PROPORTION:
         plain = _two_proportion(design, effect)
         return plain / 4 * (1 + sqrt(1 + 2 * (1 + 1 / design.ratio) / (plain * abs(effect)))) ** 2
     spread = sqrt(design.variance(design.baseline + effect) + design.variance(design.baseline) / design.ratio)
@@ -152,9 +151,9 @@ def smallest_effect(design: Design, champion: float, challenger: float) -> float
 
 def _range(design: Design) -> tuple[float, float]:
     """The smallest and the largest change to think of."""
-    if design.kind == "proportion":
+    if design.kind is Kind.PROPORTION:
         most = max(design.baseline, 1 - design.baseline)
-    elif design.kind == "count":
+    elif design.kind is Kind.COUNT:
         most = 1e3 * design.baseline
     else:
         assert design.deviation is not None  # noqa: S101

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from flags.event_words import TAGGED
 from flags.marks import APPROVE
 from flags.people import LOWERS_BY_ITSELF, Change, Held
-from flags.quarantine import QUARANTINE, RESUME
+from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK
 from flags.replay import OFF, ON
 from flags.rollout.schema import Plan, Stage
 from flags.rollout.situation import Situation
@@ -96,11 +96,23 @@ def unmarked_rollback(changes: Sequence[Change]) -> Change | None:
     for change in changes:
         if change.who == ROLLBACK_USER and change.lowered:
             found = change
-        elif (change.tag and change.tag[0] in (QUARANTINE, RESUME)) or (
+        elif (change.tag and change.tag[0] in (QUARANTINE, RESUME, LIFT)) or (
             change.raised and not change.is_automation
         ):
             found = None
     return found
+
+
+def rolled_back(changes: Sequence[Change]) -> tuple[Change, str | None] | None:
+    """The last rollback, and why, as the job that did it marked it; None where there was none."""
+    found: Change | None = None
+    why = None
+    for change in changes:
+        if change.who == ROLLBACK_USER and change.lowered:
+            found, why = change, None
+        elif found and change.type == TAGGED and change.tag and change.tag[0] == ROLLED_BACK:
+            why = change.tag[1]
+    return (found, why) if found else None
 
 
 def approved(changes: Sequence[Change], stage: str, since: datetime) -> Change | None:

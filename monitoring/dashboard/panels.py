@@ -106,6 +106,8 @@ def states(
         .unit("short")
         .height(8)
         .span(PLACE[2])
+        .line_width(0)
+        .fill_opacity(70)
         .show_value(common.VisibilityMode.NEVER)
         .legend(_legend())
         .tooltip(_tooltip())
@@ -135,6 +137,8 @@ def rows_of_now(
         .height(8)
         .span(PLACE[per_line])
         .no_value("-")
+        .align(common.FieldTextAlignment.AUTO)
+        .inspect(False)
         .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
         .with_transformation(
             models.DataTransformerConfig(

@@ -309,7 +309,7 @@ def machinery() -> Panels:
         ),
         lines(
             "The last rollback",
-            "From the breach to the flag off, and to the challenger's last answer. Empty before the first.",
+            "From the breach to the flag off, and to the challenger's last answer. 0 before the first.",
             {
                 "to the flag off": f"max({of_job(JobMetric.TO_OFF)})",
                 "to the stop": f"max({of_job(JobMetric.TO_STOP)})",

@@ -188,7 +188,7 @@ def test_volumes_and_bind_mounts_exist() -> None:
     used: set[str] = set()
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
-            source, _, rest = volume.partition(":")
+            source, _, rest = compose.interpolated(volume, {}).partition(":")
             if source.startswith("."):
                 assert (REPOSITORY / source).is_dir()
                 assert rest.endswith(":ro,z")
@@ -266,3 +266,38 @@ def test_prometheus_finds_the_rollback_job() -> None:
     port = environment_of("rollback", env_file())["CANARIO_ROLLBACK_METRICS_BIND"].rpartition(":")[2]
     targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "rollback.yml").read_text())
     assert targets == [{"targets": [f"rollback:{port}"]}]
+
+
+def test_prometheus_and_grafana_find_alertmanager() -> None:
+    targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "alertmanager.yml").read_text())
+    assert targets == [{"targets": ["alertmanager:9093"]}]
+    assert "--config.file=/etc/alertmanager/alertmanager.yml" in SERVICES["alertmanager"]["command"]
+    folder = compose.interpolated(SERVICES["alertmanager"]["volumes"][1], {}).partition(":")[0]
+    assert (REPOSITORY / folder / "alertmanager.yml").is_file()
+
+
+def test_grafana_finds_its_files_and_their_variables() -> None:
+    grafana = SERVICES["grafana"]
+    mounts = dict(volume.split(":", 1) for volume in grafana["volumes"] if volume.startswith("./"))
+    provisioning = REPOSITORY / "monitoring" / "grafana" / "provisioning"
+    assert mounts["./monitoring/grafana/provisioning"].startswith("/etc/grafana/provisioning:ro")
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "canario.yml").read_text())["providers"]
+    assert mounts["./monitoring/grafana/dashboards"].startswith(f"{provider['options']['path']}:ro")
+    sources = yaml.safe_load((provisioning / "datasources" / "canario.yml").read_text())["datasources"]
+    for source in sources:
+        host = interpolated_url(source["url"]).split("//")[1].partition(":")[0]
+        assert host in SERVICES
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (REPOSITORY / "monitoring" / "grafana" / "dashboards" / home.name).is_file()
+
+
+def interpolated_url(text: str) -> str:
+    """As Grafana takes a variable of its environment."""
+    return str(SERVICES["grafana"]["environment"][text.removeprefix("$")])
+
+
+def test_grafana_calls_nobody_outside() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    for name in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES"):
+        assert environment[f"GF_ANALYTICS_{name}"] == "false"
+    assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"

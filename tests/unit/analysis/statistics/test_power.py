@@ -7,9 +7,10 @@ from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import power_proportions_2indep, proportion_effectsize
 from statsmodels.stats.rates import power_poisson_diff_2indep
 
+from analysis.measures.metric import Kind
 from analysis.statistics.power import Design, figures, need, size, smallest_effect
 
-USUAL = Design("proportion", 0.95)
+USUAL = Design(Kind.PROPORTION, 0.95)
 
 
 @pytest.mark.parametrize(("effect", "expected"), [(0.02, (1484, 1506, 1605)), (-0.02, (2199, 2213, 2312))])
@@ -21,12 +22,12 @@ def test_reference_numbers(effect: float, expected: tuple[int, ...]) -> None:
 def test_the_drop_is_what_is_sized_for() -> None:
     found = need(USUAL, 0.02)
     assert (found.champion, found.challenger, found.total, found.side) == (2312, 2312, 4624, -0.02)
-    assert need(Design("proportion", 0.05), 0.02).side == 0.02
+    assert need(Design(Kind.PROPORTION, 0.05), 0.02).side == 0.02
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.25, 0.5, 0.9])
 def test_unequal_arms_have_the_power_of_statsmodels(share: float) -> None:
-    design = Design("proportion", 0.2, share=share)
+    design = Design(Kind.PROPORTION, 0.2, share=share)
     found = figures(design, 0.03)
     power = power_proportions_2indep(
         0.03, 0.2, found.two_proportion, design.ratio, 0.025, alternative="larger", return_results=False
@@ -44,7 +45,7 @@ def test_the_correction_for_equal_arms_is_the_known_one() -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_means_are_those_of_statsmodels(share: float) -> None:
-    design = Design("mean", 40, share=share, deviation=25)
+    design = Design(Kind.MEAN, 40, share=share, deviation=25)
     expected = TTestIndPower().solve_power(2 / 25, alpha=0.05, power=0.8, ratio=design.ratio)
     assert size(design, 2) == pytest.approx(expected, abs=2)
     one_tail = NormalIndPower().power(2 / 25, size(design, 2), 0.025, design.ratio, alternative="larger")
@@ -53,22 +54,22 @@ def test_means_are_those_of_statsmodels(share: float) -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_counts_are_those_of_statsmodels(share: float) -> None:
-    design = Design("count", 0.8, share=share)
+    design = Design(Kind.COUNT, 0.8, share=share)
     n = size(design, 0.1)
     power = power_poisson_diff_2indep(
         0.9, 0.8, n, design.ratio, 0.025, method_var="alt", alternative="larger", return_results=False
     )
     assert power == pytest.approx(0.8, abs=1e-6)
-    assert size(Design("count", 0.8, share=share, dispersion=1.5), 0.1) > 1.8 * n
+    assert size(Design(Kind.COUNT, 0.8, share=share, dispersion=1.5), 0.1) > 1.8 * n
 
 
 @pytest.mark.parametrize(
     "design",
     [
         USUAL,
-        Design("proportion", 0.02, share=0.05),
-        Design("mean", -3, share=0.1, deviation=20, power=0.9),
-        Design("count", 0.4, share=0.25, dispersion=0.7, alpha=0.01),
+        Design(Kind.PROPORTION, 0.02, share=0.05),
+        Design(Kind.MEAN, -3, share=0.1, deviation=20, power=0.9),
+        Design(Kind.COUNT, 0.4, share=0.25, dispersion=0.7, alpha=0.01),
     ],
 )
 def test_the_smallest_effect_is_the_size_turned_round(design: Design) -> None:
