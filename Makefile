@@ -6,7 +6,7 @@ RUN = $(PYTHON) -m stack
 VENV = $(if $(CANARIO_CACHE),$(CANARIO_CACHE),.canario)/venv/bin
 TESTS ?=
 WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
-NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
+NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*_ui.py")
 
 # A path to a test means it, also where it is slow.
 NOT_SLOW = $(if $(TESTS),,-m "not slow")

@@ -32,7 +32,7 @@ PLAN = Plan.model_validate(
 class OpenGates(Rollout):
     """Gates that ask Prometheus are open at once, so that the next step is always about to be taken."""
 
-    def _readings(self, seen: Situation) -> Readings:
+    def measure(self, seen: Situation) -> Readings:
         return Readings(
             version="1 abc",
             last_pass=seen.now,
@@ -156,8 +156,14 @@ def test_resume_lets_the_plan_go_on_and_not_before(
     assert advance(rollout).done == "5% -> 25%: 25% of the users get the challenger"
 
 
+@pytest.mark.parametrize("edit", ["off", "disable", "archive", "constrain"])
 def test_a_person_that_is_a_moment_faster_is_not_overrun(
-    stack: Stack, admin: UnleashAdmin, manager: ProductManager, own_flag: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack,
+    admin: UnleashAdmin,
+    manager: ProductManager,
+    own_flag: str,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: str,
 ) -> None:
     job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollout.token"))
     manager.set_share(own_flag, 5)
@@ -167,13 +173,18 @@ def test_a_person_that_is_a_moment_faster_is_not_overrun(
     real = UnleashAdmin.change_parameter
 
     def slow(self: UnleashAdmin, *words: str, **rest: str) -> None:
-        manager.switch(own_flag, on=False)  # between the last look and the write
         monkeypatch.setattr(UnleashAdmin, "change_parameter", real)
+        EDITS[edit](manager, own_flag)  # between the last look and the write
         real(self, *words, **rest)
 
     monkeypatch.setattr(UnleashAdmin, "change_parameter", slow)
     with pytest.raises(CanarioError, match=r"admin changed .* in the moment in which it was raised to 25%"):
         advance(rollout)
+    if edit == "archive":
+        manager.revive(own_flag)
     (strategy,) = manager.strategies(own_flag)
     assert strategy["parameters"]["rollout"] == "5"
-    assert look_and_decide(rollout).step.kind is Kind.REFUSE
+    assert strategy.get("disabled", False) == (edit == "disable")
+    assert (len(strategy["constraints"]) == 1) == (edit == "constrain")
+    kind = look_and_decide(rollout).step.kind
+    assert (kind is Kind.REFUSE) == (edit != "constrain")

@@ -1,44 +1,33 @@
 """A product manager in a real browser: the slider in the Unleash UI decides who gets the challenger."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
 
-# The sandbox needs a user namespace, which containers do not have; without the others it calls home.
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator[Page]:
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     """A page of Chromium, logged in to Unleash."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.fail(
-            "the browser tests need Chromium: `sudo apt-get install chromium`, or `make test BROWSER=0`"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(60_000)
-        # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
-        welcome = page.get_by_role("button", name=re.compile("Got it"))
-        page.add_locator_handler(welcome, lambda button: button.click())
-        page.goto(f"{stack.addresses.unleash}/login")
-        page.locator("input[name=username]").fill("admin")
-        page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
-        page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
-        page.wait_for_url(lambda url: "login" not in url)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(60_000)
+    # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
+    welcome = page.get_by_role("button", name=re.compile("Got it"))
+    page.add_locator_handler(welcome, lambda button: button.click())
+    page.goto(f"{stack.addresses.unleash}/login")
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
+    page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
+    page.wait_for_url(lambda url: "login" not in url)
+    yield page
+    page.close()
 
 
 def confirm(page: Page, button: str) -> None:

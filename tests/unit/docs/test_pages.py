@@ -46,3 +46,10 @@ def test_every_page_has_one_title() -> None:
     for page in PAGES:
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
         assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    names = re.findall(r"`((?:[\w/]+/)?test_\w+\.py)`", page.read_text(encoding="utf-8"))
+    for name in names:
+        assert list((REPOSITORY / "tests").rglob(name.removeprefix("tests/"))), name
