@@ -6,7 +6,7 @@ the order of the writes, each with all of the strategy. A program means to chang
 brings any other field back to what it was before the line above, that is lost, and the line above is right.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -14,13 +14,12 @@ from typing import Any, Final, NamedTuple
 from flags.accounts import is_automation
 from flags.event_words import ADDED, REMOVED, UPDATED, in_words
 from flags.models import Event
+from flags.strategy_fields import Fields, fields, patch_of
 
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
 OWN: Final = frozenset({"/parameters/rollout", "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
-LISTS: Final = ("constraints", "variants")
-Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,6 @@ class Loss:
     who: str
     words: str
     conflict: bool = False
-
-
-def fields(strategy: Fields) -> dict[str, Any]:
-    """The fields of a strategy by their place in it, in one spelling; each of its segments is one field."""
-    found: dict[str, Any] = {f"/{name}": [*map(_plain, strategy.get(name) or ())] for name in LISTS}
-    found |= {"/name": strategy.get("name"), "/title": strategy.get("title") or ""}
-    found["/disabled"] = bool(strategy.get("disabled"))
-    parameters = strategy.get("parameters") or {}
-    found |= {f"/parameters/{name}": str(one) for name, one in parameters.items() if one is not None}
-    return found | {f"/segments/{number}": True for number in strategy.get("segments") or ()}
 
 
 @dataclass(frozen=True)
@@ -187,31 +176,11 @@ def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
         strategy=str(now["id"]),
         fields={place: meant.get(place) for place in places},
         now={place: new.get(place) for place in places},
-        patch=tuple(_operations(places, wanted, now)),
+        patch=tuple(patch_of(places, wanted, now)),
         who=undone.author.created_by,
         words=in_words(undone.author),
         conflict=not undone.met.isdisjoint(places),
     )
-
-
-def _operations(places: Iterable[str], before: Fields, now: Fields) -> Iterator[Mapping[str, Any]]:
-    segments = list(now.get("segments") or ())
-    for place in places:
-        name, _, rest = place[1:].partition("/")
-        if name == "segments":
-            had = int(rest) in (before.get("segments") or ())
-            segments = [*segments, int(rest)] if had else [one for one in segments if one != int(rest)]
-        elif name == "parameters" and before["parameters"].get(rest) is None:
-            yield {"op": "remove", "path": place}
-        else:
-            value = before["parameters"][rest] if name == "parameters" else before.get(name)
-            yield {
-                "op": "add",
-                "path": place,
-                "value": ([] if name in LISTS else "") if value is None else value,
-            }
-    if any(place.startswith("/segments/") for place in places):
-        yield {"op": "add", "path": "/segments", "value": segments}
 
 
 def _is_about_a_segment(after: Sequence[Fields], n: int) -> bool:
@@ -230,10 +199,3 @@ def _lines(events: Iterable[Event], strategy: str) -> list[Event]:
 
 def _about(event: Event) -> str:
     return str((event.data or event.pre_data or {}).get("id"))
-
-
-def _plain(entry: Any) -> Any:
-    """A condition or variant without what says nothing: Unleash adds such fields as it saves."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {name: value for name, value in entry.items() if value not in (None, False, "", [])}
