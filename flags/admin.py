@@ -5,7 +5,7 @@ field by a JSON patch, and such a patch may begin with a `test` of the value tha
 lost all the same is put back by flags.writes, by which strategies should be changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -186,7 +186,9 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _patch(self, flag: str, strategy: str, patch: list[Mapping[str, Any]], *, repeatable: bool) -> None:
+    def _patch(
+        self, flag: str, strategy: str, patch: Sequence[Mapping[str, Any]], *, repeatable: bool
+    ) -> None:
         """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
         path = self._environment(flag, "strategies", strategy)
         try:
