@@ -106,9 +106,17 @@ class UnleashAdmin:
         """
         events = (
             self.events.last(SHARE_EVENTS, flag=flag, environment=self.environment),
-            self.events.last(LIFE_EVENTS, flag=flag, project=self.project),
+            self._last_of_life(flag),
         )
         return max(filter(None, events), key=lambda event: event.id, default=None)
+
+    def is_archived(self, flag: str) -> bool:
+        """Whether a flag that is not there lies in the archive, by the event log."""
+        event = self._last_of_life(flag)
+        return event is not None and event.type == ARCHIVED
+
+    def _last_of_life(self, flag: str) -> Event | None:
+        return self.events.last(LIFE_EVENTS, flag=flag, project=self.project)
 
     def create_feature(self, flag: str, *, kind: str, description: str) -> None:
         """Create a flag that is off in every environment. Raises Rejected (409) where the name exists."""

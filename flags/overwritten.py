@@ -18,7 +18,8 @@ from flags.strategy_fields import Fields, fields, patch_of
 
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
-OWN: Final = frozenset({"/parameters/rollout", "/parameters/stickiness", "/parameters/groupId"})
+SHARE: Final = "/parameters/rollout"
+OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
 
 
@@ -136,10 +137,24 @@ def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None
             places = places - write.fields.keys() | met
         else:
             places = frozenset() if _is_about_a_segment(after, n) else places - OWN
+            if who := _share_is_again_of(lines, after, n):
+                told[line.id] = f"put back: {who} had set it"
         if places:
             found = _Undone(n, places, _author(lines, n, places), met, is_write or line.created_by == by)
             told[line.id] = f"it undid what {found.author.created_by} had just done: {in_words(found.author)}"
     return _Review(told, _loss(lines, found) if found and found.ours else None)
+
+
+def _share_is_again_of(lines: Sequence[Event], after: Sequence[Fields], n: int) -> str | None:
+    """The person who had set the share that the line `n` sets, a moment before a program set another one."""
+    share = after[n].get(SHARE)
+    if share == after[n - 1].get(SHARE):
+        return None
+    people = [one for one in lines[:n] if not is_automation(one.created_by)]
+    if not people or lines[n].created_at - people[-1].created_at >= MOMENT:
+        return None
+    old, new = (fields(state or {}).get(SHARE) for state in (people[-1].pre_data, people[-1].data))
+    return people[-1].created_by if old != new == share else None
 
 
 def _brought_back(lines: Sequence[Event], after: Sequence[Fields], n: int) -> frozenset[str]:

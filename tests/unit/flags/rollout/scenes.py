@@ -94,4 +94,4 @@ def of_log(
 
 
 __all__ = ["GOOD", "JOB", "NOW", "PERSON", "PLAN", "PLAN_JOB", "START", "VERSION", "at", "changes", "flag"]
-__all__ += ["add", "of_log", "off", "on", "share", "tag"]
+__all__ += ["add", "life", "of_log", "off", "on", "share", "tag"]
