@@ -23,7 +23,7 @@ from flags.errors import (
 )
 from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, checked_token, quoted
 from flags.models import GRADUAL, Event, Feature, Strategy
-from flags.parts import EventLog, Links, SegmentStore, TagStore
+from flags.parts import ContextStore, EventLog, Links, SegmentStore, TagStore
 
 __all__ = [
     "AdminError",
@@ -59,7 +59,7 @@ class UnleashAdmin:
     May be shared by threads; make one in each process, after the fork. Every method raises AdminError.
 
     Attributes:
-        segments, tags, links, events: the parts of the API that are not about strategies.
+        segments, context, tags, links, events: the parts of the API that are not about strategies.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class UnleashAdmin:
             timeouts=timeouts,
         )
         self.segments = SegmentStore(self._transport, project)
+        self.context = ContextStore(self._transport)
         self.tags = TagStore(self._transport)
         self.links = Links(self._transport, self._project("features"))
         self.events = EventLog(self._transport)
