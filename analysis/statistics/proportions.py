@@ -45,7 +45,7 @@ def p_value(champion: Share, challenger: Share, *, corrected: bool = True) -> fl
 def compare(champion: Share, challenger: Share, *, alpha: float = 0.05, corrected: bool = True) -> Effect:
     """The z test and both intervals at 1 - alpha."""
     return Effect(
-        test="z test" + (" with continuity correction" if corrected else ""),
+        test="z test" + (", corrected" if corrected else ""),
         champion=champion.value,
         challenger=challenger.value,
         difference=challenger.value - champion.value,

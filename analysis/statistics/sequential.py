@@ -132,7 +132,7 @@ def compare_shares(champion: Share, challenger: Share, planned: Planned, *, alph
 
 def _blank(champion: float, challenger: float, possible: Interval) -> Effect:
     """Before there is anything to say."""
-    return Effect("confidence sequence", champion, challenger, challenger - champion, 1.0, possible, None)
+    return Effect("any time", champion, challenger, challenger - champion, 1.0, possible, None)
 
 
 def _compare(blank: Effect, error: Callable[..., float], planned: Planned, alpha: float) -> Effect:

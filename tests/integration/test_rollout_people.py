@@ -118,10 +118,11 @@ def check(changes: tuple[Change, ...], last: Change) -> None:
     """Nothing of the person's was overwritten, and what was lowered was never raised."""
     later = [one for one in changes if one.id > last.id and one.is_automation]
     lowered = last.lowered or last.after.reach == 0
+    told = "\n".join(f"{one.id} {one.at:%S.%f} {one.who}: {one.words}" for one in changes)
     for one in later:
         assert one.type == "feature-strategy-update", "nothing but the share is ever written"
         if lowered:
-            assert one.after.reach <= last.after.reach, [(two.who, two.words) for two in changes]
+            assert one.after.reach <= last.after.reach, told
     if not later:
         return
     (before,), (after,) = last.after.strategies.values(), later[-1].after.strategies.values()
@@ -129,7 +130,7 @@ def check(changes: tuple[Change, ...], last: Change) -> None:
     assert after.disabled == before.disabled
     assert later[-1].after.on == last.after.on
     if lowered and last.after.share is not None:
-        assert later[-1].after.share == last.after.share, [(two.who, two.words) for two in changes]
+        assert later[-1].after.share == last.after.share, told
 
 
 # Unleash reads, patches and writes a strategy without a lock: a constraint that a person adds within those
