@@ -119,7 +119,7 @@ def trial(job: UnleashAdmin, admin: UnleashAdmin, manager: ProductManager, name:
 
 
 def stops(change: Change) -> bool:
-    """Whether the person took users away, or the flag itself, at whatever share; 0% alone may be the plan's."""
+    """Whether the person took users away, or the flag itself, at whatever share."""
     return change.lowered or not change.after.on
 
 
