@@ -1,4 +1,4 @@
-# One image for the service, the rollback job and the flags command line: docs/decisions/0008-containers.md
+# One image for the service, the jobs, the board and the command lines: docs/decisions/0008-containers.md
 #
 #   docker build --tag canario:0.1.0 .
 #   docker build --target traffic --tag canario-traffic:0.1.0 .     the sample traffic, beside what trains models
@@ -24,7 +24,9 @@ COPY locks/runtime.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
-        -r /tmp/runtime.txt
+        -r /tmp/runtime.txt \
+ && find /venv -type d -name tests -prune -exec rm -r {} +
+COPY board/ board/
 COPY common/ common/
 COPY flags/ flags/
 COPY rollback/ rollback/
@@ -35,11 +37,11 @@ RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash .
 
 # The example models: trained, exported, compared with scikit-learn. Nothing but the two folders leaves here.
 FROM base AS training
-COPY locks/dev.txt /tmp/
+COPY locks/train.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
-        -r /tmp/dev.txt
+        -r /tmp/train.txt
 ENV PATH=/venv/bin:$PATH
 COPY common/ common/
 COPY service/ service/
@@ -55,11 +57,15 @@ CMD ["python", "-m", "stack.traffic"]
 
 FROM base AS canario
 # Folders for volumes, which take over their owner and mode:
-# the service's last known flags; champion and challenger; all tokens (provision only); what the service and the job
-# each may read; and the prediction log, which the group may read: a log shipper's.
+# the service's last known flags; champion and challenger; all tokens (provision only) and those that each process
+# may read; and the prediction log, which the group may read: a log shipper's.
 RUN install -d -o canario -g canario -m 0700 \
-        /var/lib/canario /var/lib/canario-models /tokens/all /tokens/service /tokens/rollback /tokens/rollout \
+        /var/lib/canario /var/lib/canario-models \
+        /tokens/all /tokens/service /tokens/rollback /tokens/rollout /tokens/board \
  && install -d -o canario -g canario -m 0750 /var/log/canario
+# The base's own pip: nothing installs anything here.
+RUN python -c "import ensurepip, pip, shutil; [shutil.rmtree(each.__path__[0]) for each in (ensurepip, pip)]" \
+ && rm -f /usr/bin/pip* /usr/local/bin/pip*
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
 COPY --from=runtime /app /app

@@ -6,18 +6,18 @@ RUN = $(PYTHON) -m stack
 VENV = $(if $(CANARIO_CACHE),$(CANARIO_CACHE),.canario)/venv/bin
 TESTS ?=
 WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
-NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
+NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*_ui.py")
 
 # A path to a test means it, also where it is slow.
-NOT_SLOW = $(if $(TESTS),,-m "not slow")
+NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
@@ -58,6 +58,10 @@ bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of his
 	@$(RUN) install
 	@$(VENV)/python -m bench.passes $(ARGS)
 
+bench-analysis: ## Ten million records of the prediction log through the analysis (ARGS="--records 1000000 --json FILE")
+	@$(RUN) install --python-only
+	@$(VENV)/python -m bench.analysis $(ARGS)
+
 test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
 	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
@@ -70,6 +74,11 @@ test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
 	@$(VENV)/python -m pytest tests/unit
 
+test-spark: ## The analysis on Spark beside DuckDB (needs Java 17; the first time a download of 456 MB)
+	@$(RUN) install --python-only
+	@$(VENV)/python -c 'import pyspark' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/spark.txt
+	@$(VENV)/python -m pytest -m spark tests/spark
+
 test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who edit it (35 minutes)
 	@$(RUN) install
 	@CANARIO_TEST_ROLLOUT_SPEED=1000 CANARIO_TEST_ROLLOUT_TRIALS=50 $(VENV)/python -m pytest -s tests/integration/test_rollout.py tests/integration/test_rollout_people.py
@@ -81,6 +90,10 @@ test-promote: ## Promotion and the way back under load, ten times (2 minutes; PR
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
 	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
+
+image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
+	@$(RUN) install --python-only
+	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s tests/image $(TESTS)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only
@@ -99,8 +112,10 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	@$(RUN) install --python-only
 	$(LOCK) --output-file locks/dev.txt requirements-dev.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/train.txt requirements-train.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/analysis.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/spark.txt requirements-spark.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

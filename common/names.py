@@ -69,6 +69,14 @@ class JobMetric(StrEnum):
     NOTIFICATIONS = "rollback_notifications_total"  # {channel}: messages that were sent
     NOTIFICATIONS_FAILED = "rollback_notifications_failed_total"  # {channel}: messages that were not
     DECISIONS_FAILED = "rollback_decisions_failed_total"  # decisions that could not be kept
+    FLAG_SHARE = (
+        "rollback_flag_share"  # {flag}: part of the users that it wants the challenger for; 0 where off
+    )
+    FLAG_CHANGED = "rollback_flag_changed_timestamp_seconds"  # {flag, by}: its last change in Unleash
+    LEASE_END = "rollback_lease_end_timestamp_seconds"  # {flag}: when users lose the challenger by themselves
+    LEASE_RENEWAL = (
+        "rollback_lease_renewal_seconds"  # what is left of a lease when it is renewed; 0: none are
+    )
 
 
 class Recorded(StrEnum):

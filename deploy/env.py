@@ -11,6 +11,7 @@ import secrets
 import string
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / ".env"
 
@@ -19,19 +20,56 @@ _HEAD = """\
 # Made by `python3 -m deploy.env`. Servers take these in when they first start with empty volumes, so a new
 # file fits new volumes only: `docker compose down --volumes`, then `python3 -m deploy.env --force`.
 """
-_TAIL = """
-# To choose other ports, or to let other machines in, uncomment. There is no TLS: put a proxy in front first.
-#CANARIO_PUBLISH_ADDRESS=127.0.0.1
-#CANARIO_SERVICE_PORT=8000
-#CANARIO_UNLEASH_PORT=4242
-#CANARIO_PROMETHEUS_PORT=9090
-
-# How long users have the challenger without a word of the rollback job; off: for ever.
-#CANARIO_LEASE=15m
-
-# Whom to tell of rollbacks, with spaces between: https://appriseit.com/services/
-#CANARIO_NOTIFY_URLS=slack://TokenA/TokenB/TokenC jsons://host/path
+_OPTIONS_HEAD = """
+# What may be chosen beside, each with its default. There is no TLS: put a proxy in front before you let other
+# machines in.
 """
+
+
+class Option(NamedTuple):
+    """What may be chosen; `default` is that of docker-compose.yml, `example` stands in where it is empty."""
+
+    default: str
+    kind: str
+    about: str
+    example: str = ""
+
+
+SECRETS = {
+    "CANARIO_POSTGRES_PASSWORD": "PostgreSQL's superuser, which no service uses",
+    "CANARIO_UNLEASH_DB_PASSWORD": "Unleash's role in PostgreSQL",
+    "CANARIO_UNLEASH_SESSION_SECRET": "signs the sessions of the Unleash UI",
+    "CANARIO_UNLEASH_ADMIN_PASSWORD": "the user `admin` of the Unleash UI",
+    "CANARIO_UNLEASH_SDK_TOKEN": "the service reads flags with it",
+    "CANARIO_ADMIN_TOKEN": "bearer token of the service's /admin",
+    "CANARIO_BOARD_TOKEN": "whoever has it may read the rollout board",
+    "CANARIO_GRAFANA_ADMIN_PASSWORD": "the user `admin` of Grafana",
+}
+OPTIONS = {
+    "CANARIO_PUBLISH_ADDRESS": Option(
+        "127.0.0.1", "address", "address of this machine that all ports below are open on"
+    ),
+    "CANARIO_SERVICE_PORT": Option("8000", "number", "port of the service"),
+    "CANARIO_UNLEASH_PORT": Option("4242", "number", "port of Unleash"),
+    "CANARIO_PROMETHEUS_PORT": Option("9090", "number", "port of Prometheus"),
+    "CANARIO_BOARD_PORT": Option("8100", "number", "port of the rollout board"),
+    "CANARIO_ALERTMANAGER_PORT": Option("9093", "number", "port of Alertmanager"),
+    "CANARIO_GRAFANA_PORT": Option("3000", "number", "port of Grafana"),
+    "CANARIO_SERVICE_REPLICAS": Option("2", "number", "containers of the service, behind one port"),
+    "CANARIO_SERVICE_CPUS": Option("2", "number", "cores that each of them may use"),
+    "CANARIO_LEASE": Option(
+        "15m", "duration", "how long users have the challenger without a word of the rollback job, or off"
+    ),
+    "CANARIO_NOTIFY_URLS": Option(
+        "",
+        "addresses",
+        "whom to tell of rollbacks, with spaces between: https://appriseit.com/services/",
+        "slack://TokenA/TokenB/TokenC jsons://host/path",
+    ),
+    "CANARIO_ALERTMANAGER_FOLDER": Option(
+        "./monitoring", "folder", "with alertmanager.yml, which says whom Alertmanager tells of alerts"
+    ),
+}
 
 
 def password() -> str:
@@ -50,23 +88,18 @@ def password() -> str:
 
 def content() -> str:
     """The text of an env file with new secrets."""
-    values = {
-        "CANARIO_POSTGRES_PASSWORD": (
-            secrets.token_urlsafe(32),
-            "PostgreSQL's superuser, which no service uses",
-        ),
-        "CANARIO_UNLEASH_DB_PASSWORD": (secrets.token_urlsafe(32), "Unleash's role in PostgreSQL"),
-        "CANARIO_UNLEASH_SESSION_SECRET": (secrets.token_urlsafe(32), "signs the sessions of the Unleash UI"),
-        "CANARIO_UNLEASH_ADMIN_PASSWORD": (password(), "the user `admin` of the Unleash UI"),
-        "CANARIO_UNLEASH_SDK_TOKEN": (
-            f"default:production.{secrets.token_hex(32)}",
-            "the service reads flags with it",
-        ),
-        "CANARIO_ADMIN_TOKEN": (secrets.token_urlsafe(32), "bearer token of the service's /admin"),
+    new = {
+        "CANARIO_UNLEASH_ADMIN_PASSWORD": password,
+        "CANARIO_UNLEASH_SDK_TOKEN": lambda: f"default:production.{secrets.token_hex(32)}",
     }
-    return (
-        _HEAD + "".join(f"\n# {about}\n{name}={value}\n" for name, (value, about) in values.items()) + _TAIL
-    )
+    lines = [_HEAD]
+    for name, about in SECRETS.items():
+        value = new.get(name, lambda: secrets.token_urlsafe(32))()
+        lines.append(f"\n# {about}\n{name}={value}\n")
+    lines.append(_OPTIONS_HEAD)
+    for name, option in OPTIONS.items():
+        lines.append(f"\n# {option.about}\n#{name}={option.default or option.example}\n")
+    return "".join(lines)
 
 
 def write(file: Path, text: str, *, overwrite: bool) -> None:

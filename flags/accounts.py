@@ -18,14 +18,21 @@ from flags.models import Me, NewToken, Token, Tokens, User, Users
 MAX_TOKENS: Final = 10  # PAT_LIMIT of Unleash 7 and 8: expired tokens count
 USER_ADMIN: Final = "/api/admin/user-admin"
 OWN_TOKENS: Final = "/api/admin/user/tokens"
+EDITOR: Final = "Editor"
+VIEWER: Final = "Viewer"
 
 
 @dataclass(frozen=True)
 class ServiceUser:
-    """A user of Unleash that is a program."""
+    """A user of Unleash that is a program.
+
+    Attributes:
+        role: its root role in Unleash. A Viewer reads everything of flags and changes nothing.
+    """
 
     username: str
     name: str
+    role: str = EDITOR
 
 
 USERS: Final = (
@@ -33,6 +40,7 @@ USERS: Final = (
     ServiceUser("canario-rollback", "Canario rollback job"),
     ServiceUser("canario-rollout", "Canario rollout plan (advance)"),
     ServiceUser("canario-service", "Canario service (admin routes)"),
+    ServiceUser("canario-board", "Canario rollout board", VIEWER),
 )
 AUTOMATION: Final = frozenset(user.username for user in USERS)
 

@@ -1,9 +1,11 @@
 """Unleash's admin API for flags: with flags.parts and flags.accounts the only place that knows its addresses.
 
 There is no optimistic locking in it, the last write wins. Two things soften this: each write changes one
-field by a JSON patch, and such a patch may begin with a `test` of the value that the caller has seen.
+field by a JSON patch, and such a patch may begin with a `test` of the value that the caller has seen. What is
+lost all the same is put back by flags.writes, by which strategies should be changed.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -21,7 +23,7 @@ from flags.errors import (
 )
 from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, checked_token, quoted
 from flags.models import GRADUAL, Event, Feature, Strategy
-from flags.parts import EventLog, Links, SegmentStore, TagStore
+from flags.parts import ContextStore, EventLog, Links, SegmentStore, TagStore
 
 __all__ = [
     "AdminError",
@@ -57,7 +59,7 @@ class UnleashAdmin:
     May be shared by threads; make one in each process, after the fork. Every method raises AdminError.
 
     Attributes:
-        segments, tags, links, events: the parts of the API that are not about strategies.
+        segments, context, tags, links, events: the parts of the API that are not about strategies.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class UnleashAdmin:
             timeouts=timeouts,
         )
         self.segments = SegmentStore(self._transport, project)
+        self.context = ContextStore(self._transport)
         self.tags = TagStore(self._transport)
         self.links = Links(self._transport, self._project("features"))
         self.events = EventLog(self._transport)
@@ -104,9 +107,17 @@ class UnleashAdmin:
         """
         events = (
             self.events.last(SHARE_EVENTS, flag=flag, environment=self.environment),
-            self.events.last(LIFE_EVENTS, flag=flag, project=self.project),
+            self._last_of_life(flag),
         )
         return max(filter(None, events), key=lambda event: event.id, default=None)
+
+    def is_archived(self, flag: str) -> bool:
+        """Whether a flag that is not there lies in the archive, by the event log."""
+        event = self._last_of_life(flag)
+        return event is not None and event.type == ARCHIVED
+
+    def _last_of_life(self, flag: str) -> Event | None:
+        return self.events.last(LIFE_EVENTS, flag=flag, project=self.project)
 
     def create_feature(self, flag: str, *, kind: str, description: str) -> None:
         """Create a flag that is off in every environment. Raises Rejected (409) where the name exists."""
@@ -136,7 +147,7 @@ class UnleashAdmin:
             ChangedMeanwhile: the value is no longer `seen`.
         """
         field = f"/parameters/{parameter}"
-        patch = [{"op": "replace", "path": field, "value": value}]
+        patch: list[Mapping[str, Any]] = [{"op": "replace", "path": field, "value": value}]
         if seen is not None:
             patch.insert(0, {"op": "test", "path": field, "value": seen})
         try:
@@ -160,7 +171,7 @@ class UnleashAdmin:
             ChangedMeanwhile: it is no longer there.
         """
         at = f"/segments/{position}"
-        patch: list[dict[str, Any]] = [
+        patch: list[Mapping[str, Any]] = [
             {"op": "test", "path": at, "value": segment},
             {"op": "remove", "path": at},
         ]
@@ -172,6 +183,10 @@ class UnleashAdmin:
                 " overwritten; look at it again"
             ) from error
 
+    def put_back(self, flag: str, strategy: str, patch: Iterable[Mapping[str, Any]]) -> None:
+        """Give fields of a strategy the values that were lost (flags.overwritten)."""
+        self._patch(flag, strategy, list(patch), repeatable=True)
+
     def switch(self, flag: str, *, on: bool) -> None:
         """Turn the flag on or off in the environment.
 
@@ -180,7 +195,9 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _patch(self, flag: str, strategy: str, patch: list[dict[str, Any]], *, repeatable: bool) -> None:
+    def _patch(
+        self, flag: str, strategy: str, patch: Sequence[Mapping[str, Any]], *, repeatable: bool
+    ) -> None:
         """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
         path = self._environment(flag, "strategies", strategy)
         try:

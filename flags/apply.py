@@ -16,12 +16,14 @@ from flags.steps import (
     AttachLease,
     ChangeField,
     ChangeParameter,
+    CreateField,
     CreateFlag,
     RemoveLease,
     SetLink,
     Step,
     Switch,
 )
+from flags.writes import change_parameter
 
 
 def read_current(
@@ -58,6 +60,8 @@ def carry_out(admin: UnleashAdmin, step: Step, wishes: Wishes | None = None) -> 
     """
     wanted = wishes or Wishes()
     match step:
+        case CreateField():
+            admin.context.create(step.name, "As clients send it in the context of a request.")
         case CreateFlag():
             admin.create_feature(step.flag, kind=step.kind, description=step.description)
         case AddStrategy():
@@ -65,7 +69,7 @@ def carry_out(admin: UnleashAdmin, step: Step, wishes: Wishes | None = None) -> 
         case ChangeField():
             admin.change_feature(step.flag, step.name, step.new)
         case ChangeParameter():
-            admin.change_parameter(step.flag, step.strategy, step.name, step.new, seen=step.old)
+            change_parameter(admin, step.flag, step.strategy, step.name, step.new, seen=step.old)
         case Switch(on=True):
             turn_on(admin, step.flag, version=wanted.version, override=wanted.override)
         case Switch():

@@ -3,7 +3,7 @@
 Each process has its own user, so that Unleash's event log, and with it every product manager, can tell who
 changed a flag. Which role they need, and why, is in docs/decisions/0003-unleash-roles.md.
 
-A run with three working tokens asks Unleash three times and needs no password. A token that ends soon renews
+A run with working tokens asks Unleash once for each and needs no password. A token that ends soon renews
 itself. Only a missing or dead one takes an administrator: the user gets a new random password, which is used
 once and kept nowhere.
 """
@@ -22,7 +22,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from common.config import ConfigError
-from flags.accounts import MAX_TOKENS, USERS, OwnAccount, ServiceUser, UserAdmin, logged_in
+from flags.accounts import EDITOR, MAX_TOKENS, USERS, OwnAccount, ServiceUser, UserAdmin, logged_in
 from flags.errors import AdminError, Unauthorized, UnexpectedAnswer
 from flags.models import Me, NewToken, User
 from flags.settings import BootstrapSettings
@@ -30,8 +30,7 @@ from flags.vault import Kept, Vault
 
 LIFETIME: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=30)
-ROLE: Final = "Editor"
-NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on and off, lease and mark it
+NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on and off, lease, mark, narrow it
     "CREATE_FEATURE",
     "UPDATE_FEATURE",
     "CREATE_FEATURE_STRATEGY",
@@ -40,6 +39,7 @@ NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on a
     "CREATE_SEGMENT",
     "UPDATE_SEGMENT",
     "CREATE_TAG_TYPE",
+    "CREATE_CONTEXT_FIELD",
 )
 
 
@@ -113,7 +113,7 @@ class Bootstrap:
         password = new_password()
         found = self._find(user)
         if found is None:
-            self._users.create(user.username, user.name, self._role, password)
+            self._users.create(user.username, user.name, self._role(user), password)
         else:
             self._users.set_password(found.id, password)
         account = OwnAccount(logged_in(self._settings.unleash_url, user.username, password))
@@ -146,28 +146,32 @@ class Bootstrap:
             account.delete_token(token.id)
 
     def _mended_role(self, user: ServiceUser, me: Me) -> str:
-        """Give the user its role back where it may not do its work. Returns what was done, "" for nothing."""
+        """Give the user its role back where it may not do its work, or may do more than look.
+
+        Returns what was done, "" for nothing.
+        """
         project, environment = self._settings.unleash_project, self._settings.unleash_environment
-        if all(
+        may = [
             any(permission.covers(needed, project, environment) for permission in me.permissions)
             for needed in NEEDED
-        ):
+        ]
+        if all(may) if user.role == EDITOR else not any(may):
             return ""
         found = self._find(user)
         if found is None:
             raise UnexpectedAnswer(f"Unleash knows the token of {user.username}, and no such user")
-        self._users.set_role(found.id, self._role)
-        return f"it could not change flags: its role is {ROLE} again"
+        self._users.set_role(found.id, self._role(user))
+        could = "could not" if user.role == EDITOR else "could"
+        return f"it {could} change flags: its role is {user.role} again"
 
     def _find(self, user: ServiceUser) -> User | None:
         return next((one for one in self._users.all().users if one.username == user.username), None)
 
-    @cached_property
-    def _role(self) -> int:
+    def _role(self, user: ServiceUser) -> int:
         for role in self._users.all().root_roles:
-            if role.name == ROLE:
+            if role.name == user.role:
                 return role.id
-        raise UnexpectedAnswer(f"Unleash has no root role {ROLE}")
+        raise UnexpectedAnswer(f"Unleash has no root role {user.role}")
 
     @cached_property
     def _users(self) -> UserAdmin:

@@ -26,6 +26,7 @@ from flags.snapshot import (
     take,
 )
 from flags.state import CanaryState, state_of
+from flags.writes import change_parameter
 
 __all__ = ["CanaryState", "read_state", "set_share", "turn_off", "turn_on"]
 
@@ -62,7 +63,7 @@ def set_share(  # noqa: PLR0913 - each of them has a default
 
     Raises:
         ValueError: `percent` is no whole number from 0 to 100, or the reason is too short.
-        ChangedMeanwhile: the share is not `expect`.
+        ChangedMeanwhile: the share is not `expect`, or a person changed it in this moment: theirs stays.
         Quarantined: this would raise the share of a version in quarantine.
         FlagMissing, FlagArchived, StrategyMissing, StrategyDisabled, StrategyAmbiguous, StickinessUnsafe: as
             they say; nothing was changed.
@@ -85,7 +86,7 @@ def set_share(  # noqa: PLR0913 - each of them has a default
         _require_no_quarantine(admin, shot, version, override)
     if strategy.percent != percent:
         seen = None if expect is None else strategy.parameter("rollout")
-        admin.change_parameter(flag, strategy.id, "rollout", str(percent), seen=seen)
+        change_parameter(admin, flag, strategy.id, "rollout", str(percent), seen=seen)
     if percent > 0 and enable and not shot.enabled:
         return state_of(_switch_on(admin, shot))
     return read_state(admin, flag)

@@ -1,7 +1,13 @@
-"""Asks services which models their workers serve: the only module that knows `GET /admin/models`."""
+"""Asks services which models their workers serve: the only module that knows `GET /admin/models`.
 
+Replicas that share a name (of a Compose service, or a headless one of Kubernetes) must all be asked, and not
+whichever of them answers: `dns+http://service:8000` means every address behind that name.
+"""
+
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -9,6 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from common.release import ReleaseError
 
 TIMEOUT_SECONDS: Final = 5.0
+EVERY_ADDRESS: Final = "dns+"
 
 
 class FleetError(ReleaseError):
@@ -47,12 +54,29 @@ Fleet = Callable[[], Sequence[Crew]]
 
 
 def fleet(urls: Sequence[str], token: SecretStr) -> Fleet:
-    """What asks the services at `urls`, with the bearer token of their admin routes."""
+    """What asks the services at `urls`, with the bearer token of their admin routes.
+
+    Names are looked up anew each time: replicas come and go.
+    """
 
     def ask() -> list[Crew]:
-        return [_ask(url.rstrip("/"), token) for url in urls]
+        return [_ask(address, token) for url in urls for address in _addresses(url.rstrip("/"))]
 
     return ask
+
+
+def _addresses(url: str) -> list[str]:
+    if not url.startswith(EVERY_ADDRESS):
+        return [url]
+    parts = urlsplit(url.removeprefix(EVERY_ADDRESS))
+    if parts.scheme != "http" or not parts.hostname:
+        raise FleetError(f"{url}: is no address like dns+http://service:8000")
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise FleetError(f"{url}: the name has no address ({error})") from error
+    hosts = {(f"[{at[0]}]" if family == socket.AF_INET6 else at[0], at[1]) for family, _, _, _, at in found}
+    return sorted(f"http://{host}:{port}{parts.path}" for host, port in hosts)
 
 
 def _ask(url: str, token: SecretStr) -> Crew:

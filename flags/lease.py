@@ -8,6 +8,7 @@ People win: whoever takes the segment off the strategy has switched the lease of
 puts it back. Why it is built so: docs/decisions/0014-lease.md.
 """
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,15 +16,31 @@ from typing import Final
 
 from flags.accounts import is_automation
 from flags.admin import UnleashAdmin
-from flags.errors import NotFound, Rejected
-from flags.lease_segment import Lease, conditions, end_of, find, lease_of, segment_description, segment_name
+from flags.errors import AdminError, NotFound, Rejected
+from flags.lease_segment import (
+    Lease,
+    conditions,
+    end_of,
+    find,
+    lease_of,
+    plain,
+    renewed,
+    saved_by_a_person,
+    segment_description,
+    segment_name,
+)
 from flags.models import Event, Segment, Strategy
+from flags.overwritten import MOMENT
 from flags.snapshot import gradual, moment, take
+from flags.writes import attach_segment, detach_segment
 
 __all__ = ["Lease", "declined", "ensure_lease", "read_lease", "remove_lease", "renew"]
 
 STRATEGY_EVENTS: Final = ("feature-strategy-add", "feature-strategy-update")
 DELETED: Final = ("segment-deleted",)
+SEGMENT_EVENTS: Final = ("segment-created", "segment-updated")
+
+log = logging.getLogger(__name__)
 
 
 def read_lease(admin: UnleashAdmin, flag: str) -> Lease | None:
@@ -49,9 +66,24 @@ def renew(admin: UnleashAdmin, flag: str, until: datetime) -> Lease | None:
     if segment is None:
         return None
     end = end_of(segment)
-    if end is not None and end < until:
-        admin.segments.rewrite(segment, conditions(until, segment.constraints))
+    if end is None or end >= until:
+        return read_lease(admin, flag)
+    admin.segments.rewrite(segment, conditions(until, segment.constraints))
+    _put_back(admin, segment.id, until)
     return read_lease(admin, flag)
+
+
+def _put_back(admin: UnleashAdmin, segment: int, until: datetime) -> None:
+    """Undo what a renewal did to the segment that a person saved in the same moment: Unleash has no locks."""
+    try:
+        now = next((one for one in admin.segments.all() if one.id == segment), None)
+        saved = saved_by_a_person(admin.events.of_segment(now, SEGMENT_EVENTS)) if now else None
+        wanted = renewed(saved, until) if saved else None
+        if now and wanted and plain(wanted) != plain(now):
+            log.warning("a renewal of the lease met a person's change of the segment: putting that back")
+            admin.segments.rewrite(wanted, wanted.constraints)
+    except AdminError as error:  # the lease itself is renewed
+        log.warning("whether a renewal met a person's change of the segment is not known: %s", error)
 
 
 def ensure_lease(admin: UnleashAdmin, flag: str, length: timedelta, *, insist: bool = False) -> Lease:
@@ -73,7 +105,7 @@ def ensure_lease(admin: UnleashAdmin, flag: str, length: timedelta, *, insist: b
     if not insist and (refusal := declined(admin, flag, strategy, segment)):
         return Lease(end_of(segment) if segment else None, attached=False, declined=refusal)
     segment = segment or _create(admin, flag, length)
-    admin.attach_segment(flag, strategy.id, segment.id)
+    attach_segment(admin, flag, strategy.id, segment.id)
     return lease_of(segment, _strategies(admin, flag))
 
 
@@ -89,7 +121,7 @@ def remove_lease(admin: UnleashAdmin, flag: str) -> None:
         return
     for strategy in _strategies(admin, flag):
         if segment.id in strategy.segments:
-            admin.detach_segment(flag, strategy.id, segment.id, strategy.segments.index(segment.id))
+            detach_segment(admin, flag, strategy.id, segment.id, strategy.segments.index(segment.id))
     with suppress(Rejected, NotFound):  # somebody refers to it elsewhere, or was faster
         admin.segments.delete(segment.id)
 
@@ -118,13 +150,19 @@ def taken_off(events: Iterable[Event], strategy: str, segment: int | None) -> Ev
 
     `events` in their order, the oldest first.
     """
-    last = None
+    last = order = None
     for event in events:
         after, before = event.data or {}, event.pre_data or {}
-        if strategy in (after.get("id"), before.get("id")):
-            had, has = segment in before.get("segments", ()), segment in after.get("segments", ())
-            if had != has:
-                last = event if had and not is_automation(event.created_by) else None
+        if strategy not in (after.get("id"), before.get("id")):
+            continue
+        had, has = segment in before.get("segments", ()), segment in after.get("segments", ())
+        if had and not has and not is_automation(event.created_by):
+            last = order = event
+        elif had and not has and order and event.created_at - order.created_at < MOMENT:
+            last = order  # ours only puts back what the person did, and Unleash had overwritten
+        elif had != has:
+            last = None
+            order = order if is_automation(event.created_by) else None
     return last
 
 

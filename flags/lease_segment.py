@@ -4,12 +4,14 @@ Unleash's SDKs fill `currentTime` themselves at each evaluation, so a strategy t
 stops matching by itself when the time has come, without an answer from anybody.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from flags.models import Segment, Strategy
+from flags.accounts import is_automation
+from flags.models import Event, Segment, Strategy
+from flags.overwritten import MOMENT
 
 CLOCK: Final = "currentTime"
 BEFORE: Final = "DATE_BEFORE"
@@ -83,6 +85,35 @@ def conditions(until: datetime, kept: Iterable[Mapping[str, Any]] = ()) -> list[
     text = until.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     own = {"contextName": CLOCK, "operator": BEFORE, "value": text, "values": []}
     return [*(one for one in kept if not _is_clock(one)), own]
+
+
+def renewed(segment: Segment, until: datetime) -> Segment:
+    """The segment with an end of `until`, unless it has a later one, or none: both only a person makes."""
+    end = end_of(segment)
+    if end is None or end >= until:
+        return segment
+    return segment.model_copy(update={"constraints": tuple(conditions(until, segment.constraints))})
+
+
+def saved_by_a_person(events: Sequence[Event]) -> Segment | None:
+    """The segment as a person saved it within the last moment of these events; None where nobody did.
+
+    A program changes nothing but the end, so the rest must be as saved, whatever a program wrote since.
+    """
+    for event in reversed(events):
+        if not is_automation(event.created_by) and event.data:
+            recent = events[-1].created_at - event.created_at < MOMENT
+            return Segment.model_validate(event.data) if recent else None
+    return None
+
+
+def plain(segment: Segment) -> tuple[object, ...]:
+    """What one segment is compared by with another: Unleash adds fields that say nothing as it saves."""
+    constraints = [
+        {name: value for name, value in one.items() if value not in (None, False, "", [])}
+        for one in segment.constraints
+    ]
+    return segment.name, segment.description or "", constraints
 
 
 def _is_clock(constraint: Mapping[str, Any]) -> bool:

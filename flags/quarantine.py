@@ -2,7 +2,8 @@
 
 A mark is a tag of the type `canario-quarantine` whose value names the version. While it is there, no program
 raises the share for that version unless a person gives a reason; a person in the Unleash UI can, and can take
-the mark off there. Reasons are marks too (`canario-resume`), so Unleash's event log tells who gave which.
+the mark off there. Reasons are marks too (`canario-resume`, `canario-lift`, and `canario-rollback` of the
+rollback job), so Unleash's event log tells who gave which.
 """
 
 from collections.abc import Collection
@@ -18,8 +19,10 @@ from flags.models import Tag
 from flags.snapshot import QUARANTINE, read_quarantined
 
 __all__ = [
+    "LIFT",
     "QUARANTINE",
     "RESUME",
+    "ROLLED_BACK",
     "UNKNOWN",
     "deployed",
     "label",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 RESUME: Final = "canario-resume"
+LIFT: Final = "canario-lift"
+ROLLED_BACK: Final = "canario-rollback"
 UNKNOWN: Final = "unknown version"  # was rolled back by a job that could not tell which: it could be any
 SHORTEST, LONGEST = 2, 50  # characters of a tag's value that Unleash takes
 SHA_DIGITS: Final = 12
@@ -38,6 +43,8 @@ TYPES: Final = {
         "A version of the challenger that was rolled back: no program gives it more users",
         "#B71C1C",
     ),
+    ROLLED_BACK: ("Why the rollback job took the challenger away, the last time", "#B71C1C"),
+    LIFT: ("Why somebody took a version out of quarantine", "#1B5E20"),
     RESUME: ("Why somebody let Canario go on after a rollback, or after a person's change", "#1B5E20"),
 }
 
@@ -71,15 +78,20 @@ def deployed(challenger: Path) -> str:
     return label(read.version, read.sha256)
 
 
-def quarantine(admin: UnleashAdmin, flag: str, version: str) -> None:
-    """Mark a version, given by its `label`. Doing it twice is doing it once.
+def quarantine(admin: UnleashAdmin, flag: str, version: str, why: str | None = None) -> None:
+    """Mark a version, given by its `label`, and keep why; of reasons the page shows the last one.
+
+    Unleash takes 50 characters of each. Doing it twice is doing it once, but for a line that tells why again.
 
     Raises:
         AdminError: Unleash does not answer, or not so; NotFound or Forbidden where there is no such flag.
     """
     ensure_types(admin)
-    if version not in read_quarantined(admin, flag):
-        admin.tags.change(flag, add=[Tag(type=QUARANTINE, value=_fitting(version, LONGEST))])
+    there, mark = admin.tags.of(flag), Tag(type=QUARANTINE, value=_fitting(version, LONGEST))
+    reasons = [] if why is None else [Tag(type=ROLLED_BACK, value=_fitting(why, LONGEST))]
+    stale = [tag for tag in there if reasons and tag.type == ROLLED_BACK and tag not in reasons]
+    if reasons or mark not in there:
+        admin.tags.change(flag, add=[*([] if mark in there else [mark]), *reasons], remove=stale)
 
 
 def quarantined(admin: UnleashAdmin, flag: str) -> frozenset[str]:
@@ -90,29 +102,33 @@ def quarantined(admin: UnleashAdmin, flag: str) -> frozenset[str]:
 def lift(admin: UnleashAdmin, flag: str, reason: str) -> frozenset[str]:
     """Take all marks off for this reason, which the flag's page shows then. Returns what was lifted.
 
+    A person's hold is another matter, and stays (flags.people.resume).
+
     Raises:
         ValueError: the reason has less than two characters.
         AdminError: Unleash does not answer, or not so.
     """
-    return note_reason(admin, flag, reason, lifting=read_quarantined(admin, flag))
+    marks = [tag for tag in admin.tags.of(flag) if tag.type in (QUARANTINE, ROLLED_BACK)]
+    _note(admin, flag, LIFT, reason, marks)
+    return frozenset(tag.value for tag in marks if tag.type == QUARANTINE)
 
 
-def note_reason(
-    admin: UnleashAdmin, flag: str, reason: str, *, lifting: frozenset[str] = frozenset()
-) -> frozenset[str]:
+def note_reason(admin: UnleashAdmin, flag: str, reason: str) -> None:
     """Let the flag's page and the event log tell why Canario goes on; the page keeps the last reason only.
 
     Unleash takes 50 characters of it. Raises as `lift` does.
     """
+    _note(admin, flag, RESUME, reason, ())
+
+
+def _note(admin: UnleashAdmin, flag: str, kind: str, reason: str, lifted: Collection[Tag]) -> None:
     text = _fitting(reason, LONGEST)
     if len(text) < SHORTEST:
         raise ValueError("give a reason of two letters at least: the event log of Unleash keeps it")
     ensure_types(admin)
-    mark = Tag(type=RESUME, value=text)
-    stale = [tag for tag in admin.tags.of(flag) if tag.type == RESUME and tag != mark]
-    lifted = [Tag(type=QUARANTINE, value=version) for version in lifting]
+    mark = Tag(type=kind, value=text)
+    stale = [tag for tag in admin.tags.of(flag) if tag.type == kind and tag != mark]
     admin.tags.change(flag, add=[mark], remove=[*stale, *lifted])
-    return lifting
 
 
 def ensure_types(admin: UnleashAdmin) -> None:

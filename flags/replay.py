@@ -12,6 +12,7 @@ from typing import Final
 from flags.accounts import is_automation
 from flags.event_words import ADDED, REMOVED, TAGGED, UNTAGGED, UPDATED, in_words
 from flags.models import GRADUAL, EnvironmentState, Event, Strategy
+from flags.overwritten import notes
 
 ON: Final = "feature-environment-enabled"
 OFF: Final = "feature-environment-disabled"
@@ -85,7 +86,7 @@ class Change:
 def replayed(events: Sequence[Event], now: EnvironmentState | None, environment: str) -> Iterator[Change]:
     """The changes, from the oldest on. `events` in that order too; `now` is the flag as it is."""
     here = [one for one in events if one.environment in (None, environment)]
-    standing = _beginning(here, now)
+    standing, noted = _beginning(here, now), notes(here)
     for event in here:
         before, standing = standing, _after(standing, event)
         yield Change(
@@ -96,7 +97,7 @@ def replayed(events: Sequence[Event], now: EnvironmentState | None, environment:
             type=event.type,
             before=before,
             after=standing,
-            words=in_words(event),
+            words=f"{in_words(event)} ({noted[event.id]})" if event.id in noted else in_words(event),
             tag=_tag(event),
         )
 

@@ -118,6 +118,40 @@ class DecisionLog:
             except DecisionError as error:
                 _log.warning("a decision is left out", extra={"error": str(error)})
 
+    def latest(self) -> Decision:
+        """The last rollback, or, where there was none, the last decision.
+
+        Raises:
+            DecisionError: there is none, or it cannot be read.
+        """
+        every = self.ids()
+        if not every:
+            raise DecisionError(f"{self.folder} holds no decision yet")
+        rollbacks = [one for one in every if "-rollback-" in one]
+        return self.read((rollbacks or every)[-1])
+
+    def stop_of(self, decision: Decision) -> Decision | None:
+        """The decision on the stop of a rollback: the first that saw it, else the last that did not.
+
+        Raises:
+            DecisionError: one that may be it cannot be read.
+        """
+        record, found = decision.rollback, None
+        if record is None:
+            return None
+        for one in self.ids():
+            if one < decision.id or "-stop-" not in one:
+                continue
+            later = self.read(one)
+            if later.stop is None or (later.flag, later.environment) != (decision.flag, decision.environment):
+                continue
+            same_change = record.off_revision is not None and later.stop.off_revision == record.off_revision
+            if later.stop.rollback == decision.id or same_change:
+                found = later
+                if later.stop.stopped_at:
+                    break
+        return found
+
     def _prune(self) -> None:
         """Remove the oldest routine documents while the folder is too large; never those of rollbacks."""
         sizes = {}

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from common.config import ConfigError, load_settings
-from rollback.decision import Decision
 from rollback.decisions import DecisionError, DecisionLog
 from rollback.evidence import rejudge
 from rollback.outcome import ExitCode
@@ -51,8 +50,8 @@ def explain(decision_id: str | None, listing: bool, as_json: bool, folder: Path 
         if listing:
             _list(log)
             return
-        decision = log.find(decision_id) if decision_id else _latest(log)
-        after = _stop_of(log, decision)
+        decision = log.find(decision_id) if decision_id else log.latest()
+        after = log.stop_of(decision)
     except (ConfigError, DecisionError) as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
@@ -76,33 +75,6 @@ def _log(folder: Path | None) -> DecisionLog:
     if not found.is_dir():
         raise ConfigError(f"{found}: is no folder yet: the job has kept no decision there")
     return DecisionLog(found, most_bytes=settings.decisions_megabytes * 10**6)
-
-
-def _latest(log: DecisionLog) -> Decision:
-    every = log.ids()
-    if not every:
-        raise DecisionError(f"{log.folder} holds no decision yet")
-    rollbacks = [one for one in every if "-rollback-" in one]
-    return log.read((rollbacks or every)[-1])
-
-
-def _stop_of(log: DecisionLog, decision: Decision) -> Decision | None:
-    """The decision on the stop of a rollback: the first that saw it, else the last that did not."""
-    record, found = decision.rollback, None
-    if record is None:
-        return None
-    for one in log.ids():
-        if one < decision.id or "-stop-" not in one:
-            continue
-        later = log.read(one)
-        if later.stop is None or (later.flag, later.environment) != (decision.flag, decision.environment):
-            continue
-        same_change = record.off_revision is not None and later.stop.off_revision == record.off_revision
-        if later.stop.rollback == decision.id or same_change:
-            found = later
-            if later.stop.stopped_at:
-                break
-    return found
 
 
 def _check(verdict: dict[str, Any]) -> dict[str, Any]:

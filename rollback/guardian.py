@@ -50,8 +50,8 @@ class Guardian:
         pass
 
     def on_rollback(self, rollback: Rollback, breach: Verdict, state: CanaryState | None) -> None:  # noqa: ARG002 - as observers are told
-        """Mark the version, also where the flag is not known to be off: whatever happens, it was bad."""
-        self._marking.do(self._mark)
+        """Mark the version and why, also where the flag is not known to be off: it was bad all the same."""
+        self._marking.do(partial(self._mark, in_short(breach)))
 
     def on_pass(self, done: Pass) -> None:
         """Renew the lease where this pass vouches for the challenger."""
@@ -85,15 +85,22 @@ class Guardian:
         finally:
             self._busy = False
 
-    def _mark(self) -> None:
+    def _mark(self, why: str) -> None:
         version = self.version()
         for wait in TRIES:
             time.sleep(wait)
             try:
-                quarantine(self.admin, self.flag, version or UNKNOWN)
+                quarantine(self.admin, self.flag, version or UNKNOWN, why)
             except AdminError as error:
                 _log.warning("the version is not in quarantine yet", extra={"error": str(error)})
             else:
                 _log.warning("in quarantine", extra={"version": version or UNKNOWN, "flag": self.flag})
                 return
         _log.error("the version is NOT in quarantine", extra={"version": version or UNKNOWN})
+
+
+def in_short(breach: Verdict) -> str:
+    """Why the challenger was taken away, for a tag of 50 characters: `errors: 0.12 (limit 0.02)`."""
+    if breach.value is None or breach.limit is None:
+        return f"{breach.guardrail}: {breach.sentence}"
+    return f"{breach.guardrail}: {breach.value:.3g} (limit {breach.limit:.3g})"

@@ -73,6 +73,12 @@ class JobMetrics:
         self._measured.set(time.time())
         self._breached_at: float | None = None
 
+    def expect_guardrails(self, names: tuple[str, ...]) -> None:
+        """Make the counters of rollbacks by these guardrails."""
+        for name in names:
+            for verified in ("true", "false"):
+                self._rollbacks.labels(name, verified)
+
     def expect_channels(self, names: tuple[str, ...]) -> None:
         """Make the counters of these channels."""
         for name in names:

@@ -10,6 +10,7 @@ from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
 from rollback.act import Canary
 from rollback.decisions import DecisionLog
+from rollback.flag_metrics import FlagMetrics
 from rollback.follow import Watch
 from rollback.guardian import Guardian
 from rollback.guardrails import Policy
@@ -45,6 +46,8 @@ class Watchman:
             return cls(watch, Silent())
         registry = CollectorRegistry()
         metrics = JobMetrics(registry, cannot_measure_for=policy.cannot_measure_for)
+        metrics.expect_guardrails(tuple(guardrail.name for guardrail in policy.guardrails))
+        flag = FlagMetrics(registry, lease=settings.lease, lease_every=settings.lease_every)
         channels = open_channels(settings.notify_urls)
         metrics.expect_channels(tuple(channel.name for channel in channels))
         teller = Teller(
@@ -60,7 +63,7 @@ class Watchman:
         guardian = _guardian(settings, canary, url)
         if serving and settings.rollback_metrics_bind:
             serve(settings.rollback_metrics_bind, registry)
-        return cls(watch, Several(metrics, teller, guardian), teller, guardian)
+        return cls(watch, Several(metrics, flag, teller, guardian), teller, guardian)
 
     def after(self, done: Pass, *, wait: bool) -> Pass:
         """Look at the stop, and tell of the pass. With `wait` a rollback is watched until it is proved.

@@ -60,8 +60,9 @@ def when_ready(_server: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    """Nobody will ask for these counts any more."""
+    """Nobody will ask for these counts any more, nor for what the workers serve."""
     remove()
+    shutil.rmtree(settings.workers_dir, ignore_errors=True)
 
 
 def pre_request(_worker: Any, request: Any) -> None:

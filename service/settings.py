@@ -1,5 +1,6 @@
 """Settings of the service: environment variables `CANARIO_...`, validated whole at start."""
 
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -135,5 +136,8 @@ class Settings(StrictModel):
 
     @property
     def workers_dir(self) -> Path:
-        """Where the workers of this service tell what they serve; services may share a state folder."""
-        return self.state_dir / f"workers-{self.bind.replace('/', '_')}"
+        """Where the workers of this service tell what they serve.
+
+        Services may share a state folder: by address on one machine, as replicas by host name.
+        """
+        return self.state_dir / f"workers-{socket.gethostname()}-{self.bind.replace('/', '_')}"

@@ -92,7 +92,7 @@ def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) 
     multiple=True,
     callback=_port,
     metavar="NAME=PORT",
-    help="Of postgres, unleash, service or prometheus; also as variables: UNLEASH_PORT=4343.",
+    help="Of postgres, unleash, service, prometheus or alertmanager; also as variables: UNLEASH_PORT=4343.",
 )
 @click.option(
     "--ports",
@@ -110,6 +110,20 @@ def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) 
     default=False,
     show_envvar=True,
     help="The job that carries out the rollout plan, stage after stage.",
+)
+@click.option(
+    "--alertmanager/--no-alertmanager",
+    envvar="ALERTMANAGER",
+    default=True,
+    show_envvar=True,
+    help="What tells people of alerts.",
+)
+@click.option(
+    "--alertmanager-config",
+    envvar="ALERTMANAGER_CONFIG",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    show_envvar=True,
+    help="Whom it tells: a file, instead of monitoring/alertmanager.yml.",
 )
 @click.option(
     "--rollback-every",
@@ -130,6 +144,8 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     ports: Mode,
     traffic: bool,
     rollout: bool,
+    alertmanager: bool,
+    alertmanager_config: str | None,
     rollback_every: str,
     foreground: bool,
     parent_death: bool,
@@ -139,7 +155,10 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         if not foreground:
             raise click.UsageError("--parent-death goes with --foreground")
         die_with_parent(15, os.getppid())
-    wanted = [name for name in only or BY_DEFAULT if traffic or name != "traffic"]
+    unwanted = {
+        name for name, is_wanted in (("traffic", traffic), ("alertmanager", alertmanager)) if not is_wanted
+    }
+    wanted = [name for name in only or BY_DEFAULT if name not in unwanted]
     wanted += ["rollout"] if rollout else []
     total = step_count(Settings(programs=with_needs(wanted)))
     start = time.monotonic()
@@ -149,6 +168,7 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         asked_ports=asked_ports,
         unleash_version=unleash_version,
         rollback_every=rollback_every,
+        alertmanager_config=alertmanager_config or "",
         progress=Progress(total),
     )
     if not is_pinned(unleash_version):

@@ -62,6 +62,8 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
         "CANARIO_DECISIONS_DIR": str(site.home.data / "decisions"),
         # Without the job that renews it everybody would fall back to the champion after 15 minutes.
         "CANARIO_LEASE": "15m" if "rollback" in site.settings.programs else "off",
+        # The flag's page in Unleash links to it.
+        **({"CANARIO_BOARD_URL": site.addresses.board} if "board" in site.settings.programs else {}),
         **site.settings.environment.get("flags", {}),
     }
 
@@ -104,6 +106,15 @@ def rollout(site: Site) -> dict[str, str]:
     return {
         **flags_command(site),
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token("canario-rollout")),
+    }
+
+
+def board(site: Site) -> dict[str, str]:
+    """Of the rollout board: a Viewer in Unleash, and only this machine may read it."""
+    return {
+        **flags(site, "canario-board"),
+        "CANARIO_MODELS": str(site.home.models),
+        "CANARIO_BOARD_BIND": site.addresses.board.removeprefix("http://"),
     }
 
 

@@ -62,8 +62,8 @@ def clean(everything: bool, yes: bool) -> None:
     home = stack.home
     folders = [home.data, home.secrets, home.logs, home.run, home.ports, home.root / "up.lock"]
     if everything:
-        folders += [cache.venv, cache.unleash("x").parent, cache.prometheus, cache.models, cache.logs]
-        folders += [cache.root / "install.lock"]
+        folders += [cache.venv, cache.unleash("x").parent, cache.prometheus, cache.alertmanager, cache.models]
+        folders += [cache.logs, cache.root / "install.lock"]
     there = [folder for folder in folders if folder.exists()]
     if not there:
         click.echo("nothing to remove")

@@ -1,6 +1,5 @@
 """monitoring/prometheus.yml, made to fit one stack: its rules as they are, its targets where they listen."""
 
-import shutil
 from pathlib import Path
 
 import yaml
@@ -16,14 +15,27 @@ def config(site: Site) -> Path:
     return site.home.run / "prometheus" / "prometheus.yml"
 
 
+def routes(site: Site) -> Path:
+    """The config file that Alertmanager reads: who is told of what."""
+    return Path(site.settings.alertmanager_config or REPOSITORY / "monitoring" / "alertmanager.yml")
+
+
 def write(site: Site) -> None:
-    """Write it, and beside it what it refers to by relative paths: rules/ and targets/."""
+    """Write the former, and beside it what it refers to by relative paths: rules/ and targets/."""
     folder = config(site).parent
     (folder / "targets").mkdir(parents=True, exist_ok=True)
     rules = folder / "rules"
     rules.unlink(missing_ok=True)
     rules.symlink_to(REPOSITORY / "monitoring" / "rules")
-    for job, address in (("service", site.addresses.service), ("rollback", site.addresses.rollback)):
-        targets = [{"targets": [address.removeprefix("http://")]}]
+    at = site.addresses
+    for job, address in (
+        ("service", at.service),
+        ("rollback", at.rollback),
+        ("alertmanager", at.alertmanager if "alertmanager" in site.settings.programs else ""),
+    ):
+        targets = [{"targets": [address.removeprefix("http://")]}] if address else []
         (folder / "targets" / f"{job}.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
-    shutil.copyfile(REPOSITORY / "monitoring" / "prometheus.yml", config(site))
+    shipped = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    for job in shipped["scrape_configs"]:
+        job.pop("dns_sd_configs", None)  # names of docker compose
+    config(site).write_text(yaml.safe_dump(shipped, sort_keys=False), encoding="utf-8")

@@ -41,6 +41,11 @@ class Cache:
         return self.root / "prometheus"
 
     @property
+    def alertmanager(self) -> Path:
+        """Root of its unpacked Debian package."""
+        return self.root / "alertmanager"
+
+    @property
     def logs(self) -> Path:
         """Logs of installations."""
         return self.root / "install-logs"

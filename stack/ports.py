@@ -18,7 +18,15 @@ import psutil
 from stack.errors import StackError
 
 HOST = "127.0.0.1"
-DEFAULTS = {"postgres": 5433, "unleash": 4242, "service": 8000, "prometheus": 9090, "rollback": 9300}
+DEFAULTS = {
+    "postgres": 5433,
+    "unleash": 4242,
+    "service": 8000,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "rollback": 9300,
+    "board": 8100,
+}
 # Below the range from which the system takes ports for outgoing connections (32768 and up).
 FREE_RANGE = range(20_000, 32_000)
 

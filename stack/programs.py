@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from stack import environment, monitoring, postgres, probes
 from stack.fingerprint import fingerprint
-from stack.install import prometheus, unleash
+from stack.install import alertmanager, prometheus, unleash
 from stack.machine import node
 from stack.machine import postgres as postgres_binary
 from stack.ports import HOST
@@ -107,6 +107,28 @@ def _prometheus(site: Site) -> Program:
     )
 
 
+def _alertmanager(site: Site) -> Program:
+    return Program(
+        name="alertmanager",
+        title=f"Alertmanager {alertmanager.version(site.cache)}",
+        command=(
+            *("env", f"--chdir={alertmanager.working_folder(site.cache)}"),
+            str(alertmanager.binary(site.cache)),
+            f"--config.file={monitoring.routes(site)}",
+            f"--storage.path={site.home.data / 'alertmanager'}",
+            f"--web.listen-address={site.addresses.alertmanager.removeprefix('http://')}",
+            f"--web.external-url={site.addresses.alertmanager}",
+            "--cluster.listen-address=",  # there is only one
+            "--log.level=warn",
+        ),
+        environment=environment.basic(),
+        stage=2,
+        ready=probes.answers(f"{site.addresses.alertmanager}/-/ready"),
+        address=site.addresses.alertmanager,
+        inputs=fingerprint(monitoring.routes(site)),
+    )
+
+
 def _service(site: Site) -> Program:
     return Program(
         name="service",
@@ -147,6 +169,19 @@ def _rollout(site: Site) -> Program:
     )
 
 
+def _board(site: Site) -> Program:
+    return Program(
+        name="board",
+        title="Rollout board",
+        command=(sys.executable, "-m", "stack.mortal", "gunicorn", "-c", "board/gunicorn_conf.py"),
+        environment=environment.board(site),
+        stage=4,
+        ready=probes.answers(f"{site.addresses.board}/healthz"),
+        address=site.addresses.board,
+        inputs=fingerprint("board", "common", "flags", "rollback", site.secrets.token("canario-board")),
+    )
+
+
 def _traffic(site: Site) -> Program:
     rate = site.settings.traffic_rate
     return Program(
@@ -162,9 +197,11 @@ def _traffic(site: Site) -> Program:
 _MAKERS: dict[str, Callable[[Site], Program]] = {
     "postgres": _postgres,
     "unleash": _unleash,
+    "alertmanager": _alertmanager,
     "prometheus": _prometheus,
     "service": _service,
     "rollback": _rollback,
     "rollout": _rollout,
+    "board": _board,
     "traffic": _traffic,
 }

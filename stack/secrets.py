@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stack.errors import StackError
 
-PAT_USERS = ("canario-flags", "canario-rollback", "canario-rollout", "canario-service")
+PAT_USERS = ("canario-flags", "canario-rollback", "canario-rollout", "canario-service", "canario-board")
 
 
 def strong_password() -> str:

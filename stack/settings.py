@@ -12,7 +12,10 @@ from stack.errors import StackError
 from stack.install.unleash import DEFAULT_VERSION
 
 # In the order in which they start; each needs those that NEEDS names.
-PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "rollout", "traffic")
+PROGRAMS = (
+    *("postgres", "unleash", "alertmanager", "prometheus", "service", "rollback", "rollout"),
+    *("board", "traffic"),
+)
 BY_DEFAULT = tuple(name for name in PROGRAMS if name != "rollout")  # ROLLOUT=1 adds it
 NEEDS = {"unleash": ("postgres",)}
 # One pass a scrape: what a scrape brings is judged at most so long after it. A longer period is a delay for
@@ -28,6 +31,8 @@ class Settings(StrictModel):
     rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = ROLLBACK_EVERY
     rollout_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "1m"
     workers: Annotated[int, Field(ge=1, le=64)] = 2
+    alertmanager_config: str = ""
+    """Whom Alertmanager tells, instead of monitoring/alertmanager.yml."""
     traffic_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0
     environment: dict[str, dict[str, str]] = Field(default_factory=dict)
 

@@ -19,8 +19,10 @@ class Addresses:
     unleash: str
     service: str
     prometheus: str
+    alertmanager: str
     rollback: str
     """The metrics of the rollback job."""
+    board: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Site:
             unleash=http("unleash"),
             service=http("service"),
             prometheus=http("prometheus"),
+            alertmanager=http("alertmanager"),
             rollback=http("rollback"),
+            board=http("board"),
         )
 
     @property

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from stack.install import alertmanager
 from stack.paths import REPOSITORY
 from stack.site import ADMIN, Site
 
@@ -17,6 +18,8 @@ def summary(site: Site) -> str:
 def _addresses(site: Site) -> str:
     at, has = site.addresses, site.settings.programs
     lines = []
+    if "board" in has:
+        lines.append(f"Board        {at.board}   the rollout on one page, for everybody who looks")
     if "unleash" in has:
         password = site.secrets.read("unleash-admin.password")
         lines.append(f"Unleash      {at.unleash}   user {ADMIN}, password {password}")
@@ -26,6 +29,9 @@ def _addresses(site: Site) -> str:
         )
     if "prometheus" in has:
         lines.append(f"Prometheus   {at.prometheus}/classic/graph   alerts: {at.prometheus}/classic/alerts")
+    if "alertmanager" in has:
+        tool = _short(alertmanager.amtool(site.cache))
+        lines.append(f"Alertmanager {at.alertmanager}   {tool} --alertmanager.url={at.alertmanager} alert")
     if "postgres" in has:
         lines.append(f"PostgreSQL   {at.postgres}   secrets: {_short(site.home.secrets)}")
     return "\n".join(f"  {line}" for line in lines)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stack import environment, monitoring, postgres
 from stack.errors import Refused, StackError
-from stack.install import installing, models, prometheus, unleash
+from stack.install import alertmanager, installing, models, prometheus, unleash
 from stack.machine import require_machine
 from stack.paths import Cache, Home
 from stack.ports import Mode, assign, holder, recall, remember
@@ -45,7 +45,8 @@ def step_count(settings: Settings) -> int:
 
 def install_step_count(settings: Settings) -> int:
     """How many of them `install` prints."""
-    return 1 + sum(program in settings.programs for program in ("unleash", "prometheus", "service"))
+    brought = ("unleash", "prometheus", "alertmanager", "service")
+    return 1 + sum(program in settings.programs for program in brought)
 
 
 def install(cache: Cache, settings: Settings, progress: Progress) -> None:
@@ -63,6 +64,9 @@ def install(cache: Cache, settings: Settings, progress: Progress) -> None:
         if "prometheus" in settings.programs:
             with progress.step("Prometheus from Debian's packages") as step:
                 step.remark = prometheus.ensure(cache)
+        if "alertmanager" in settings.programs:
+            with progress.step("Alertmanager from Debian's package") as step:
+                step.remark = alertmanager.ensure(cache)
         if "service" in settings.programs:
             with progress.step("Models trained and exported to ONNX") as step:
                 step.remark = models.ensure(cache)

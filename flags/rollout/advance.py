@@ -2,7 +2,8 @@
 
 A share is written only from the value that was seen (Unleash compares), the switch is turned on only where it
 was seen off and nobody had turned it off, and afterwards the log is read again: where a person lowered the
-share in the same moment, what was just raised is taken back.
+share in the same moment, what was just raised is taken back. What Unleash lost of their change because both
+wrote at once is put back (flags.writes), also after a step that was ended in between.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,15 @@ from dataclasses import dataclass, replace
 
 from common.release import Note
 from flags.canary import read_state, set_share, turn_off
-from flags.errors import ChangedMeanwhile, FlagError
-from flags.people import history
+from flags.errors import ChangedMeanwhile, FlagError, NotFound
+from flags.people import Change, history
 from flags.promote import Done, Promoter
 from flags.rollout.decide import Kind, Step, decide
 from flags.rollout.look import Rollout
-from flags.rollout.place import Place
+from flags.rollout.place import ROLLOUT_USER, Place
 from flags.rollout.schema import Stage
 from flags.rollout.situation import Situation
+from flags.writes import change_parameter, put_back
 
 MakePromoter = Callable[[], Promoter]
 
@@ -57,6 +59,8 @@ def advance(
         FlagError, AdminError, ConfigError, ReleaseError: nothing is known to have changed.
     """
     found = look_and_decide(rollout, override=override is not None)
+    if found.seen.canary.exists and (told := put_back(rollout.admin, rollout.flag, ROLLOUT_USER)):
+        return replace(found, done=told)
     step = found.step
     if step.kind is Kind.ADVANCE and step.to is not None:
         return replace(found, done=_begin(rollout, step.to, step.place, found.seen, override))
@@ -65,7 +69,7 @@ def advance(
             lacks = "it cannot be promoted: set CANARIO_MODELS, CANARIO_SERVICE_URL and CANARIO_ADMIN_TOKEN"
             told = f"{step.sentence}, but from here {lacks}"
             return replace(found, step=replace(step, kind=Kind.FINISHED, sentence=told))
-        done = promoter().promote(Note("canario-rollout", step.sentence))
+        done = promoter().promote(Note(ROLLOUT_USER, step.sentence))
         return replace(found, done=told_promotion(done))
     return found
 
@@ -113,21 +117,27 @@ def _take_back_if_too_late(rollout: Rollout, target: int, seen: Situation) -> No
     """Undo a raise where somebody was a moment faster. Raises ChangedMeanwhile for any change at all."""
     since, before = seen.canary.revision or 0, seen.canary.percent
     fresh = [one for one in history(rollout.admin, rollout.flag) if one.id > since and one.tag is None]
-    ours = next((one for one in fresh if one.is_automation and one.after.share == target), None)
+    ours = next((one for one in fresh if one.is_automation and _strategy(one, target)), None)
     others = [one for one in fresh if ours is None or one.who != ours.who]
     if not others:
         return
-    if ours is None or others[0].id < ours.id:  # what they did was meant for the share as it was
-        with suppress(FlagError):  # they have changed it again, or removed it
-            if not seen.canary.enabled:
+    if ours is not None and others[0].id < ours.id:  # what they did was meant for the share as it was
+        if not seen.canary.enabled:
+            with suppress(FlagError):  # it is archived, or gone
                 turn_off(rollout.admin, rollout.flag)
-            elif before is not None:
-                theirs = others[-1].after.share
-                wanted = before if theirs is None else min(before, theirs)
-                set_share(rollout.admin, rollout.flag, wanted, enable=False, expect=target)
+        if before is not None:
+            # By the strategy's id: they may have disabled it, or archived the flag.
+            strategy, back = str(_strategy(ours, target)), str(before)
+            with suppress(ChangedMeanwhile, NotFound):  # they have changed it again, or removed it
+                change_parameter(rollout.admin, rollout.flag, strategy, "rollout", back, seen=str(target))
     state = read_state(rollout.admin, rollout.flag)
     share = "no one share" if state.percent is None else f"{state.percent}%"
     raise ChangedMeanwhile(
         f"{others[-1].who} changed {rollout.flag} in the moment in which it was raised to {target}%"
         f" ({others[-1].words}): it is {'on' if state.enabled else 'off'} with {share}"
     )
+
+
+def _strategy(change: Change, percent: int) -> str | None:
+    """The strategy, perhaps a disabled one, that had this share then."""
+    return next((number for number, one in change.after.strategies.items() if one.percent == percent), None)

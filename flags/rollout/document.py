@@ -5,7 +5,7 @@ from typing import Any
 
 from flags.people import Change
 from flags.rollout.advance import Outcome
-from flags.rollout.place import ROLLBACK_USER
+from flags.rollout.place import rolled_back
 from flags.rollout.schema import Plan
 from flags.rollout.situation import Situation
 
@@ -21,7 +21,7 @@ def last_changes(seen: Situation) -> tuple[Change, ...]:
 def fields(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     """All of it as JSON."""
     step, seen = outcome.step, outcome.seen
-    place, canary = step.place, seen.canary
+    place, canary, rollback = step.place, seen.canary, rolled_back(seen.changes)
     lease_left = (canary.lease_until - seen.now).total_seconds() if canary.lease_until else None
     return {
         "flag": canary.flag,
@@ -61,9 +61,7 @@ def fields(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         else {"limit": seen.hold.limit, "who": seen.hold.who, "at": seen.hold.at.isoformat()},
         "paused": list(seen.paused),
         "trouble": canary.trouble,
-        "last_rollback": next(
-            (_change(one) for one in reversed(seen.changes) if one.who == ROLLBACK_USER and one.lowered), None
-        ),
+        "last_rollback": None if rollback is None else {**_change(rollback[0]), "reason": rollback[1]},
         "changes": [_change(one) for one in last_changes(seen)],
     }
 

@@ -62,7 +62,7 @@ class Rollout:
                 shadow_changes=of_shadow,
                 shadow_hold=held(of_shadow),
             )
-        return replace(seen, readings=self._readings(seen))
+        return replace(seen, readings=self.measure(seen))
 
     def _flag(self, flag: str) -> tuple[CanaryState, tuple[Change, ...]]:
         """A flag and its log, of one and the same moment: a hold that is missed would be overrun."""
@@ -74,7 +74,8 @@ class Rollout:
                 return state, changes
         raise ChangedMeanwhile(f"{flag} changes again and again while it is read: nothing was changed")
 
-    def _readings(self, seen: Situation) -> Readings:
+    def measure(self, seen: Situation) -> Readings:
+        """What Prometheus knows of the stage that the flags show; a fault of it is a reading too."""
         if self.prometheus is None:
             return Readings(fault="where Prometheus is was not said: set CANARIO_PROMETHEUS_URL")
         readings = read(self.prometheus, place_of(self.plan, seen).began, seen.now)

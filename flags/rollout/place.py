@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from flags.event_words import TAGGED
 from flags.marks import APPROVE
 from flags.people import LOWERS_BY_ITSELF, Change, Held
-from flags.quarantine import QUARANTINE, RESUME
-from flags.replay import OFF, ON
+from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK
+from flags.replay import ENDED, OFF, ON
 from flags.rollout.schema import Plan, Stage
 from flags.rollout.situation import Situation
 
 ROLLBACK_USER = "canario-rollback"
+ROLLOUT_USER = "canario-rollout"
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -79,10 +80,13 @@ def reach(seen: Situation) -> int:
 
 
 def switched_off(changes: Sequence[Change]) -> Held | None:
-    """A person turned the flag off, perhaps at 0%, where that lowers nothing: it is an order all the same."""
+    """A person turned the flag off, perhaps at 0%, where that lowers nothing: it is an order all the same.
+
+    So is archiving it; who revives it finds it off.
+    """
     found = None
     for change in changes:
-        if change.type == OFF and change.who not in LOWERS_BY_ITSELF:
+        if change.type in (OFF, *ENDED) and change.who not in LOWERS_BY_ITSELF:
             found = Held(0, change.who, change.at, change.words)
         elif change.type == ON or (change.type == TAGGED and change.tag and change.tag[0] == RESUME):
             found = None
@@ -95,11 +99,23 @@ def unmarked_rollback(changes: Sequence[Change]) -> Change | None:
     for change in changes:
         if change.who == ROLLBACK_USER and change.lowered:
             found = change
-        elif (change.tag and change.tag[0] in (QUARANTINE, RESUME)) or (
+        elif (change.tag and change.tag[0] in (QUARANTINE, RESUME, LIFT)) or (
             change.raised and not change.is_automation
         ):
             found = None
     return found
+
+
+def rolled_back(changes: Sequence[Change]) -> tuple[Change, str | None] | None:
+    """The last rollback, and why, as the job that did it marked it; None where there was none."""
+    found: Change | None = None
+    why = None
+    for change in changes:
+        if change.who == ROLLBACK_USER and change.lowered:
+            found, why = change, None
+        elif found and change.type == TAGGED and change.tag and change.tag[0] == ROLLED_BACK:
+            why = change.tag[1]
+    return (found, why) if found else None
 
 
 def approved(changes: Sequence[Change], stage: str, since: datetime) -> Change | None:

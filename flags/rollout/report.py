@@ -9,7 +9,7 @@ from flags.rollout.advance import Outcome
 from flags.rollout.decide import Kind, Step
 from flags.rollout.document import last_changes
 from flags.rollout.gates import short
-from flags.rollout.place import Place
+from flags.rollout.place import Place, rolled_back
 from flags.rollout.schema import Plan
 from flags.rollout.situation import Situation
 from flags.snapshot import moment
@@ -77,6 +77,8 @@ def status_lines(plan: Plan, step: Step, seen: Situation) -> Iterator[str]:
     yield f"challenger  {seen.version or ('none' if seen.no_challenger else 'not known')}"
     yield f"lease       {_lease(seen)}"
     yield f"quarantine  {_quarantine(seen)}"
+    if last := rolled_back(seen.changes):
+        yield f"rolled back {moment(last[0].at)}: {last[1] or 'the rollback job left no mark that says why'}"
     if seen.hold:
         yield f"hold        {seen.hold.refusal(100)}"
     if seen.paused:

@@ -29,7 +29,10 @@ class RolloutSettings(FlagsSettings):
         1.0, ge=1, le=1e6, description="for drills: how many times faster the plan's times pass"
     )
     prometheus_url: PrometheusUrl | None = Field(None, description="where Prometheus lies")
-    service_url: str | None = Field(None, description="the service, or several with commas between")
+    service_url: str | None = Field(
+        None,
+        description="the service, or several with commas between; dns+http://HOST:PORT: every address there",
+    )
     admin_token: SecretStr | None = Field(None, description="bearer token of the service's admin routes")
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from common.rate import Rate
 from rollback.backtest.change import Injection
 from rollback.backtest.replay import Rollout
-from rollback.simulate.results import Delay, Rate, delay, false_rollbacks
+from rollback.simulate.results import Delay, delay, false_rollbacks
 from rollback.simulate.study import Breach
 
 

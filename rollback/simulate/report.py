@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from common.rate import Rate
 from rollback.simulate.cases import format_plan
-from rollback.simulate.results import Delay, Rate, delay, false_rollbacks
+from rollback.simulate.results import Delay, delay, false_rollbacks
 from rollback.simulate.study import Case, Run, Stage, World
 
 GOAL = 0.05  # of rollouts of equal models may be rolled back

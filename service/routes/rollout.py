@@ -71,6 +71,14 @@ class ChangeNow(BaseModel):
     users_after: int
 
 
+class RollbackThen(ChangeNow):
+    """A rollback by the rollback job."""
+
+    reason: str | None = Field(
+        description="The guardrail that was breached, with its value and limit; null where no mark tells it."
+    )
+
+
 class RolloutNow(BaseModel):
     """All of it."""
 
@@ -86,7 +94,7 @@ class RolloutNow(BaseModel):
     hold: HoldNow | None
     paused: list[str]
     trouble: str | None
-    last_rollback: ChangeNow | None = Field(description="The rollback job's last decision against it.")
+    last_rollback: RollbackThen | None = Field(description="The rollback job's last decision against it.")
     changes: list[ChangeNow] = Field(description="The last ones, the latest first.")
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from flags.accounts import USERS
+from flags.accounts import EDITOR, USERS
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share, turn_off, turn_on
 from flags.errors import Forbidden, NotFound, Quarantined
-from flags.people import history
-from flags.quarantine import QUARANTINE, RESUME, label, lift, quarantine, quarantined
+from flags.people import held, history
+from flags.quarantine import LIFT, QUARANTINE, RESUME, label, lift, quarantine, quarantined
 from stack.api import Stack
 from tests.integration.conftest import ProductManager
 from tests.integration.test_lease import FILE, cli
@@ -68,20 +68,24 @@ def test_a_person_can_raise_it_and_take_the_mark_off_in_the_ui(
     assert ("admin", f"mark {QUARANTINE}: {BAD} removed") in words_of(admin, own_flag)
 
 
-def test_a_lift_tells_its_reason(admin: UnleashAdmin, job: UnleashAdmin, own_flag: str) -> None:
+def test_a_lift_tells_its_reason(
+    admin: UnleashAdmin, job: UnleashAdmin, manager: ProductManager, own_flag: str
+) -> None:
     quarantine(job, own_flag, BAD)
     quarantine(job, own_flag, GOOD)
     assert lift(admin, own_flag, "the fix is in") == {BAD, GOOD}
     assert quarantined(admin, own_flag) == frozenset()
-    assert [(tag.type, tag.value) for tag in admin.tags.of(own_flag)] == [(RESUME, "the fix is in")]
+    assert [(tag.type, tag.value) for tag in admin.tags.of(own_flag)] == [(LIFT, "the fix is in")]
+    manager.set_share(own_flag, 3)
     assert lift(admin, own_flag, "twice " * 20) == frozenset()
+    assert held(history(admin, own_flag)), "what a person lowered is another matter"
     (tag,) = admin.tags.of(own_flag)
     assert tag.value == ("twice " * 9)[:50].strip()
     with pytest.raises(ValueError, match="reason"):
         lift(admin, own_flag, " ")
 
 
-@pytest.mark.parametrize("user", [user.username for user in USERS])
+@pytest.mark.parametrize("user", [user.username for user in USERS if user.role == EDITOR])
 def test_each_of_the_users_may_mark_and_lift(stack: Stack, own_flag: str, user: str) -> None:
     one = UnleashAdmin(stack.addresses.unleash, stack.secret(f"{user}.token"))
     quarantine(one, own_flag, label("9" * 80, "ab" * 32))

@@ -110,6 +110,7 @@ def test_a_challenger_that_goes_bad_is_stopped_and_not_raised_again(scene: Scene
     assert flipped(load.samples) == {}, "back at most once, by the rollback"
     status = scene.status()
     assert status["quarantine"] == [status["challenger"]]
+    assert status["last_rollback"]["reason"].startswith("errors: ")
     assert status["changes"][0]["who"] in {"canario-rollback", "canario-rollout"}
     target.switch_fault_off()
     code, told = scene.cli("advance", "--override", "it was the fault of a test", user="canario-rollout")

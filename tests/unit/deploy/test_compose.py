@@ -1,6 +1,8 @@
 """The rules that every service of docker-compose.yml keeps, and that its settings are settings we know."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from board.settings import BoardSettings
 from common.config import StrictModel, load_settings
 from deploy import env
 from flags.models_cli import ModelsSettings
@@ -26,12 +29,20 @@ SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
     "service": (Settings,),
     "rollback": (RollbackSettings,),
     "rollout": (RolloutSettings,),
+    "board": (BoardSettings,),
 }
 
 
 def env_file() -> dict[str, str]:
     lines = [line for line in env.content().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def test_it_fits_the_compose_specification() -> None:
+    """By the schema that check-jsonschema ships."""
+    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(compose.FILE)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @every_service
@@ -120,9 +131,10 @@ def test_a_missing_env_file_is_told_with_the_command_that_makes_it() -> None:
 def test_the_env_file_gives_what_is_asked_for_and_no_more() -> None:
     required = {match["name"] for match in compose.variables() if match["default"] is None}
     assert env_file().keys() == required
-    offered = set(re.findall(r"^#(CANARIO_\w+)=", env.content(), re.MULTILINE))
-    with_default = {match["name"] for match in compose.variables() if match["default"] is not None}
-    assert offered <= with_default
+    offered = {name: option.default for name, option in env.OPTIONS.items()}
+    with_default = {m["name"]: m["default"] for m in compose.variables() if m["default"] is not None}
+    assert offered == with_default, "the env file tells what may be chosen, and its default"
+    assert set(re.findall(r"^#(CANARIO_\w+)=\S", env.content(), re.MULTILINE)) == set(offered)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -176,7 +188,7 @@ def test_volumes_and_bind_mounts_exist() -> None:
     used: set[str] = set()
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
-            source, _, rest = volume.partition(":")
+            source, _, rest = compose.interpolated(volume, {}).partition(":")
             if source.startswith("."):
                 assert (REPOSITORY / source).is_dir()
                 assert rest.endswith(":ro,z")
@@ -226,16 +238,66 @@ def test_prometheus_finds_its_config_and_the_service() -> None:
     assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())
     job = next(job for job in config["scrape_configs"] if job["job_name"] == "service")
-    patterns = job["file_sd_configs"][0]["files"]
-    files = [file for pattern in patterns for file in (REPOSITORY / "monitoring").glob(pattern)]
-    targets = [
-        target for file in files for group in yaml.safe_load(file.read_text()) for target in group["targets"]
-    ]
+    (names,) = job["dns_sd_configs"]
     port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
-    assert targets == [f"service:{port}"]
+    assert (names["names"], names["type"], names["port"]) == (["service"], "A", int(port))
+    (file,) = (REPOSITORY / "monitoring").glob(job["file_sd_configs"][0]["files"][0])
+    assert yaml.safe_load(file.read_text()) == [], "replicas are found by name, and not a second time"
+
+
+def test_the_balancer_finds_the_service_where_it_listens() -> None:
+    config = (REPOSITORY / "deploy" / "balancer" / "haproxy.cfg").read_text(encoding="utf-8")
+    port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
+    assert re.search(rf"^    server-template replica 1-16 service:{port}$", config, re.MULTILINE)
+    assert re.search(r"^    option httpchk GET /readyz$", config, re.MULTILINE)
+    published = SERVICES["balancer"]["ports"][0].rpartition(":")[2]
+    assert re.search(rf"^    bind :{published}$", config, re.MULTILINE)
+    check = SERVICES["balancer"]["healthcheck"]["test"][-1].removeprefix("http://").removesuffix("/")
+    assert re.search(rf"^    bind {check}$", config, re.MULTILINE)
+
+
+def test_every_replica_is_asked_which_models_it_serves() -> None:
+    port = image_environment()["CANARIO_BIND"].rpartition(":")[2]
+    for name in ("provision", "rollout"):
+        assert environment_of(name, env_file())["CANARIO_SERVICE_URL"] == f"dns+http://service:{port}"
 
 
 def test_prometheus_finds_the_rollback_job() -> None:
     port = environment_of("rollback", env_file())["CANARIO_ROLLBACK_METRICS_BIND"].rpartition(":")[2]
     targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "rollback.yml").read_text())
     assert targets == [{"targets": [f"rollback:{port}"]}]
+
+
+def test_prometheus_and_grafana_find_alertmanager() -> None:
+    targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "alertmanager.yml").read_text())
+    assert targets == [{"targets": ["alertmanager:9093"]}]
+    assert "--config.file=/etc/alertmanager/alertmanager.yml" in SERVICES["alertmanager"]["command"]
+    folder = compose.interpolated(SERVICES["alertmanager"]["volumes"][1], {}).partition(":")[0]
+    assert (REPOSITORY / folder / "alertmanager.yml").is_file()
+
+
+def test_grafana_finds_its_files_and_their_variables() -> None:
+    grafana = SERVICES["grafana"]
+    mounts = dict(volume.split(":", 1) for volume in grafana["volumes"] if volume.startswith("./"))
+    provisioning = REPOSITORY / "monitoring" / "grafana" / "provisioning"
+    assert mounts["./monitoring/grafana/provisioning"].startswith("/etc/grafana/provisioning:ro")
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "canario.yml").read_text())["providers"]
+    assert mounts["./monitoring/grafana/dashboards"].startswith(f"{provider['options']['path']}:ro")
+    sources = yaml.safe_load((provisioning / "datasources" / "canario.yml").read_text())["datasources"]
+    for source in sources:
+        host = interpolated_url(source["url"]).split("//")[1].partition(":")[0]
+        assert host in SERVICES
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (REPOSITORY / "monitoring" / "grafana" / "dashboards" / home.name).is_file()
+
+
+def interpolated_url(text: str) -> str:
+    """As Grafana takes a variable of its environment."""
+    return str(SERVICES["grafana"]["environment"][text.removeprefix("$")])
+
+
+def test_grafana_calls_nobody_outside() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    for name in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES"):
+        assert environment[f"GF_ANALYTICS_{name}"] == "false"
+    assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"

@@ -16,7 +16,8 @@ from flags.vault import Vault
 from tests.unit.flags.accounts import EDITOR, PERMISSIONS, FakeAccounts, password_fault
 from tests.unit.flags.server import Server
 
-NAMES = ["canario-flags", "canario-rollback", "canario-rollout", "canario-service"]
+EDITORS = ["canario-flags", "canario-rollback", "canario-rollout", "canario-service"]
+NAMES = [*EDITORS, "canario-board"]
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def age(folder: Path, days_left: int, name: str = "canario-flags") -> None:
     label.write_text(json.dumps(json.loads(label.read_text()) | {"expires_at": ends.isoformat()}))
 
 
-def test_a_fresh_server_gets_four_editors_with_a_token_of_a_year_each(
+def test_a_fresh_server_gets_four_editors_and_a_viewer_with_a_token_of_a_year_each(
     accounts: FakeAccounts, folder: Path
 ) -> None:
     outcomes = run(accounts, folder)
@@ -61,20 +62,20 @@ def test_a_fresh_server_gets_four_editors_with_a_token_of_a_year_each(
     ]
     assert [user.username for user in USERS] == NAMES
     for outcome in outcomes:
-        assert accounts.users[outcome.username]["rootRole"] == 2
+        assert accounts.users[outcome.username]["rootRole"] == (2 if outcome.username in EDITORS else 3)
         assert abs(outcome.expires_at - datetime.now(UTC) - LIFETIME) < timedelta(minutes=1)
         (token,) = [one for one in accounts.tokens if one["secret"] == secret(folder, outcome.username)]
         assert token["userId"] == accounts.users[outcome.username]["id"]
-    assert accounts.logins == ["admin", *NAMES]  # five of the ten a minute
+    assert accounts.logins == ["admin", *NAMES]  # six of the ten a minute
 
 
 def test_a_second_run_keeps_all_and_needs_no_password(accounts: FakeAccounts, folder: Path) -> None:
     run(accounts, folder)
     before, calls, logins = secret(folder), len(accounts.calls), len(accounts.logins)
     outcomes = run(accounts, folder, password=None)
-    assert [(one.action, one.why) for one in outcomes] == [(Action.KEPT, "")] * 4
+    assert [(one.action, one.why) for one in outcomes] == [(Action.KEPT, "")] * 5
     assert secret(folder) == before
-    assert (len(accounts.calls) - calls, len(accounts.logins) - logins) == (4, 0)
+    assert (len(accounts.calls) - calls, len(accounts.logins) - logins) == (5, 0)
 
 
 @pytest.mark.parametrize("text", ["user:gone\n", "not\na token", "", "ünleash"])
@@ -83,8 +84,8 @@ def test_a_dead_token_is_replaced(accounts: FakeAccounts, folder: Path, text: st
     (folder / "canario-flags.token").write_text(text, encoding="utf-8")
     first, *rest = run(accounts, folder)
     assert (first.action, first.why) == (Action.MADE, "the old one no longer worked")
-    assert [one.action for one in rest] == [Action.KEPT] * 3
-    assert accounts.logins[5:] == ["admin", "canario-flags"]
+    assert [one.action for one in rest] == [Action.KEPT] * 4
+    assert accounts.logins[6:] == ["admin", "canario-flags"]
     assert run(accounts, folder, password=None)[0].action is Action.KEPT
 
 
@@ -94,6 +95,7 @@ def test_a_user_deleted_in_the_ui_is_made_again(accounts: FakeAccounts, folder: 
     assert [one.action for one in run(accounts, folder)] == [
         Action.KEPT,
         Action.MADE,
+        Action.KEPT,
         Action.KEPT,
         Action.KEPT,
     ]
@@ -165,7 +167,15 @@ def test_every_permission_that_is_needed_is_asked_for(
     run(accounts, folder)
     rest = [one for one in EDITOR if one["permission"] != lacking]
     monkeypatch.setitem(PERMISSIONS, 2, rest)
-    assert all(one.why for one in run(accounts, folder))
+    assert all(one.why for one in run(accounts, folder) if one.username in EDITORS)
+
+
+def test_the_board_is_made_to_look_only_again(accounts: FakeAccounts, folder: Path) -> None:
+    run(accounts, folder)
+    accounts.users["canario-board"]["rootRole"] = 2
+    outcome = run(accounts, folder)[-1]
+    assert (outcome.action, outcome.why) == (Action.KEPT, "it could change flags: its role is Viewer again")
+    assert accounts.users["canario-board"]["rootRole"] == 3
 
 
 def test_a_narrower_role_that_is_enough_is_left(
@@ -226,6 +236,7 @@ def test_a_stop_half_way_keeps_what_was_made(accounts: FakeAccounts, folder: Pat
     accounts.logins.clear()
     assert [one.action for one in run(accounts, folder)] == [
         Action.KEPT,
+        Action.MADE,
         Action.MADE,
         Action.MADE,
         Action.MADE,

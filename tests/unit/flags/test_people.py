@@ -82,6 +82,7 @@ START = (life(CLI, "created"), add(CLI, 0), on(CLI), share(CLI, 0, 25))
         pytest.param([share(PERSON, 25, 5), tag(PERSON)], None, id="resumed in the UI"),
         pytest.param([share(PERSON, 25, 5), tag(CLI)], None, id="resumed by the command line"),
         pytest.param([share(PERSON, 25, 5), tag(CLI, "canario-quarantine")], 5, id="another mark"),
+        pytest.param([share(PERSON, 25, 5), tag(PERSON, "canario-lift")], 5, id="lifted: another matter"),
         pytest.param([tag(PERSON), share(PERSON, 25, 5)], 5, id="resumed before"),
         pytest.param([off(PERSON)], 0, id="off"),
         pytest.param([off(PERSON), on(PERSON)], None, id="off and on"),

@@ -12,7 +12,18 @@ from flags.canary import read_state, set_share, turn_off, turn_on
 from flags.desired import DesiredFlag, Initial
 from flags.errors import Quarantined, Rejected, ServerFault
 from flags.plan import Wishes, plan
-from flags.quarantine import QUARANTINE, RESUME, deployed, label, quarantine, quarantined, refusal
+from flags.quarantine import (
+    LIFT,
+    QUARANTINE,
+    ROLLED_BACK,
+    TYPES,
+    deployed,
+    label,
+    lift,
+    quarantine,
+    quarantined,
+    refusal,
+)
 from tests.unit.flags.unleash import FakeUnleash, error, gradual
 
 BAD, GOOD = "1.4.0 0a1b2c3d4e5f", "1.5.0 ffffffffffff"
@@ -120,11 +131,24 @@ def test_apply_forces_no_version_in_quarantine(
     assert unleash.here()["strategies"][0]["parameters"]["stickiness"] == "userId"
 
 
+def test_the_page_tells_why_the_last_one_was_rolled_back(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.add("canary", gradual(5))
+    quarantine(admin, "canary", BAD, "errors: 0.5 (limit 0.02)")
+    quarantine(admin, "canary", GOOD, "p99: 1.6 (limit 1.2)" + "." * 90)
+    assert {(tag["type"], tag["value"]) for tag in unleash.tags["canary"]} == {
+        (QUARANTINE, BAD),
+        (QUARANTINE, GOOD),
+        (ROLLED_BACK, "p99: 1.6 (limit 1.2)" + "." * 30),
+    }
+    assert lift(admin, "canary", "mended") == {BAD, GOOD}
+    assert unleash.tags["canary"] == [{"type": LIFT, "value": "mended"}]
+
+
 def test_types_of_marks_that_another_process_made_first_will_do(
     unleash: FakeUnleash, admin: UnleashAdmin
 ) -> None:
     unleash.add("canary", gradual(5))
-    unleash.just_before("POST", "/tag-types", lambda: unleash.tag_types.update({QUARANTINE, RESUME}))
+    unleash.just_before("POST", "/tag-types", lambda: unleash.tag_types.update(TYPES))
     quarantine(admin, "canary", BAD)
     assert unleash.writes() == [("POST", "tag-types"), ("PUT", "tags")]
     unleash.tag_types.clear()

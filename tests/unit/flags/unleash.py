@@ -12,9 +12,10 @@ from typing import Any
 
 from tests.unit.flags.server import Answer, Call, Server
 
-USERS = {"user:flags": "canario-flags", "user:person": "ada"}
+USERS = {"user:flags": "canario-flags", "user:rollout": "canario-rollout", "user:person": "ada"}
 FEATURES = "/api/admin/projects/default/features"
 SEGMENTS = "/api/admin/segments"
+CONTEXT = "/api/admin/context"
 TAG_TYPES = "/api/admin/tag-types"
 
 
@@ -48,11 +49,13 @@ class FakeUnleash:
         self.events: list[dict[str, Any]] = []
         self.faults: list[tuple[str, str, list[Answer]]] = []
         self.interruptions: list[tuple[str, str, Callable[[], None]]] = []
+        self.races: list[tuple[str, str, Callable[[], None]]] = []
         self.calls = server.calls
         self.url = server.url
         self.segments: list[dict[str, Any]] = []
         self.tags: dict[str, list[dict[str, Any]]] = {}
         self.tag_types: set[str] = set()
+        self.context = {"userId", "country"}
         self._numbers = itertools.count(1)
         server.answer = self.answer
 
@@ -63,6 +66,18 @@ class FakeUnleash:
     def just_before(self, method: str, part: str, action: Callable[[], None]) -> None:
         """Somebody is faster: `action` runs once, when the first such call has come in."""
         self.interruptions.append((method, part, action))
+
+    def overwrite(self, part: str, action: Callable[[], None]) -> None:
+        """As `just_before` of a PATCH, which begins from what was so before `action`: that is lost."""
+        self.races.append(("PATCH", part, action))
+
+    def save(self, flag: str = "canary", user: str = "ada", **changes: Any) -> None:
+        """Somebody saves the form of the only strategy; `parameters` are merged."""
+        (strategy,) = self.here(flag)["strategies"]
+        before = copy.deepcopy(strategy)
+        parameters = strategy["parameters"] | changes.pop("parameters", {})
+        strategy.update(copy.deepcopy(changes | {"parameters": parameters}))
+        self.log("feature-strategy-update", flag, user, "production", data=strategy, preData=before)
 
     def add(self, flag: str = "canary", *strategies: dict[str, Any], enabled: bool = True) -> None:
         """A flag as a person would have made it in the UI."""
@@ -125,6 +140,13 @@ class FakeUnleash:
             if method == call.method and part in call.path:
                 self.interruptions.remove(waiting)
                 action()
+        for race in [one for one in self.races if call.method == one[0] and one[1] in call.path]:
+            self.races.remove(race)
+            seen = copy.deepcopy(self.flags)
+            race[2]()
+            for flag, old in seen.items():
+                for here, before in zip(self.flags[flag]["environments"], old["environments"], strict=True):
+                    here["strategies"] = before["strategies"]
         user = USERS.get(call.headers.get("Authorization", ""))
         if user is None:
             return error(401, "You must log in to use Unleash.")
@@ -132,6 +154,12 @@ class FakeUnleash:
             return self._search(call.query)
         if call.path.startswith(SEGMENTS):
             return self._segment(call, call.path[len(SEGMENTS) :].strip("/"), user)
+        if call.path == CONTEXT and call.method == "GET":
+            return Answer([{"name": one} for one in sorted(self.context)])
+        if call.path == CONTEXT:
+            taken = call.body["name"] in self.context
+            self.context.add(call.body["name"])
+            return error(409, "A context field with that name already exist") if taken else Answer({}, 201)
         if call.path == TAG_TYPES and call.method == "GET":
             return Answer({"tagTypes": [{"name": one} for one in sorted(self.tag_types)]})
         if call.path == TAG_TYPES:
@@ -172,7 +200,9 @@ class FakeUnleash:
         if found is None:
             return error(404, f"No segment exists with ID {number}")
         if call.method == "PUT":
+            before = copy.deepcopy(found)
             found.update(call.body)
+            self.log("segment-updated", None, user, data=found, preData=before)
             return Answer(status=204)
         everything = [one for flag in self.flags for one in self.here(flag)["strategies"]]
         if any(found["id"] in one["segments"] for one in everything):
@@ -276,6 +306,8 @@ class FakeUnleash:
                 continue
             if operation["op"] == "test" and inner.get(last) != operation["value"]:
                 return error(500, f"Test operation failed\nname: TEST_OPERATION_FAILED\ntree: {target}")
-            if operation["op"] == "replace":
+            if operation["op"] in ("replace", "add"):
                 inner[last] = operation["value"]
+            elif operation["op"] == "remove":
+                inner.pop(last, None)
         return Answer(target)

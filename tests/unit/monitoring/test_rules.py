@@ -89,9 +89,21 @@ def test_every_recorded_name_has_its_rule() -> None:
 
 # Words of PromQL that are no metric: functions, operators, keywords, and labels to group by.
 PROMQL = {
-    *("histogram_quantile", "sum", "min", "max", "count", "rate", "increase", "time", "absent", "clamp_min"),
+    *(
+        "histogram_quantile",
+        "group_left",
+        "sum",
+        "min",
+        "max",
+        "count",
+        "rate",
+        "increase",
+        "time",
+        "absent",
+        "clamp_min",
+    ),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "guardrail", "flag", "reason", "channel"),
+    *("le", "model", "guardrail", "flag", "reason", "channel", "integration"),
 }
 
 
@@ -101,7 +113,9 @@ def metric_names(query: str) -> set[str]:
     return set(re.findall(r"(?<![\w:.])[a-zA-Z_][\w:]*", bare)) - PROMQL
 
 
+ALERTMANAGER = {"alertmanager_notifications_failed_total"}
 KNOWN = {
+    *ALERTMANAGER,
     *Metric,
     *JobMetric,
     *Recorded,
@@ -144,7 +158,13 @@ def test_matchers_name_the_job_and_models_that_exist() -> None:
             assert set(value.split("|")) <= set(Model)
         # Other teams have a latency_seconds as well.
         for name, matchers in re.findall(r"([\w:]+)(\{[^}]*\})", query):
-            job = "rollback" if name in set(JobMetric) else SERVICE_JOB
+            job = (
+                "rollback"
+                if name in set(JobMetric)
+                else "alertmanager"
+                if name in ALERTMANAGER
+                else SERVICE_JOB
+            )
             assert name == "ALERTS" or f'job="{job}"' in matchers
 
 
@@ -188,5 +208,5 @@ def test_the_runbook_knows_no_alert_that_is_gone() -> None:
 def test_the_service_is_scraped_as_often_as_the_guardrails_think() -> None:
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     assert parse_duration(config["global"]["scrape_interval"]) == POLICY.scrape_interval
-    assert [job["job_name"] for job in config["scrape_configs"]] == [SERVICE_JOB, "rollback"]
+    assert [job["job_name"] for job in config["scrape_configs"]] == [SERVICE_JOB, "rollback", "alertmanager"]
     assert not any("scrape_interval" in job for job in config["scrape_configs"])

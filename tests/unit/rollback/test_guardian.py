@@ -13,8 +13,8 @@ from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
 from flags.http import Timeouts
 from flags.lease import ensure_lease, read_lease
-from flags.quarantine import UNKNOWN, quarantined
-from rollback.guardian import Guardian
+from flags.quarantine import ROLLED_BACK, UNKNOWN, quarantined
+from rollback.guardian import Guardian, in_short
 from rollback.outcome import Pass, Rollback
 from rollback.verdict import Status, Verdict, without_measurement
 from rollback.versions import challenger
@@ -111,9 +111,24 @@ def test_where_nothing_was_judged_it_asks_whether_it_could(admin: UnleashAdmin, 
 @pytest.mark.parametrize(("version", "mark"), [("2 abc", "2 abc"), (None, UNKNOWN)])
 def test_a_rollback_marks_the_version(admin: UnleashAdmin, version: str | None, mark: str) -> None:
     one = guardian(admin, version)
-    one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
+    one.on_rollback(ROLLBACK, without_measurement(GUARDRAIL, Status.BREACH, "It was slow"), STATE)
     one.close(5)
     assert quarantined(admin, "canary") == {mark}
+    assert [tag.value for tag in admin.tags.of("canary") if tag.type == ROLLED_BACK] == ["slow: It was slow"]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "words"),
+    [
+        (0.12345, 0.02, "slow: 0.123 (limit 0.02)"),
+        (1234.5, 500, "slow: 1.23e+03 (limit 500)"),
+        (None, 0.02, "slow: It was slow"),
+        (0.5, None, "slow: It was slow"),
+    ],
+)
+def test_why_in_short(value: float | None, limit: float | None, words: str) -> None:
+    breach = without_measurement(GUARDRAIL, Status.BREACH, "It was slow")
+    assert in_short(replace(breach, value=value, limit=limit)) == words
 
 
 def test_a_mark_is_tried_again(

@@ -1,5 +1,6 @@
 """What the job tells of itself, on a registry of each test, and once over its port."""
 
+import math
 import socket
 import urllib.request
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from common.names import JobMetric
+from rollback.flag_metrics import FlagMetrics
 from rollback.metrics import JobMetrics, serve
 from rollback.outcome import Pass, Rollback
 from rollback.stop import Off, Stop, StopState
@@ -34,6 +36,7 @@ class Job:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.metrics = JobMetrics(self.registry, cannot_measure_for=timedelta(minutes=5))
+        self.flag = FlagMetrics(self.registry, lease=timedelta(minutes=15), lease_every=timedelta(minutes=5))
 
     def value(self, name: JobMetric, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
@@ -106,6 +109,45 @@ def test_what_could_not_be_done_stays_said_until_it_is() -> None:
     assert job.value(JobMetric.UNVERIFIED) == 1, "Unleash is silent, so nothing is known to be better"
     job.metrics.on_pass(replace(DONE, rollback=ROLLBACK))
     assert job.value(JobMetric.UNVERIFIED) == 0
+
+
+def test_the_first_rollback_is_seen_as_a_rise() -> None:
+    job = Job()
+    job.metrics.expect_guardrails(("slow",))
+    assert job.value(JobMetric.ROLLBACKS, guardrail="slow", verified="true") == 0
+    assert job.value(JobMetric.ROLLBACKS, guardrail="slow", verified="false") == 0
+
+
+def test_what_the_flag_wants_and_who_changed_it_last() -> None:
+    job = Job()
+    assert job.value(JobMetric.LEASE_RENEWAL) == 600
+    until = NOW + timedelta(minutes=12)
+    person = replace(STATE, percent=25, changed_by="ada", changed_at=NOW, lease_until=until)
+    job.flag.on_pass(replace(DONE, state=person))
+    assert job.value(JobMetric.FLAG_SHARE, flag="canary") == 0.25
+    assert job.value(JobMetric.FLAG_CHANGED, flag="canary", by="person") == NOW.timestamp()
+    assert job.value(JobMetric.LEASE_END, flag="canary") == until.timestamp()
+    job.flag.on_pass(replace(DONE, state=None))
+    assert job.value(JobMetric.FLAG_SHARE, flag="canary") == 0.25, (
+        "Unleash is silent: nothing is known to differ"
+    )
+    off = replace(person, enabled=False, changed_by="canario-rollback", changed_at=OFF_AT, lease_until=None)
+    job.flag.on_pass(replace(DONE, state=person, rollback=replace(ROLLBACK, after=off)))
+    assert job.value(JobMetric.FLAG_SHARE, flag="canary") == 0
+    assert job.value(JobMetric.FLAG_CHANGED, flag="canary", by="canario-rollback") == OFF_AT.timestamp()
+    assert job.value(JobMetric.FLAG_CHANGED, flag="canary", by="person") is None
+    assert job.value(JobMetric.LEASE_END, flag="canary") is None
+
+
+def test_a_share_that_cannot_be_told_is_no_number_and_leases_may_be_off() -> None:
+    job = Job()
+    job.flag.on_pass(replace(DONE, state=replace(STATE, enabled=True, percent=None)))
+    share = job.value(JobMetric.FLAG_SHARE, flag="canary")
+    assert share is not None
+    assert math.isnan(share)
+    registry = CollectorRegistry()
+    FlagMetrics(registry, lease=None, lease_every=timedelta(minutes=5))
+    assert registry.get_sample_value(JobMetric.LEASE_RENEWAL) == 0
 
 
 def test_a_challenger_that_goes_on_and_messages_that_do_not() -> None:

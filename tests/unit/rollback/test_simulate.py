@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from common.rate import Rate
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.simulate.cases import equal_models, format_plan, parse_plan, regressions
 from rollback.simulate.command import simulate
 from rollback.simulate.policy import rules_of
-from rollback.simulate.results import Rate, delay, false_rollbacks
+from rollback.simulate.results import delay, false_rollbacks
 from rollback.simulate.study import Breach, Case, Run, Stage, World, run_all
 from rollback.simulate.traffic import Behaviour
 

@@ -111,7 +111,10 @@ def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> Non
     assert found == {
         "service": [{"targets": ["127.0.0.1:8123"]}],
         "rollback": [{"targets": ["127.0.0.1:8124"]}],
+        "alertmanager": [{"targets": ["127.0.0.1:9093"]}],
     }
+    (tells,) = config["alerting"]["alertmanagers"]
+    assert tells == {"file_sd_configs": [{"files": ["targets/alertmanager.yml"]}]}
     assert by_name(moved)["rollback"].environment["CANARIO_ROLLBACK_METRICS_BIND"] == "127.0.0.1:8124"
     assert all(list(folder.glob(rules)) for rules in config["rule_files"])
 

@@ -25,7 +25,7 @@ QUICK = Timeouts(connect=0.5, read=0.5, backoff=0.01)
 class Reading(Rollout):
     """A rollout whose Prometheus is content."""
 
-    def _readings(self, seen: Situation) -> Readings:
+    def measure(self, seen: Situation) -> Readings:
         return Readings(version="2 abc", last_pass=seen.now + timedelta(seconds=1), judged=10**9)
 
 
@@ -92,6 +92,74 @@ def test_a_flag_that_goes_off_at_the_last_moment_keeps_its_share(
         advance(rollout)
     assert (unleash.rollout(), unleash.here()["enabled"]) == ("5", False)
     assert look_and_decide(rollout).step.kind is Kind.REFUSE
+
+
+def test_a_strategy_that_is_disabled_at_the_last_moment_keeps_its_share(
+    unleash: FakeUnleash, rollout: Rollout
+) -> None:
+    unleash.add("canary", gradual(5, id="s"))
+    unleash.save()
+
+    def disable() -> None:
+        unleash.save(disabled=True)
+        unleash.here()["enabled"] = False
+        unleash.log("feature-environment-disabled", "canary", "ada", "production")
+
+    unleash.just_before("PATCH", "/s", disable)
+    with pytest.raises(ChangedMeanwhile, match="ada changed canary in the moment"):
+        advance(rollout)
+    assert (unleash.rollout(), unleash.here()["enabled"]) == ("5", False)
+    step = look_and_decide(rollout).step
+    assert step.kind is Kind.REFUSE
+    assert "by ada at" in step.sentence
+
+
+def test_a_flag_that_is_archived_at_the_last_moment_keeps_its_share(
+    unleash: FakeUnleash, rollout: Rollout
+) -> None:
+    unleash.add("canary", gradual(5, id="s"))
+
+    def hide() -> None:
+        unleash.archive["canary"] = unleash.flags.pop("canary")
+
+    def archive() -> None:  # Unleash patches strategies of archived flags all the same
+        unleash.log("feature-archived", "canary", "ada")
+        unleash.just_before("GET", "/search/events", hide)
+
+    unleash.just_before("PATCH", "/s", archive)
+    with pytest.raises(ChangedMeanwhile, match="ada changed canary in the moment"):
+        advance(rollout)
+    (strategy,) = unleash.archive["canary"]["environments"][1]["strategies"]
+    assert strategy["parameters"]["rollout"] == "5"
+
+
+def test_a_constraint_that_is_overwritten_is_put_back_and_the_raise_taken_back(
+    unleash: FakeUnleash, rollout: Rollout
+) -> None:
+    unleash.add("canary", gradual(5, id="s"))
+    country = {"contextName": "country", "operator": "IN", "values": ["NO"]}
+    unleash.overwrite("/s", lambda: unleash.save(constraints=[country]))
+    with pytest.raises(ChangedMeanwhile, match=r"ada changed canary .* \(constraint country IN NO added\)"):
+        advance(rollout)
+    assert unleash.here()["strategies"][0]["constraints"] == [country]
+    assert unleash.rollout() == "5"
+    words = [one.words for one in look_and_decide(rollout).seen.changes]
+    assert words[-3:] == [
+        "share 5% -> 25% (it undid what ada had just done: constraint country IN NO added)",
+        "constraint country IN NO added (put back: ada had set it)",
+        "share 25% -> 5%",
+    ]
+
+
+def test_what_a_step_undid_that_was_ended_is_put_back_by_the_next(unleash: FakeUnleash) -> None:
+    job = Reading(PLAN, UnleashAdmin(unleash.url, "user:rollout", timeouts=QUICK), "canary", "shadow")
+    unleash.add("canary", gradual(5, id="s"))
+    country = {"contextName": "country", "operator": "IN", "values": ["NO"]}
+    unleash.overwrite("/s", lambda: unleash.save(constraints=[country]))
+    job.admin.change_parameter("canary", "s", "rollout", "25")
+    assert str(advance(job).done).startswith("what ada had set was put back")
+    assert unleash.here()["strategies"][0]["constraints"] == [country]
+    assert advance(job).done == "25% -> 100%: 100% of the users get the challenger"
 
 
 def test_a_version_in_quarantine_is_raised_for_a_reason_only(unleash: FakeUnleash, rollout: Rollout) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from flags import __main__ as main
 from flags.marks import APPROVE, PAUSE
-from flags.quarantine import RESUME
+from flags.quarantine import RESUME, ROLLED_BACK
 from tests.unit.flags.unleash import FakeUnleash, gradual
 
 Run = Callable[..., Result]
@@ -66,6 +66,25 @@ def test_status_as_json(unleash: FakeUnleash, run: Run) -> None:
     }
     assert fields["lease"] is None
     assert fields["changes"][-1]["who"] == "ada"
+
+
+def test_status_tells_why_it_was_rolled_back(unleash: FakeUnleash, run: Run) -> None:
+    unleash.add("canary", gradual(5))
+    unleash.save()
+    assert json.loads(run("status", "--json").stdout)["last_rollback"] is None
+    unleash.here()["enabled"] = False
+    unleash.log("feature-environment-disabled", "canary", "canario-rollback", "production")
+    assert json.loads(run("status", "--json").stdout)["last_rollback"]["reason"] is None
+    assert "the rollback job left no mark that says why" in run("status").stdout
+    unleash.log(
+        "feature-tagged", "canary", "canario-rollback", data={"type": ROLLED_BACK, "value": "errors: 0.5"}
+    )
+    told = json.loads(run("status", "--json").stdout)["last_rollback"]
+    assert (told["reason"], told["what"], told["users_after"]) == ("errors: 0.5", "turned off", 0)
+    assert any(
+        line.startswith("rolled back 2026-") and line.endswith(": errors: 0.5")
+        for line in run("status").stdout.splitlines()
+    )
 
 
 def test_exit_codes_of_advance(unleash: FakeUnleash, run: Run) -> None:

@@ -1,0 +1,28 @@
+"""`python -m analysis`: was it better? A subcommand for each question."""
+
+import click
+
+from analysis.commands.abtest import abtest
+from analysis.commands.options import Cli
+from analysis.commands.power import power
+
+
+@click.group(cls=Cli)
+def main() -> None:
+    """Was it better? Reports from the prediction log, computed where the log lies.
+
+    \b
+    Exit codes:
+      0  answered
+      1  a limit of --fail-on is breached
+      2  wrong usage, or input that does not fit
+      3  the log cannot be read, is empty, or the engine cannot be used
+    """
+
+
+for command in (abtest, power):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m analysis")

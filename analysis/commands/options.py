@@ -1,0 +1,136 @@
+"""Options that the subcommands share, and the group that turns expected errors into exit codes."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from analysis.errors import AnalysisError
+from common.errors import CanarioError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXIT_LIMIT: Final = 1
+"""A limit of --fail-on is breached."""
+
+
+class Cli(click.Group):
+    """A group whose commands print an expected error as one sentence and end with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See click; errors that are no bugs end here."""
+        try:
+            return super().invoke(ctx)
+        except CanarioError as error:
+            click.echo(f"error: {error}", err=True)
+            raise click.exceptions.Exit(
+                error.exit_code if isinstance(error, AnalysisError) else AnalysisError.exit_code
+            ) from error
+
+
+class MomentType(click.ParamType[datetime]):
+    """An option that takes 2026-11-02 or 2026-11-02T08:30, UTC unless it says otherwise (Z, +01:00)."""
+
+    name = "moment"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """To an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time such as 2026-11-02 or 2026-11-02T08:30:00Z", param, ctx)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+class MemoryType(click.ParamType[str]):
+    """An option that takes 512MB or 2GB."""
+
+    name = "memory"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is, when it is one."""
+        if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)? ?[MGT]i?B", value):
+            self.fail(f"{value!r} is no size such as 512MB or 2GB", param, ctx)
+        return value
+
+
+class SegmentType(click.ParamType[tuple[str, str]]):
+    """An option that takes country=NO."""
+
+    name = "segment"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """To property and value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, of = value.partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is no property and value such as country=NO", param, ctx)
+        return name, of
+
+
+LOG: Final = click.option(
+    "--log",
+    "location",
+    required=True,
+    envvar="CANARIO_ANALYSIS_LOG",
+    metavar="PLACE",
+    help="Prediction log: a folder, file or glob of *.jsonl, *.jsonl.gz, *.parquet; or s3://..., gs://..., "
+    "https://... (or CANARIO_ANALYSIS_LOG).",
+)
+ENGINE: Final = click.option(
+    "--engine",
+    default="duckdb",
+    show_default=True,
+    metavar="duckdb|spark|URL",
+    help="Which engine reads it.",
+)
+MEMORY: Final = click.option(
+    "--memory", type=MemoryType(), default="1GB", show_default=True, help="Memory that the engine may take."
+)
+SINCE: Final = click.option(
+    "--since", type=MomentType(), help="Only records from this time on (UTC where it has no zone)."
+)
+UNTIL: Final = click.option("--until", type=MomentType(), help="Only records before this time.")
+SEGMENT: Final = click.option(
+    "--segment", type=SegmentType(), metavar="PROPERTY=VALUE", help="Only users of this segment."
+)
+FORMAT: Final = click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+HTML: Final = click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the report as one self-contained page, too.",
+)
+
+
+def reading(command: Command) -> Command:
+    """--log, --engine and --memory: the command gets `location`, `engine`, `memory` for `open_log`."""
+    return LOG(ENGINE(MEMORY(command)))
+
+
+def between(command: Command) -> Command:
+    """--since and --until: the command gets aware datetimes or None."""
+    return SINCE(UNTIL(command))
+
+
+def reporting(command: Command) -> Command:
+    """--format and --html: the command gets `format_` and `page`."""
+    return FORMAT(HTML(command))
+
+
+def segment(command: Command) -> Command:
+    """--segment: the command gets a property of the context and its value, or None."""
+    return SEGMENT(command)

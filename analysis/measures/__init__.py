@@ -1,0 +1,1 @@
+"""What is measured, as expressions that run in the engine: raw rows never come to Python."""

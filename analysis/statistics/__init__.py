@@ -1,0 +1,1 @@
+"""Statistics on small aggregated numbers: pure functions, no engine, no files."""

@@ -1,0 +1,59 @@
+"""`python -m board`: check everything, then serve."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from board.settings import BoardSettings
+from common.config import load_settings
+from common.errors import CanarioError
+
+CONFIG = Path(__file__).with_name("gunicorn_conf.py")
+
+
+class _Command(click.Command):
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(
+            "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
+        )
+        for name, field in BoardSettings.model_fields.items():
+            default = "" if field.default in (None, "") else f" (default: {field.default})"
+            required = " (required)" if field.is_required() else default
+            formatter.write(f"  CANARIO_{name.upper()}\n      {field.description}{required}\n")
+
+
+@click.command(cls=_Command)
+@click.option("--check", is_flag=True, help="Only check the settings and files.")
+def main(check: bool) -> None:
+    """Serve the rollout board: one page that is only read.
+
+    It reads Unleash with the token of a Viewer, Prometheus, and the folder of decisions, and changes nothing.
+    With CANARIO_BOARD_TOKEN whoever knows it may read; without, it listens on this machine alone.
+
+    \b
+    Exit codes:
+      0  ended by SIGTERM or SIGINT, or --check found nothing wrong
+      2  settings or files do not fit; every fault is named
+    """
+    from board.sources import Sources  # noqa: PLC0415 - `--help` should not wait for numpy
+    from rollback.guardrails import load_policy  # noqa: PLC0415
+
+    try:
+        settings = load_settings(BoardSettings)
+        Sources(settings)
+        load_policy(settings.guardrails)
+    except CanarioError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    who = "with the token" if settings.board_token else "from this machine only, because there is no token"
+    click.echo(f"the board is at http://{settings.board_bind}, {who}")
+    if check:
+        return
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(CONFIG)])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

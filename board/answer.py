@@ -1,0 +1,175 @@
+"""The answer first: who has the challenger, whether it may, and what comes next, in two sentences. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from board.document import Answer, Tone
+from board.facts import Facts
+from flags.quarantine import refusal
+from flags.rollout.decide import Kind, Step
+from flags.rollout.gates import short
+from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
+from flags.snapshot import moment
+
+GATE_WORDS: Final = {
+    "time": "time",
+    "requests": "more requests",
+    "outcomes": "more feedback",
+    "samples": "more copied requests",
+    "agreement": "agreement",
+    "failures": "fewer failures",
+    "share": "the share to be as wanted",
+    "lease": "a new lease",
+    "approval": "a person's approval",
+    "rollback job": "the rollback job",
+    "prometheus": "Prometheus",
+}
+
+
+def answer_of(facts: Facts) -> Answer:
+    """The two sentences, and how they sound."""
+    seen, step = facts.seen, facts.step
+    if seen is None or step is None:
+        told = "Unleash does not answer" if facts.unleash.fault else "Unleash is being asked"
+        return Answer("bad", f"{told}: who has the challenger is not known.", "", None)
+    tone, now = _now(facts, seen)
+    if facts.unleash.fault and facts.unleash.at:
+        tone = "bad"
+        now = f"Unleash does not answer. At {moment(facts.unleash.at)} it was so: {now}"
+    if seen.canary.trouble:
+        return Answer("bad", now, f"The flag needs a person: {seen.canary.trouble}.", None)
+    if marked := _in_quarantine(seen, step):
+        return Answer(tone, now, marked, None)
+    if breached := _named([one for one in facts.judged.values() if one.binding], BREACH):
+        goal = step.to.name if step.to else "the promotion"
+        verb = "is" if len(breached) == 1 else "are"
+        return Answer(
+            tone, now, f"{capital(goal)} does not come while {listed(breached)} {verb} breached.", None
+        )
+    return Answer(tone, now, *next_of(step))
+
+
+def _in_quarantine(seen: Situation, step: Step) -> str | None:
+    """The refusal that everybody asks about, in fewer words than the command line's."""
+    refused = refusal(seen.canary.flag, seen.canary.quarantined, seen.version)
+    if step.kind is not Kind.REFUSE or refused is None or str(refused) != step.sentence:
+        return None
+    version = f"version {seen.version.split()[0]}" if seen.version else "this version"
+    return (
+        f"Nothing comes by itself: {version} is in quarantine. Deploy another version; or a person raises the"
+        " share in Unleash, who knows why it is good now."
+    )
+
+
+def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
+    canary = seen.canary
+    if facts.rollback:
+        why = f" because of {facts.told_rollback.guardrail}" if facts.told_rollback else ""
+        return "bad", (
+            f"The challenger was taken away at {moment(facts.rollback.at)}{why}: everybody has the champion."
+        )
+    if not canary.exposed:
+        return _nobody(seen)
+    if canary.lease_until is not None and canary.lease_until <= facts.now:
+        return "bad", (
+            f"The lease ran out {short(facts.now - canary.lease_until)} ago: everybody has the champion until"
+            " the rollback job vouches for the challenger again."
+        )
+    tone, told = guards(facts)
+    return tone, f"{_who(seen)}; {told}."
+
+
+def _who(seen: Situation) -> str:
+    canary = seen.canary
+    where = f" where {' and '.join(canary.constraints)}" if canary.constraints else ""
+    if canary.percent is None:
+        return f"Some users{where} have the challenger, and nobody can tell how many"
+    if canary.percent == 100:
+        return f"All users{where} have the challenger"
+    return f"{canary.percent}% of the users{where} have the challenger"
+
+
+def _nobody(seen: Situation) -> tuple[Tone, str]:
+    everybody = "everybody has the champion"
+    if not seen.canary.exists:
+        return "bad", f"The flag {seen.canary.flag} is not there: {everybody}."
+    if not seen.canary.enabled:
+        by = (
+            f", {seen.canary.changed_by} turned it off" if seen.canary.change_in_words == "turned off" else ""
+        )
+        return "plain", f"The flag is off{by}: {everybody}."
+    shadow = seen.shadow
+    if shadow and shadow.enabled and shadow.percent:
+        return "plain", (
+            f"Nobody has the challenger yet: it gets copies of {shadow.percent}% of the users' requests, and"
+            f" {everybody}."
+        )
+    return "plain", f"Nobody has the challenger: {everybody}."
+
+
+def guards(facts: Facts) -> tuple[Tone, str]:
+    """How the guardrails find the challenger that users have, the gravest first."""
+    if facts.fresh is None:
+        return "bad", "how it does is not known, because Prometheus does not answer"
+    last = facts.fresh.readings.last_pass
+    if not facts.guarded:
+        heard = f"was last heard of {short(facts.now - last)} ago" if last else "was never heard of"
+        return "bad", f"nobody guards it: the rollback job {heard}"
+    if not facts.judged:
+        return "wait", "the guardrails have not judged it yet"
+    return _judged([*facts.judged.values()])
+
+
+def _judged(told: Sequence[Guarded]) -> tuple[Tone, str]:
+    binding = [one for one in told if one.binding]
+    breached = _named(binding, BREACH)
+    blind = [one.name for one in binding if one.verdict not in (OK, BREACH, NO_DATA)]
+    if breached or blind:
+        names, what = (breached, "breached") if breached else (blind, "not to be measured")
+        return "bad", f"{listed(names)} {'is' if len(names) == 1 else 'are'} {what}"
+    warning = _named([one for one in told if not one.binding], BREACH)
+    warns = f", and {listed(warning)} {'warns' if len(warning) == 1 else 'warn'}" if warning else ""
+    fine = len(_named(binding, OK))
+    if not fine:
+        return "wait", f"the guardrails need more calls to judge it{warns}"
+    tone: Tone = "wait" if warning else "good"
+    if fine < len(binding):
+        return tone, f"{fine} of {len(binding)} guardrails are fine, the others need more calls{warns}"
+    return tone, f"all guardrails are fine{warns}"
+
+
+def _named(guardrails: Sequence[Guarded], verdict: str) -> list[str]:
+    return [one.name for one in guardrails if one.verdict == verdict]
+
+
+def next_of(step: Step) -> tuple[str, datetime | None]:
+    """What comes, with `{until}` where the time belongs that stands beside it."""
+    goal = step.to.name if step.to else "the promotion"
+    if step.kind is Kind.ADVANCE:
+        begins = "the shadow" if step.to and step.to.shadow else goal
+        return f"{capital(begins)} may come now: all gates are open.", None
+    if step.kind is Kind.PROMOTE:
+        return f"It becomes the champion now: {step.sentence}.", None
+    if step.kind in (Kind.REFUSE, Kind.FINISHED):
+        return f"Nothing comes by itself: {step.sentence}.", None
+    words = [GATE_WORDS[gate.name] for gate in step.shut if gate.name in GATE_WORDS]
+    if judges := [gate.name for gate in step.shut if gate.name not in GATE_WORDS]:
+        words.append(f"a good verdict of {listed(judges)}")
+    known = [gate.until for gate in step.shut if gate.until]
+    if not known:
+        return f"{capital(goal)} waits for {listed(words)}.", None
+    fine = "if the guardrails stay fine" if step.place.share else "if the shadow stays fine"
+    return f"{capital(goal)} comes {{until}} at the earliest, {fine}. It waits for {listed(words)}.", max(
+        known
+    )
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def capital(text: str) -> str:
+    """With a capital at its beginning."""
+    return text[:1].upper() + text[1:]

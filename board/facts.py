@@ -1,0 +1,92 @@
+"""All that one answer of the board rests on, and nothing else: the sources as they are at one moment."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+from board.history import History
+from board.numbers import Numbers
+from board.sources import Told
+from board.watch import Reading
+from flags.people import Change
+from flags.rollout.decide import Step, decide
+from flags.rollout.place import ROLLBACK_USER
+from flags.rollout.schema import Plan
+from flags.rollout.situation import Guarded, Readings, Situation
+from rollback.decision import RollbackRecord
+from rollback.guardrails import Policy
+
+PATIENCE: Final = 15.0  # seconds for which numbers of a silent Prometheus are still told as those of now
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known at `now`.
+
+    Attributes:
+        flag_page: the flag in the Unleash UI.
+        unleash: the flags; without the numbers of Prometheus.
+    """
+
+    now: datetime
+    plan: Plan
+    policy: Policy
+    flag: str
+    environment: str
+    flag_page: str
+    unleash: Reading[Situation]
+    numbers: Reading[Numbers]
+    history: Reading[History]
+    decision: Reading[Told | None]
+
+    @cached_property
+    def fresh(self) -> Numbers | None:
+        """The numbers, unless they are old."""
+        return self.numbers.fresh(self.now, PATIENCE)
+
+    @cached_property
+    def seen(self) -> Situation | None:
+        """The rollout as it is known now; an older one where Unleash is silent."""
+        if self.unleash.value is None:
+            return None
+        fault = self.numbers.fault or "Prometheus has not been asked yet"
+        readings = self.fresh.readings if self.fresh else Readings(fault=fault)
+        return replace(self.unleash.value, now=self.now, readings=readings)
+
+    @cached_property
+    def step(self) -> Step | None:
+        """What the plan makes of it."""
+        return decide(self.plan, self.seen) if self.seen else None
+
+    @cached_property
+    def guarded(self) -> bool:
+        """Whether the rollback job passed not long ago, as far as Prometheus knows."""
+        last = self.fresh.readings.last_pass if self.fresh else None
+        return last is not None and self.now - last <= self.plan.guard_silent_for
+
+    @cached_property
+    def judged(self) -> dict[str, Guarded]:
+        """Verdicts on the flag as it is now, by guardrail; none of a job that is silent."""
+        if not self.guarded or self.fresh is None or self.seen is None:
+            return {}
+        judged, revision = self.fresh.readings.judged, self.seen.canary.revision
+        if judged is None or (revision is not None and judged < revision):
+            return {}
+        return {one.name: one for one in self.fresh.readings.guardrails}
+
+    @cached_property
+    def told_rollback(self) -> RollbackRecord | None:
+        """What the log of decisions has of it."""
+        told = self.decision.value
+        record = told.decision.rollback if told else None
+        same = record and self.rollback and record.off_revision == self.rollback.id
+        return record if same else None
+
+    @cached_property
+    def rollback(self) -> Change | None:
+        """The rollback by which the challenger is gone; None where people have it, or a person came after."""
+        if self.seen is None or self.seen.canary.exposed:
+            return None
+        moves = [one for one in self.seen.changes if one.lowered or one.raised]
+        return moves[-1] if moves and moves[-1].who == ROLLBACK_USER and moves[-1].lowered else None

@@ -1,0 +1,106 @@
+"""What Prometheus remembers, for the charts: all series of a span in one request."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.names import JobMetric, Recorded
+from common.prometheus import Prometheus
+
+DIGITS: Final = 5  # of a number in a chart: more than a screen has dots
+
+
+class Span(StrEnum):
+    """How far back the charts reach."""
+
+    QUARTER = "15m"
+    HOUR = "1h"
+    SHIFT = "6h"
+    DAY = "1d"
+    WEEK = "7d"
+
+    @classmethod
+    def of(cls, text: str) -> "Span | None":
+        """The span of that name."""
+        return next((one for one in cls if one.value == text), None)
+
+    @property
+    def step(self) -> timedelta:
+        """Between two points: some 240 of them, and no finer than Prometheus scrapes."""
+        return _STEPS[self]
+
+    @property
+    def points(self) -> int:
+        """Of each line."""
+        return _LENGTHS[self] // self.step + 1
+
+
+_LENGTHS = {
+    Span.QUARTER: timedelta(minutes=15),
+    Span.HOUR: timedelta(hours=1),
+    Span.SHIFT: timedelta(hours=6),
+    Span.DAY: timedelta(days=1),
+    Span.WEEK: timedelta(days=7),
+}
+_STEPS = {
+    Span.QUARTER: timedelta(seconds=5),
+    Span.HOUR: timedelta(seconds=15),
+    Span.SHIFT: timedelta(seconds=90),
+    Span.DAY: timedelta(minutes=6),
+    Span.WEEK: timedelta(minutes=45),
+}
+SERIES: Final = (
+    Recorded.REQUEST_RATE,
+    Recorded.LATENCY_P99,
+    Recorded.ERROR_RATE,
+    Recorded.AGREEMENT_RATE,
+    JobMetric.LOG_E,
+    JobMetric.LOG_E_LIMIT,
+    JobMetric.VALUE,
+    JobMetric.LIMIT,
+)
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class History:
+    """The series of a span, NaN where one has no number.
+
+    Attributes:
+        times: Unix seconds, evenly spaced, the oldest first.
+        lines: by name of the metric, and by its model or guardrail ("" for neither).
+    """
+
+    span: Span
+    times: tuple[int, ...]
+    lines: dict[tuple[str, str], Values]
+
+
+def read_history(prometheus: Prometheus, span: Span) -> History:
+    """Ask once, or twice where there are more points than Prometheus tells in one answer.
+
+    Several rollback jobs tell much the same; the one with the strongest evidence counts.
+
+    Raises:
+        PrometheusError: it could not be asked.
+    """
+    step = span.step.total_seconds()
+    last = datetime.now(UTC).timestamp() // step * step  # the same moments in each reading: no line trembles
+    start = datetime.fromtimestamp(last - (span.points - 1) * step, UTC)
+    query = f'max by (__name__, model, guardrail) ({{__name__=~"{"|".join(SERIES)}"}})'
+    lines = {
+        (one.labels["__name__"], one.labels.get("model") or one.labels.get("guardrail", "")): one.values
+        for one in prometheus.matrix(query, start, span.step, span.points)
+    }
+    times = tuple(int(start.timestamp() + place * step) for place in range(span.points))
+    return History(span, times, lines)
+
+
+def plain(values: Values) -> tuple[float | None, ...]:
+    """For JSON: None where there is no number, and no more digits than can be seen."""
+    return tuple(float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values)

@@ -1,0 +1,89 @@
+"""What Prometheus says now: the readings that the plan's gates need, and the numbers of both models."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from common.answers import Sample
+from common.names import Metric, Model, Recorded
+from common.prometheus import Prometheus, PrometheusError
+from flags.rollout.look import Rollout
+from flags.rollout.place import place_of
+from flags.rollout.situation import Readings, Situation
+
+LONGEST: Final = timedelta(days=15)  # that Prometheus keeps
+ONE_HOUR: Final = timedelta(hours=1)  # looked at where Unleash could not say when the stage began
+RECORDED: Final = (
+    Recorded.REQUEST_RATE,
+    Recorded.LATENCY_P50,
+    Recorded.LATENCY_P99,
+    Recorded.ERROR_RATE,
+    Recorded.AGREEMENT_RATE,
+    Recorded.FLAG_AGE,
+)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One look at Prometheus.
+
+    Attributes:
+        readings: what the plan rests on; without a fault.
+        since: from when on requests and outcomes are counted.
+        now: the recorded series by name and model; "" where a series is of no model.
+        outcomes: feedback since then, by model and outcome.
+    """
+
+    readings: Readings
+    since: datetime
+    now: dict[tuple[str, str], float]
+    outcomes: dict[tuple[str, str], float]
+
+    def of(self, name: str, model: str = "") -> float | None:
+        """A recorded series as it is now; None where it has no number, as of a model that nobody calls."""
+        return self.now.get((name, model))
+
+
+def read_numbers(rollout: Rollout, seen: Situation | None) -> Numbers:
+    """Ask Prometheus five times.
+
+    Args:
+        seen: what Unleash says; None where it has not answered yet.
+
+    Raises:
+        PrometheusError: it could not be asked.
+    """
+    assert rollout.prometheus is not None  # noqa: S101 - the settings of the board demand it
+    now = datetime.now(UTC)
+    began = place_of(rollout.plan, seen).began if seen else now - ONE_HOUR
+    since = max(began, now - LONGEST)
+    readings = rollout.measure(seen) if seen else Readings()
+    if readings.fault:
+        raise PrometheusError(readings.fault)
+    if readings.version_since:
+        since = max(since, readings.version_since)
+    return Numbers(
+        readings,
+        since,
+        {
+            (one.labels["__name__"], one.labels.get("model", "")): one.value
+            for one in finite(rollout.prometheus.vector(f'{{__name__=~"{"|".join(RECORDED)}"}}'))
+        },
+        _outcomes(rollout.prometheus, max(now - since, timedelta(seconds=1))),
+    )
+
+
+def _outcomes(prometheus: Prometheus, age: timedelta) -> dict[tuple[str, str], float]:
+    models = "|".join(Model)
+    told = f'{Metric.OUTCOMES}{{job="service", model=~"{models}"}}'
+    found = prometheus.vector(
+        f"sum by (model, outcome) (increase({told}[{max(round(age.total_seconds()), 1)}s]))"
+    )
+    return {(one.labels.get("model", ""), one.labels.get("outcome", "")): one.value for one in finite(found)}
+
+
+def finite(found: Iterable[Sample]) -> Iterable[Sample]:
+    """Those that are numbers."""
+    return (one for one in found if math.isfinite(one.value))

@@ -1,0 +1,107 @@
+// The answer, what is wrong with the sources, the stages, and the few facts that everybody asks for.
+import { $, h, show } from "./dom.js";
+import { DASH, capital, hourSeconds, percent, span, timeOf, when, withTimes } from "./words.js";
+
+const MARKS = { good: "✓", bad: "!", wait: "…", plain: "i" };
+const STATES = { done: "done", now: "now", next: "next", later: "later" };
+
+let said = null;
+
+export function showAnswer(board) {
+  const { answer } = board;
+  $("answer").dataset.tone = answer.tone;
+  show("answer-mark", answer.tone, (tone) => MARKS[tone]);
+  show("answer-now", answer.now, withTimes);
+  show("answer-next", [answer.next, answer.until], () => {
+    const [before, after] = answer.next.split("{until}");
+    return after === undefined
+      ? withTimes(before)
+      : [withTimes(before), timeOf(answer.until, when(answer.until)), withTimes(after)];
+  });
+  document.title = `${answer.tone === "bad" ? "⚠ " : ""}${answer.now.split(";")[0].split(":")[0]} – ${board.flag}`;
+  announce(board);
+}
+
+/** Tell screen readers what has changed, and only that: new verdicts, another answer. */
+function announce(board) {
+  const verdicts = Object.fromEntries(board.guardrails.map((one) => [one.name, one.verdict]));
+  const state = { now: board.answer.now, verdicts };
+  if (said !== null) {
+    const news = Object.entries(verdicts)
+      .filter(([name, verdict]) => said.verdicts[name] !== verdict)
+      .map(([name, verdict]) => `${name}: ${verdict}.`);
+    if (said.now !== state.now) news.unshift(state.now);
+    if (news.length) $("live").textContent = news.join(" ");
+  }
+  said = state;
+}
+
+export function showFaults(board) {
+  const faults = board.sources.filter((one) => one.fault);
+  show("faults", faults.map((one) => [one.name, one.fault, one.read_at]), () =>
+    faults.map((one) =>
+      h("p", { class: "fault-line" },
+        h("strong", {}, `${capital(one.name)} ${one.name === "decisions log" ? "cannot be read" : "does not answer"}. `),
+        one.read_at ? ["Last read ", timeOf(one.read_at), "; trying again. "] : "Trying again. ",
+        h("span", { class: "small" }, one.fault)),
+    ));
+}
+
+export function showStages(board) {
+  const stages = board.rollout?.stages ?? [];
+  show("stages", stages, () =>
+    stages.map((stage) =>
+      h("li", { "data-state": stage.state, "aria-current": stage.state === "now" ? "step" : null },
+        h("span", { class: "stop", "aria-hidden": "true" }),
+        h("span", { class: "name" }, stage.name),
+        h("span", { class: "lasts" },
+          stage.state === "now" ? "now" : stage.lasts ? span(stage.lasts) : "",
+          h("span", { class: "unseen" }, stage.state === "now" ? "" : ` ${STATES[stage.state]}`))),
+    ));
+}
+
+export function showFacts(board) {
+  const { rollout, numbers } = board;
+  const facts = [];
+  const add = (name, value, note, tone = "") => facts.push({ name, value, note, tone });
+  if (rollout) {
+    const wanted = rollout.enabled ? percent(rollout.share) : "off";
+    add("Wanted by the flag", wanted, !rollout.enabled ? "everybody has the champion" : rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
+  }
+  add("Observed", percent(numbers?.observed_share), "of the last minute's answers");
+  if (rollout?.began) add("In this stage", { since: rollout.began }, rollout.stage);
+  if (rollout) {
+    const lease = rollout.lease;
+    add("Lease left", lease ? { until: lease.until } : "none", lease ? "then everybody has the champion" : "the share holds by itself", lease && lease.seconds_left <= 0 ? "bad" : "");
+  }
+  add("Guarded", numbers?.guard_seen ? { since: numbers.guard_seen, ago: true } : DASH, numbers && !numbers.guarded ? "the rollback job is silent" : "last pass of the rollback job", numbers?.guarded ? "" : "bad");
+  if (rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");
+  show("facts", facts, () =>
+    facts.map((fact) =>
+      h("div", { "data-tone": fact.tone },
+        h("dt", {}, fact.name),
+        h("dd", {}, ticking(fact.value), h("span", { class: "small" }, fact.note))),
+    ));
+}
+
+function ticking(value) {
+  if (typeof value !== "object") return h("span", { class: "value" }, value);
+  return h("span", { class: "value", "data-since": value.since, "data-until": value.until, "data-ago": value.ago });
+}
+
+/** Times that pass, once a second. */
+export function tick() {
+  for (const element of document.querySelectorAll("[data-since], [data-until]")) {
+    const { since, until, ago } = element.dataset;
+    const left = until ? (new Date(until) - Date.now()) / 1000 : 0;
+    const text = until ? (left > 0 ? span(left) : "over") : span((Date.now() - new Date(since)) / 1000) + (ago === undefined ? "" : " ago");
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+export function showSources(board) {
+  show("sources", board.sources, () =>
+    board.sources.map((one) =>
+      h("li", { "data-ok": String(one.ok) }, h("span", { class: "dot", "aria-hidden": "true" }),
+        `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
+}

@@ -1,0 +1,244 @@
+// The charts: uPlot on a canvas, and behind each a sentence and a table for those who do not see it.
+import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
+import { $, h, show } from "./dom.js";
+import { DASH, capital, duration, hour, percent, plain, share } from "./words.js";
+
+const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
+const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
+const ROWS = 12; // of a chart's table
+const BIG = {
+  traffic: { title: "Users with the challenger", format: percent, least: 5, most: 100 },
+  p99: { title: "99% of the calls are faster than", format: duration, least: 0.001 },
+  errors: { title: "Failed calls", format: share, least: 0.01, most: 1 },
+  agreement: { title: "Both models chose the same", format: share, from: 0.8, least: 1, most: 1 },
+};
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const plots = new Map();
+let latest = null;
+const colours = () => {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(`--${name}`).trim();
+};
+
+export function spanPicker(fieldset, picked, pick) {
+  for (const [value, words] of Object.entries(SPANS)) {
+    const input = h("input", { type: "radio", name: "span", value, id: `span-${value}`, checked: value === picked });
+    input.addEventListener("change", () => pick(value));
+    fieldset.append(input, h("label", { for: `span-${value}` }, words));
+  }
+}
+
+export function showCharts(board) {
+  latest = board;
+  const charts = (board.charts?.all ?? []).filter((one) => one.key in BIG);
+  show("charts", charts.map((one) => one.key), () => charts.map((one) => figure(one.key, BIG[one.key].title)));
+  for (const chart of charts) draw(board, chart, BIG[chart.key]);
+}
+
+export function showGuardrails(board) {
+  const names = board.guardrails.map((one) => one.name);
+  const charts = Object.fromEntries((board.charts?.all ?? []).map((one) => [one.key, one]));
+  show("guardrails", names, () => names.map((name) => h("article", { class: "card guardrail", id: `guardrail-${name}`, "aria-labelledby": `h-${name}` })));
+  for (const one of board.guardrails) {
+    const id = `guardrail-${one.name}`;
+    const key = `guardrail/${one.name}`;
+    $(id).dataset.tone = one.tone;
+    show(id, [one.name, one.description, one.action, key in charts], () => [
+      h("header", {}, h("h3", { id: `h-${one.name}` }, one.name), h("span", { id: `${id}-pill` })),
+      h("p", { id: `${id}-words`, class: "words" }),
+      h("div", { id: `${id}-meter`, class: "meter", "aria-hidden": "true" }),
+      key in charts ? figure(key, "", true) : null,
+      h("p", { class: "small" }, `${one.description}${ACTIONS[one.action] ?? ""}`),
+    ]);
+    show(`${id}-pill`, [one.verdict, one.tone], () => h("span", { class: `pill ${one.tone}` }, one.verdict));
+    show(`${id}-words`, one.words, () => one.words);
+    show(`${id}-meter`, [one.reached, one.tone], () => meter(one));
+    if (charts[key]) draw(board, charts[key], { format: plain, least: 0, small: true, limit: charts[key].limit });
+  }
+}
+
+const ACTIONS = {
+  rollback: " Beyond its limit the challenger is taken away.",
+  pause: " Beyond its limit the share stays as it is.",
+  warn: " It only warns.",
+};
+
+function meter(one) {
+  const bar = h("span", { class: "reached" });
+  bar.style.inlineSize = `${Math.min(100, Math.max(0, 80 * (one.reached ?? 0)))}%`;
+  return [bar, h("span", { class: "limit" })];
+}
+
+function figure(key, title, small = false) {
+  const id = idOf(key);
+  const table = h("details", { class: "numbers", id: `${id}-table` }, h("summary", {}, "As a table"), h("div", { class: "rows" }));
+  table.addEventListener("toggle", () => latest && rows(key));
+  return h("figure", { class: small ? "chart small-chart" : "card chart", id: `${id}-figure` },
+    h("figcaption", {}, title ? h("span", { class: "chart-title" }, title) : null, h("span", { id: `${id}-legend`, class: "legend" })),
+    h("div", { class: "plot", id: `${id}-plot`, role: "img" }),
+    table);
+}
+
+const idOf = (key) => `chart-${key.replace(/[^a-z0-9-]/g, "-")}`;
+
+function look(key, line, colour) {
+  if (key === "traffic") {
+    return line === "wanted"
+      ? { stroke: colour("soft"), width: 2, dash: [5, 4], paths: uPlot.paths.stepped({ align: 1 }) }
+      : { stroke: colour("challenger"), width: 2, fill: colour("challenger-fill") };
+  }
+  if (line === "champion") return { stroke: colour("champion"), width: 2, dash: [7, 3] };
+  if (line === "challenger") return { stroke: colour("challenger"), width: 2 };
+  return { stroke: colour("ink"), width: 1.75 };
+}
+
+function draw(board, chart, how) {
+  const id = idOf(chart.key);
+  const holder = $(`${id}-plot`);
+  if (!holder) return;
+  const { times } = board.charts;
+  const data = [times, ...chart.lines.map((line) => line.values)];
+  const some = chart.lines.some((line) => line.values.some((value) => value !== null));
+  const legend = chart.lines.map((line) => [line.name, last(line.values)]);
+  show(`${id}-legend`, [legend, how.small], () =>
+    how.small ? [] : legend.map(([name, value]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), `${name} ${how.format(value)}`)));
+  const told = legend.map(([name, value]) => `${name} ${how.format(value)}`).join(", ");
+  const limit = how.limit ? `; the limit is ${how.format(how.limit)}` : "";
+  holder.setAttribute("aria-label", some ? `In the last ${LASTS[board.charts.span]}; now ${told}${limit}` : "No numbers in this time");
+  holder.dataset.empty = some ? "" : how.small ? "never judged in this time" : "no numbers in this time";
+  const state = plots.get(id) ?? {};
+  Object.assign(state, { board, chart, how, data });
+  plots.set(id, state);
+  if (!state.plot || state.holder !== holder || state.lines !== chart.lines.length) make(id, holder);
+  else {
+    state.plot.setData(data, false);
+    state.plot.setScale("x", { min: times[0], max: times.at(-1) });
+    state.plot.setScale("y", range(state));
+  }
+  if ($(`${id}-table`)?.open) rows(chart.key);
+}
+
+const last = (values) => values.findLast((value) => value !== null) ?? null;
+
+function range({ chart, how }) {
+  const values = chart.lines.flatMap((line) => line.values).filter((value) => value !== null);
+  if (how.limit) values.push(how.limit);
+  const top = Math.max(how.least, ...values) || 1;
+  if (how.from !== undefined) return { min: Math.max(0, Math.min(how.from, ...values) - 0.02), max: 1.005 };
+  const floor = how.small ? Math.max(Math.min(0, ...values), -0.3 * top) : 0;
+  return { min: floor, max: Math.min(top * 1.15, (how.most ?? Infinity) * 1.02) };
+}
+
+function make(id, holder) {
+  const state = plots.get(id);
+  state.plot?.destroy();
+  state.watcher?.disconnect();
+  const colour = colours();
+  const { chart, how } = state;
+  const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), size: 4 }, font: "11px system-ui, sans-serif" };
+  const height = how.small ? 92 : 170;
+  state.holder = holder;
+  state.lines = chart.lines.length;
+  state.plot = new uPlot(
+    {
+      width: Math.max(holder.clientWidth, 120),
+      height,
+      legend: { show: false },
+      cursor: { sync: { key: "board" }, points: { size: 6 }, drag: { x: false, y: false } },
+      scales: { x: { time: true, auto: false }, y: { auto: false } },
+      axes: [
+        { ...axis, space: 60, size: 26, values: (_plot, ticks) => ticks.map((tick) => label(tick, state)) },
+        { ...axis, size: 52, space: 30, values: (_plot, ticks) => ticks.map((tick) => state.how.format(tick)) },
+      ],
+      series: [{}, ...chart.lines.map((line) => ({ ...look(chart.key, line.name, colour), points: { show: false }, spanGaps: false }))],
+      hooks: { draw: [(plot) => marks(plot, state, colour)], setCursor: [(plot) => readout(plot, state, id)] },
+    },
+    state.data,
+    holder,
+  );
+  state.plot.batch(() => {
+    state.plot.setScale("x", { min: state.data[0][0], max: state.data[0].at(-1) });
+    state.plot.setScale("y", range(state));
+  });
+  state.watcher = new ResizeObserver(() => {
+    const width = Math.floor(holder.clientWidth);
+    if (width > 0 && width !== state.plot.width) state.plot.setSize({ width, height });
+  });
+  state.watcher.observe(holder);
+}
+
+function label(seconds, state) {
+  if (state.board.charts.span !== "7d") return hour(seconds);
+  const date = new Date(seconds * 1000);
+  return date.getHours() ? hour(seconds) : date.toLocaleDateString("en", { weekday: "short", day: "numeric" });
+}
+
+/** The limit, and the moments at which the share was moved. */
+function marks(plot, { board, how }, colour) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  const ratio = devicePixelRatio || 1;
+  for (const change of board.changes) {
+    if (change.flag !== board.flag || change.users_before === change.users_after) continue;
+    const x = plot.valToPos(new Date(change.at) / 1000, "x", true);
+    if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
+    const bad = change.kind === "rollback";
+    line(ctx, x, bbox.top, x, bbox.top + bbox.height, bad ? colour("bad") : colour("soft"), bad ? 2 * ratio : ratio, bad ? [] : [2 * ratio, 3 * ratio]);
+  }
+  if (how.limit) {
+    const y = plot.valToPos(how.limit, "y", true);
+    line(ctx, bbox.left, y, bbox.left + bbox.width, y, colour("bad"), 1.5 * ratio, [6 * ratio, 4 * ratio]);
+    ctx.fillStyle = colour("bad");
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = y - bbox.top > 16 * ratio ? "bottom" : "top";
+    ctx.fillText("limit", bbox.left + 4 * ratio, y - (ctx.textBaseline === "bottom" ? 2 : -2) * ratio);
+  }
+  ctx.restore();
+}
+
+function line(ctx, x1, y1, x2, y2, colour, width, dash) {
+  ctx.beginPath();
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = width;
+  ctx.setLineDash(dash);
+  ctx.moveTo(x1, y1);
+  ctx.lineTo(x2, y2);
+  ctx.stroke();
+}
+
+/** Under the pointer: the values of that moment in place of those of now. */
+function readout(plot, { chart, how }, id) {
+  const legend = $(`${id}-legend`);
+  const place = plot.cursor.idx;
+  if (!legend || how.small) return;
+  const at = place === null || place === undefined || plot.cursor.left < 0;
+  [...legend.children].forEach((element, number) => {
+    const values = chart.lines[number]?.values ?? [];
+    const value = at ? last(values) : values[place];
+    element.lastChild.textContent = `${chart.lines[number]?.name} ${how.format(value ?? null)}${at ? "" : ` at ${hour(plot.data[0][place])}`}`;
+  });
+}
+
+/** Some of the numbers, the latest first. */
+function rows(key) {
+  const id = idOf(key);
+  const { board, chart, how } = plots.get(id);
+  const { times } = board.charts;
+  const step = Math.max(1, Math.floor(times.length / ROWS));
+  const places = [];
+  for (let place = times.length - 1; place >= 0 && places.length < ROWS; place -= step) places.push(place);
+  const table = h("table", {},
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), chart.lines.map((line) => h("th", { scope: "col" }, capital(line.name))))),
+    h("tbody", {}, places.map((place) =>
+      h("tr", {}, h("th", { scope: "row" }, hour(times[place])), chart.lines.map((line) => h("td", {}, line.values[place] === null ? DASH : how.format(line.values[place])))))));
+  $(`${id}-table`).querySelector(".rows").replaceChildren(table);
+}
+
+dark.addEventListener("change", () => {
+  for (const [id, state] of plots) if (state.holder?.isConnected) make(id, state.holder);
+});

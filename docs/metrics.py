@@ -1,0 +1,186 @@
+"""docs/metrics.md, made from what the processes register: `python -m docs.metrics` writes it.
+
+Types, labels and meanings are those of the collectors, so that the page tells the same story as /metrics.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+import yaml
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from common.names import Recorded
+from docs.settings import REPOSITORY
+from rollback.flag_metrics import FlagMetrics
+from rollback.metrics import JobMetrics
+from rollback.verdict import Status
+from service.http_metrics import HttpMetrics
+from service.model_metrics import ModelMetrics
+from service.shadow_metrics import ShadowMetrics
+from service.telemetry import GUEST_FAILURES, Telemetry
+
+PAGE: Final = REPOSITORY / "docs" / "metrics.md"
+ALERTS: Final = REPOSITORY / "monitoring" / "rules" / "alerts.yml"
+HEAD: Final = """\
+# Metrics and alerts
+
+Made from the code by `python -m docs.metrics`; a test fails where this page and the code differ. How they are
+scraped, shown and told is in [monitoring.md](monitoring.md), why they are as they are in
+[decision 5](decisions/0005-metrics.md).
+
+Prometheus adds `job` and `instance`. Counters are there from the start, at 0, where their labels can be
+foreseen, so that a rate misses no first event. The rollout job and the board export none: what the plan does
+stands in Unleash's event log, and `python -m flags rollout status` tells it.
+"""
+RECORDED: Final[Mapping[Recorded, tuple[str, str, str]]] = {
+    Recorded.ERROR_RATE: ("model", "share", "Calls that failed, of all calls, over 5 minutes"),
+    Recorded.REQUEST_RATE: ("model", "a second", "Answers, over a minute"),
+    Recorded.LATENCY_P50: ("model", "seconds", "Median of the calls of 5 minutes"),
+    Recorded.LATENCY_P99: ("model", "seconds", "The time that 99 of 100 calls of 5 minutes were within"),
+    Recorded.FLAG_AGE: ("", "seconds", "Since the worker that waited longest heard from Unleash"),
+    Recorded.CHALLENGER_SHARE: ("", "share", "Answers that the challenger gave, of all, over 5 minutes"),
+    Recorded.AGREEMENT_RATE: (
+        "",
+        "share",
+        "Shadowed requests for which both models chose the same, over 5 minutes",
+    ),
+}
+# Values of labels that only traffic brings; those of `guardrail`, `flag` and the like are names of files.
+LABELS: Final[Mapping[str, tuple[str, ...]]] = {"verdict": tuple(status.value for status in Status)}
+TELLING: Final = frozenset({"reason", "kind", "state", "verdict", "verified"})
+UNITS: Final = {
+    "_timestamp_seconds": "Unix time",
+    "_seconds": "seconds",
+    "_total": "count",
+    "_share": "share",
+}
+OTHER_UNITS: Final = {"rollback_log_e": "logarithm", "rollback_log_e_limit": "logarithm"}
+
+
+class Row(NamedTuple):
+    """One metric, as Prometheus names it."""
+
+    name: str
+    kind: str
+    labels: str
+    unit: str
+    meaning: str
+
+
+def of_service() -> tuple[Row, ...]:
+    """All that GET /metrics of the service may answer."""
+    registry = CollectorRegistry()
+    Telemetry(registry, {}, ("canary", "shadow"))
+    ShadowMetrics(registry)
+    ModelMetrics(registry)
+    HttpMetrics(Flask("canario"), registry)
+    return tuple(_rows(registry))
+
+
+def of_job() -> tuple[Row, ...]:
+    """All that GET /metrics of the rollback job may answer."""
+    registry = CollectorRegistry()
+    job = JobMetrics(registry, cannot_measure_for=timedelta(minutes=5))
+    job.expect_guardrails(("errors",))
+    FlagMetrics(registry, lease=None, lease_every=timedelta(minutes=5))
+    return tuple(_rows(registry))
+
+
+def recorded() -> tuple[Row, ...]:
+    """What the recording rules make of them."""
+    return tuple(Row(name, "gauge", *RECORDED[name]) for name in Recorded)
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return "\n".join(
+        [
+            HEAD,
+            "## Service\n",
+            "`GET /metrics` on the port of the service; all workers of an instance in one answer.\n",
+            _table(of_service()),
+            "## Rollback job\n",
+            "On a port of its own (`CANARIO_ROLLBACK_METRICS_BIND`), with `--every` only. Beside each counter"
+            " stands `..._created`, the time at which it began.\n",
+            _table(of_job()),
+            "## Recorded\n",
+            "By [recording.yml](../monitoring/rules/recording.yml), for people and dashboards.\n",
+            _table(recorded()),
+            "## Alerts\n",
+            "By [alerts.yml](../monitoring/rules/alerts.yml). Each name leads to what to do.\n",
+            _alerts(),
+        ]
+    )
+
+
+def _rows(registry: CollectorRegistry) -> Iterator[Row]:
+    # The client tells the labels of a metric only by its series, of which some metrics have none yet.
+    collectors = dict.fromkeys(registry._collector_to_names)
+    for collector in collectors:
+        metric: Any = collector
+        kind = metric._type
+        name = metric._name + ("_total" if kind == "counter" else "")
+        unit = OTHER_UNITS.get(name) or next(
+            (unit for ending, unit in UNITS.items() if name.endswith(ending)), "number"
+        )
+        yield Row(name, kind, _labels(metric), unit, str(metric._documentation))
+
+
+def _labels(metric: Any) -> str:
+    """Names of labels, with the values that are there from the start."""
+    names: tuple[str, ...] = metric._labelnames
+    told = []
+    for place, name in enumerate(names):
+        values = LABELS.get(name) or tuple(dict.fromkeys(key[place] for key in metric._metrics))
+        if metric._name == "prediction_errors" and name == "reason":
+            values = GUEST_FAILURES
+        told.append(f"{name}: {', '.join(values)}" if name in TELLING and values else name)
+    return "; ".join(told)
+
+
+def _table(rows: tuple[Row, ...]) -> str:
+    head = "| metric | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{row.name}` | {row.kind} | {row.labels} | {row.unit} | {row.meaning.removesuffix('.')} |\n"
+        for row in rows
+    )
+
+
+def _alerts() -> str:
+    head = "| alert | severity | guardrail | after | says |\n|---|---|---|---|---|\n"
+    lines = []
+    for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]:
+        for rule in group["rules"]:
+            labels, says = rule["labels"], rule["annotations"]
+            cells = (
+                f"[{rule['alert']}]({Path(says['runbook']).name})",
+                labels["severity"],
+                labels.get("guardrail", ""),
+                rule.get("for", "at once"),
+                _plain(says["summary"]),
+            )
+            lines.append(f"| {' | '.join(cells)} |\n")
+    return head + "".join(lines)
+
+
+def _plain(summary: str) -> str:
+    """Without the template's own language: a value becomes dots, a label its name."""
+    words = []
+    for place, part in enumerate(summary.replace("}}", "{{").split("{{")):
+        inside = part.strip()
+        words.append(part if place % 2 == 0 else "..." if "$value" in inside else f"*{inside[8:]}*")
+    return "".join(words).removesuffix(".")
+
+
+@click.command()
+def main() -> None:
+    """Write docs/metrics.md from the code."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""PromQL of the panels. Names are those of common.names; `$job`, `$guard`, `$flag` are variables of Grafana.
+
+Ranges are `$__rate_interval`: four scrapes at least, and what a pixel stands for when a week is shown.
+"""
+
+from common.names import JobMetric, Metric, Model
+
+RANGE = "$__rate_interval"
+
+
+def of_service(name: str, matchers: str = "") -> str:
+    """A selector of the service's metric, or of a part of it such as `latency_seconds_bucket`."""
+    return f'{name}{{job="$job"{_rest(matchers)}}}'
+
+
+def of_job(name: JobMetric, matchers: str = "") -> str:
+    """A selector of the rollback job's metric."""
+    return f'{name}{{job="$guard"{_rest(matchers)}}}'
+
+
+def of_flag(name: JobMetric, matchers: str = "") -> str:
+    """A selector of what the rollback job tells of the flag."""
+    return of_job(name, 'flag="$flag"' + _rest(matchers))
+
+
+def per_second(name: str, matchers: str = "", *, by: str = "") -> str:
+    """How fast counters of the service grow, added up; `by` names the labels to keep."""
+    kept = f" by ({by})" if by else ""
+    return f"sum{kept} (rate({of_service(name, matchers)}[{RANGE}]))"
+
+
+def share(part: str, whole: str) -> str:
+    """One by the other; no line where there is nothing to divide by."""
+    return f"{part}\n/ ({whole} > 0)"
+
+
+def challengers_share(counter: Metric) -> str:
+    """The challenger's part of all that `counter` has by model."""
+    return share(per_second(counter, f'model="{Model.CHALLENGER}"'), per_second(counter))
+
+
+def latency(quantile: float, metric: Metric = Metric.LATENCY, *, by: str = "model") -> str:
+    """A quantile in seconds, for each model, or over all with `by=""`."""
+    kept = f"{by}, le" if by else "le"
+    return f"histogram_quantile({quantile:g}, {per_second(f'{metric}_bucket', by=kept)})"
+
+
+def verdicts() -> str:
+    """0 ok, 1 no data, 2 cannot measure, 3 breach, for each guardrail."""
+
+    states = ("no data", "cannot measure", "breach")
+    return "\n+ ".join(f"{number} * {verdict(state)}" for number, state in enumerate(states, start=1))
+
+
+def verdict(state: str) -> str:
+    """1 for each guardrail that said so, 0 for the others."""
+    selector = of_job(JobMetric.VERDICT, f'verdict="{state}"')
+    return f"max by (guardrail) ({selector})"
+
+
+def _rest(matchers: str) -> str:
+    return f", {matchers}" if matchers else ""

@@ -1,0 +1,188 @@
+"""The two sentences on top, as a table of situations."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from board.answer import answer_of, listed
+from board.facts import Facts
+from board.watch import Reading
+from flags.rollout.situation import Guarded, Readings
+from flags.snapshot import moment
+from tests.unit.board.scenes import DOWN, facts, numbers
+from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, at, flag, off, share
+
+FIVE = "5% of the users have the challenger"
+CHAMPION = "everybody has the champion"
+
+
+def judged(*guardrails: Guarded, **fields: Any) -> Facts:
+    readings = replace(GOOD, guardrails=guardrails, **fields)
+    return facts(told=numbers(readings))
+
+
+ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("known", "tone", "now"),
+    [
+        (
+            judged(Guarded("errors", "ok")),
+            "good",
+            f"{FIVE}; all guardrails are fine.",
+        ),
+        (
+            facts(),
+            "wait",
+            f"{FIVE}; 1 of 2 guardrails are fine, the others need more calls, and agreement warns.",
+        ),
+        (
+            judged(Guarded("errors", "breach"), Guarded("tail", "breach")),
+            "bad",
+            f"{FIVE}; errors and tail are breached.",
+        ),
+        (
+            judged(Guarded("errors", "cannot measure"), Guarded("tail", "ok")),
+            "bad",
+            f"{FIVE}; errors is not to be measured.",
+        ),
+        (
+            judged(Guarded("errors", "no data")),
+            "wait",
+            f"{FIVE}; the guardrails need more calls to judge it.",
+        ),
+        (
+            judged(Guarded("errors", "ok"), judged=1),
+            "wait",
+            f"{FIVE}; the guardrails have not judged it yet.",
+        ),
+        (
+            judged(Guarded("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
+            "bad",
+            f"{FIVE}; nobody guards it: the rollback job was last heard of 7m ago.",
+        ),
+        (
+            judged(last_pass=None),
+            "bad",
+            f"{FIVE}; nobody guards it: the rollback job was never heard of.",
+        ),
+        (
+            facts(numbers=Reading(numbers(), NOW - timedelta(minutes=1), DOWN)),
+            "bad",
+            f"{FIVE}; how it does is not known, because Prometheus does not answer.",
+        ),
+        (
+            facts(at(100), told=numbers(replace(GOOD, guardrails=(Guarded("errors", "ok"),)))),
+            "good",
+            "All users have the challenger; all guardrails are fine.",
+        ),
+        (
+            facts(
+                at(5, constraints=("country IN NO",)),
+                told=numbers(replace(GOOD, guardrails=(Guarded("errors", "ok"),))),
+            ),
+            "good",
+            "5% of the users where country IN NO have the challenger; all guardrails are fine.",
+        ),
+        (
+            facts(at(5, lease_until=NOW - timedelta(minutes=2))),
+            "bad",
+            f"The lease ran out 2m ago: {CHAMPION} until the rollback job vouches for the challenger again.",
+        ),
+        (
+            facts(at(0)),
+            "plain",
+            f"Nobody has the challenger yet: it gets copies of 100% of the users' requests, and {CHAMPION}.",
+        ),
+        (facts(at(0, shadow=flag(0))), "plain", f"Nobody has the challenger: {CHAMPION}."),
+        (
+            facts(
+                at(
+                    5,
+                    share(PERSON, 0, 5),
+                    off(PERSON),
+                    enabled=False,
+                    changed_by="ada",
+                    change_in_words="turned off",
+                )
+            ),
+            "plain",
+            f"The flag is off, ada turned it off: {CHAMPION}.",
+        ),
+        (
+            facts(ROLLED_BACK),
+            "bad",
+            f"The challenger was taken away at {moment(ROLLED_BACK.changes[-1].at)}: {CHAMPION}.",
+        ),
+        (
+            facts(at(0, exists=False, shadow=flag(0))),
+            "bad",
+            f"The flag canary is not there: {CHAMPION}.",
+        ),
+    ],
+)
+def test_who_has_the_challenger_and_whether_it_may(known: Facts, tone: str, now: str) -> None:
+    answer = answer_of(known)
+    assert (answer.now, answer.tone) == (now, tone)
+
+
+def test_nothing_is_known_before_unleash_answers() -> None:
+    assert (
+        answer_of(facts(unleash=Reading())).now
+        == "Unleash is being asked: who has the challenger is not known."
+    )
+    silent = answer_of(facts(unleash=Reading(None, None, "refused")))
+    assert (silent.now, silent.tone, silent.next) == (
+        "Unleash does not answer: who has the challenger is not known.",
+        "bad",
+        "",
+    )
+
+
+def test_what_was_known_is_told_as_what_it_is() -> None:
+    answer = answer_of(facts(unleash=Reading(at(5), NOW, "refused"), later=60))
+    assert answer.tone == "bad"
+    assert answer.now.startswith(
+        "Unleash does not answer. At 2026-12-24 06:00:00 UTC it was so: 5% of the users"
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (facts(), "25% waits for a person's approval."),
+        (facts(numbers=Reading(None, None, DOWN)), "25% waits for Prometheus and a person's approval."),
+        (facts(at(0)), "1% may come now: all gates are open."),
+        (facts(at(0, shadow=flag(0))), "The shadow may come now: all gates are open."),
+        (facts(at(100)), "It becomes the champion now: the challenger has come through the whole plan."),
+        (
+            facts(at(5, paused=("lunch",))),
+            "Nothing comes by itself: it is paused (lunch) until `python -m flags rollout resume`.",
+        ),
+        (
+            facts(at(5, trouble="the flag has two strategies")),
+            "The flag needs a person: the flag has two strategies.",
+        ),
+    ],
+)
+def test_what_comes_next(known: Facts, told: str) -> None:
+    assert answer_of(known).next == told
+
+
+def test_the_earliest_time_is_told_where_one_gate_knows_it() -> None:
+    seen = at(1)
+    young = replace(seen, now=seen.changes[-1].at + timedelta(hours=1))
+    known = replace(facts(young, told=numbers(Readings(fault=None, last_pass=young.now))), now=young.now)
+    known = replace(known, unleash=Reading(young, young.now), numbers=Reading(known.numbers.value, young.now))
+    answer = answer_of(known)
+    assert answer.next.startswith(
+        "5% comes {until} at the earliest, if the guardrails stay fine. It waits for time"
+    )
+    assert answer.until == seen.changes[-1].at + timedelta(hours=24)
+
+
+def test_a_list_reads_as_one() -> None:
+    assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]

@@ -1,0 +1,277 @@
+"""The whole answer: each source down, and each state that a rollout can be in."""
+
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from board.assemble import assemble
+from board.document import Board, Source
+from board.facts import Facts
+from board.sources import Told
+from board.watch import Reading
+from flags.rollout.situation import Guarded, Situation
+from rollback.decision import Decision, Kind, RollbackRecord
+from tests.unit.board.scenes import DOWN, facts, history, numbers
+from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, VERSION, at, changes, flag, off, share
+
+ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False, quarantined=(VERSION,))
+
+
+def rollback(of: Situation) -> Told:
+    """The decision that turned the flag off."""
+    last = of.changes[-1]
+    record = RollbackRecord(
+        guardrail="errors", breached_at=None, verified=True, seconds=0.2, off_by=JOB, off_revision=last.id
+    )
+    decision = Decision(
+        id="20261123T120000.000Z-rollback-aaaa",
+        time=last.at,
+        kind=Kind.ROLLBACK,
+        flag="canary",
+        environment="production",
+        share=5,
+        rollback=record,
+    )
+    return Told(decision, None)
+
+
+def source(board: Board, name: str) -> Source:
+    return next(one for one in board.sources if one.name == name)
+
+
+def test_all_is_told_while_all_answer() -> None:
+    board = assemble(facts())
+    assert [(one.name, one.ok) for one in board.sources] == [
+        ("Unleash", True),
+        ("Prometheus", True),
+        ("decisions log", True),
+    ]
+    assert board.rollout is not None
+    assert [(one.name, one.state) for one in board.rollout.stages] == [
+        ("shadow", "done"),
+        ("1%", "done"),
+        ("5%", "now"),
+        ("25%", "next"),
+        ("100%", "later"),
+        ("champion", "later"),
+    ]
+    assert (board.rollout.step, board.rollout.challenger) == ("wait", VERSION)
+    assert board.numbers is not None
+    assert board.numbers.observed_share == pytest.approx(5.0)
+    assert board.numbers.agreement == 0.97
+    champion, challenger = board.numbers.models
+    assert (champion.p99, challenger.p99, challenger.requests) == (0.012, 0.014, 5_000)
+    assert challenger.error_rate is None  # it has no series, which is not 0
+    assert board.charts is not None
+    assert {one.key for one in board.charts.all} >= {
+        "traffic",
+        "p99",
+        "errors",
+        "agreement",
+        "guardrail/errors",
+    }
+
+
+def test_outcomes_have_their_intervals() -> None:
+    board = assemble(facts())
+    assert board.numbers is not None
+    champion, challenger = board.numbers.outcomes
+    assert (challenger.count, challenger.requests) == (450, 5_000)
+    assert challenger.low < challenger.share == 0.09 < challenger.high
+    assert (round(challenger.low, 4), round(challenger.high, 4)) == (0.0824, 0.0983)  # Wilson's
+    assert champion.high - champion.low < challenger.high - challenger.low
+
+
+def test_more_outcomes_than_requests_are_an_artefact_of_prometheus() -> None:
+    told = numbers(outcomes={("challenger", "bought"): 5_003.0})
+    board = assemble(facts(told=told))
+    assert board.numbers is not None
+    assert [(one.model, one.share) for one in board.numbers.outcomes] == [
+        ("champion", 0.0),
+        ("challenger", 1.0),
+    ]
+
+
+def test_without_unleash_the_numbers_are_shown() -> None:
+    board = assemble(facts(unleash=Reading(None, None, "refused")))
+    assert board.rollout is None
+    assert board.changes == ()
+    assert board.numbers is not None
+    assert board.answer.tone == "bad"
+    assert source(board, "Unleash") == Source("Unleash", False, "refused", None)
+
+
+def test_without_prometheus_the_flag_is_shown() -> None:
+    board = assemble(facts(numbers=Reading(None, None, DOWN), history=Reading(None, None, DOWN)))
+    assert board.rollout is not None
+    assert board.rollout.share == 5
+    assert board.numbers is None
+    assert board.charts is None
+    assert {one.verdict for one in board.guardrails} == {"not known"}
+    assert source(board, "Prometheus").fault == DOWN
+    assert board.changes
+
+
+def test_old_numbers_are_not_told_as_those_of_now_and_old_charts_are() -> None:
+    board = assemble(
+        facts(numbers=Reading(numbers(), NOW, DOWN), history=Reading(history(), NOW, DOWN), later=16)
+    )
+    assert board.numbers is None
+    assert board.charts is not None
+    assert not source(board, "Prometheus").ok
+    assert source(board, "Prometheus").read_at == NOW
+    young = assemble(facts(numbers=Reading(numbers(), NOW, DOWN), later=4))
+    assert young.numbers is not None
+    assert not source(young, "Prometheus").ok  # at once
+
+
+def test_without_decisions_the_rest_is_shown() -> None:
+    board = assemble(facts(decision=Reading(None, None, "the folder cannot be read")))
+    assert board.decision is None
+    assert not source(board, "decisions log").ok
+    assert board.rollout is not None
+
+
+def test_nothing_at_all_is_a_page_too() -> None:
+    silent: dict[str, Any] = {
+        name: Reading(None, None, "down") for name in ("unleash", "numbers", "history", "decision")
+    }
+    board = assemble(facts(**silent))
+    assert board.answer.now.startswith("Unleash does not answer")
+    assert len(board.guardrails) == 8  # what is watched is known from the file
+
+
+@pytest.mark.parametrize(
+    ("known", "stages"),
+    [
+        (facts(at(0, shadow=flag(0))), "next later later later later later"),
+        (facts(at(0)), "now next later later later later"),
+        (facts(at(100)), "done done done done now next"),
+        (facts(at(7, share(PERSON, 0, 7))), "done done done now:7% next later later"),
+        (facts(ROLLED_BACK), "now next later later later later"),
+    ],
+    ids=["not begun", "shadow", "all", "a person's own", "rolled back"],
+)
+def test_the_plan_with_the_place_in_it(known: Facts, stages: str) -> None:
+    board = assemble(known)
+    assert board.rollout is not None
+    own = [f"now:{one.name}" if one.name == "7%" else one.state for one in board.rollout.stages]
+    assert own == stages.split()
+
+
+def test_a_rollback_is_told_with_its_reason() -> None:
+    board = assemble(facts(ROLLED_BACK, decision=Reading(rollback(ROLLED_BACK), NOW)))
+    assert "because of errors: everybody has the champion." in board.answer.now
+    assert board.answer.next.startswith("Nothing comes by itself")
+    assert board.changes[0].kind == "rollback" or board.changes[1].kind == "rollback"
+    assert board.decision is not None
+    assert board.decision.title == "canary rolled back in production"
+    assert board.decision.sentences[0].startswith("canary in production stood at 5%")
+    assert board.rollout is not None
+    assert board.rollout.quarantine == (VERSION,)
+    assert {one.verdict for one in board.guardrails} >= {"ok", "not judged"}
+
+
+def test_an_older_rollback_is_not_taken_for_this_one() -> None:
+    told = rollback(ROLLED_BACK)
+    assert told.decision.rollback
+    older = replace(
+        told,
+        decision=told.decision.model_copy(
+            update={"rollback": told.decision.rollback.model_copy(update={"off_revision": 1})}
+        ),
+    )
+    assert "because" not in assemble(facts(ROLLED_BACK, decision=Reading(older, NOW))).answer.now
+
+
+def test_no_traffic_is_no_number() -> None:
+    quiet = numbers(replace(GOOD, champion_requests=0, challenger_requests=0), now={}, outcomes={})
+    board = assemble(facts(told=quiet))
+    assert board.numbers is not None
+    assert board.numbers.observed_share is None
+    assert board.numbers.outcomes == ()
+    assert [one.p99 for one in board.numbers.models] == [None, None]
+
+
+def test_changes_are_the_latest_of_both_flags() -> None:
+    many = tuple(changes(*[share(PERSON, 0, 1 + place % 2) for place in range(50)]))
+    seen = replace(at(5), changes=many, shadow_changes=tuple(changes(share(PERSON, 0, 50))))
+    board = assemble(facts(seen))
+    assert len(board.changes) == 30
+    assert [one.id for one in board.changes] == sorted((one.id for one in board.changes), reverse=True)
+    assert board.changes[0].person
+
+
+WEIGHED = "evidence against the challenger"
+TAKEN = "the challenger is taken away"
+LOOK = "nothing is turned off, somebody should look"
+
+
+@pytest.mark.parametrize(
+    ("told", "words", "tone", "reached"),
+    [
+        (
+            Guarded("errors", "ok", log_e=1.2, log_e_needed=4.0),
+            f"Fine: {WEIGHED} is at 30% of the limit.",
+            "good",
+            0.3,
+        ),
+        (Guarded("errors", "ok", log_e=-0.5, log_e_needed=4.0), f"Fine: no {WEIGHED}.", "good", 0.0),
+        (
+            Guarded("errors", "breach", log_e=4.5, log_e_needed=4.0),
+            f"Breached: {WEIGHED} 4.5, 4.0 is the limit; {TAKEN}.",
+            "bad",
+            1.125,
+        ),
+        (
+            Guarded("challenger-p99", "ok", value=0.12, limit=0.2),
+            "Fine: 0.12, at most 0.2 is allowed.",
+            "good",
+            0.6,
+        ),
+        (
+            Guarded("agreement", "breach", binding=False, value=0.45, limit=0.9),
+            f"Breached: 0.45, at least 0.9 is allowed; {LOOK}.",
+            "wait",
+            0.5,
+        ),
+        (Guarded("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
+        (
+            Guarded("errors", "cannot measure"),
+            "Cannot be measured: the log of the rollback job says why.",
+            "bad",
+            None,
+        ),
+        (Guarded("my-own", "ok"), "Fine.", "good", None),
+    ],
+)
+def test_verdicts_in_words(told: Guarded, words: str, tone: str, reached: float | None) -> None:
+    board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
+    one = next(each for each in board.guardrails if each.name == told.name)
+    assert (one.words, one.tone) == (words, tone)
+    assert one.reached == pytest.approx(reached)
+
+
+def test_a_silent_job_judges_nothing() -> None:
+    silent = replace(GOOD, last_pass=NOW - timedelta(minutes=5))
+    board = assemble(facts(told=numbers(silent)))
+    assert {one.verdict for one in board.guardrails} == {"not known"}
+    assert board.numbers is not None
+    assert not board.numbers.guarded
+
+
+def test_it_is_json_without_nan() -> None:
+    document = orjson.loads(
+        orjson.dumps(assemble(facts(ROLLED_BACK, decision=Reading(rollback(ROLLED_BACK), NOW))))
+    )
+    assert document["version"] == 1
+    assert set(document) == set(asdict(assemble(facts())))
+    traffic = next(one for one in document["charts"]["all"] if one["key"] == "traffic")
+    assert [line["name"] for line in traffic["lines"]] == ["wanted", "observed"]
+    assert traffic["lines"][1]["values"] == [0.0, 5.0, 5.0]
+    evidence = next(one for one in document["charts"]["all"] if one["key"] == "guardrail/errors")
+    assert evidence["lines"][0]["values"] == [None, -0.3, 1.2346]
+    assert evidence["limit"] == 3.7

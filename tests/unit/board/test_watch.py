@@ -1,0 +1,81 @@
+"""Sources are read once for all who look, and never for nobody."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from board import watch
+from board.watch import Reading, Source
+from common.errors import CanarioError
+
+
+class Counted:
+    """Something to read."""
+
+    def __init__(self, *, slow: float = 0.0) -> None:
+        self.count = 0
+        self.fault: Exception | None = None
+        self._slow = slow
+
+    def __call__(self) -> int:
+        self.count += 1
+        time.sleep(self._slow)
+        if self.fault:
+            raise self.fault
+        return self.count
+
+
+def test_many_who_look_are_one_reading() -> None:
+    read = Counted(slow=0.05)
+    source = Source("test", read, every=10)
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda _: source.latest().value, range(200)))
+    assert set(found) == {1}
+    assert read.count == 1
+
+
+def test_nobody_looks_and_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOKED_AT_SECONDS", 0.3)
+    read = Counted()
+    source = Source("test", read, every=0.1)
+    assert source.peek() == Reading()
+    source.latest()
+    time.sleep(0.8)
+    resting = read.count
+    time.sleep(0.4)
+    assert read.count == resting <= 5
+    assert source.latest().value == resting + 1  # not the old one
+
+
+def test_a_fault_keeps_the_last_value_and_says_why() -> None:
+    read = Counted()
+    source = Source("test", read, every=0.1)
+    before = source.latest()
+    read.fault = CanarioError("it is down")
+    time.sleep(0.3)
+    after = source.latest()
+    assert (after.value is not None, after.fault) == (True, "it is down")
+    assert after.at
+    assert before.at
+    assert after.at >= before.at
+    read.fault = ValueError("never seen")
+    time.sleep(0.3)
+    assert source.latest().fault == "ValueError: never seen"
+    read.fault = None
+    time.sleep(0.3)
+    assert source.latest().fault is None
+
+
+def test_a_slow_source_is_not_waited_for_twice() -> None:
+    source = Source("test", Counted(slow=30), every=1)
+    began = time.monotonic()
+    assert source.latest(wait=0.2) == Reading()
+    assert time.monotonic() - began < 1
+
+
+def test_what_is_old_is_not_fresh() -> None:
+    now = datetime.now(UTC)
+    reading = Reading("x", now - timedelta(seconds=10))
+    assert (reading.fresh(now, 10.0), reading.fresh(now, 9.0), Reading().fresh(now, 9.0)) == ("x", None, None)

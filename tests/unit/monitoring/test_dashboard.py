@@ -1,0 +1,148 @@
+"""The dashboard in the repository: made by its code, whole for the SDK, and fit to be read."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from monitoring.dashboard.__main__ import main
+from monitoring.dashboard.annotations import EXTRA
+from monitoring.dashboard.build import UID, Pages, build, render
+from rollback.guardrails import load_policy
+from tests.dashboard import FILE, document, panels, queries
+from tests.unit.monitoring.test_rules import KNOWN, PROMQL, ROOT, metric_names
+
+PROVISIONING = FILE.parents[1] / "provisioning"
+every_panel = pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+LABELS = {
+    "job",
+    "class",
+    "outcome",
+    "status",
+    "kind",
+    "version",
+    "name",
+    "alertname",
+    "alertstate",
+    "severity",
+}
+WORDS = {*LABELS, "ignoring", "group_right"}
+OTHERS = {"ALERTS_FOR_STATE", "flask_http_request_total"}
+
+
+def test_the_file_is_what_the_code_makes() -> None:
+    assert FILE.read_text(encoding="utf-8") == render(build(Pages())), "run python -m monitoring.dashboard"
+
+
+def again(text: str) -> Any:
+    """The document as the SDK reads and writes it."""
+    register_default_plugins()
+    return json.loads(json.dumps(Dashboard.from_json(json.loads(text)), cls=JSONEncoder))
+
+
+def test_decoding_and_encoding_it_loses_nothing_but_what_the_sdk_has_no_name_for() -> None:
+    """The SDK knows annotations of every data source by the same few fields."""
+    expected = document()
+    for annotation in expected["annotations"]["list"]:
+        for name in EXTRA:
+            del annotation[name]
+    assert again(FILE.read_text(encoding="utf-8")) == expected
+
+
+def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+    everything = document()["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    taken: set[tuple[int, int]] = set()
+    for panel in everything:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@every_panel
+def test_a_panel_says_what_it_shows_in_which_unit(panel: dict[str, Any]) -> None:
+    assert len(panel["description"]) > 10
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"]["uid"] == "${datasource}"
+    references = [target["refId"] for target in panel["targets"]]
+    assert len(set(references)) == len(references)
+    for target in panel["targets"]:
+        assert target["datasource"]["uid"] == "${datasource}"
+        by = re.match(r"sum by \(([^)]*)\)", target["expr"])
+        for label in by.group(1).split(", ") if by and panel["type"] == "timeseries" else ():
+            assert f"{{{{{label}}}}}" in target["legendFormat"], "each line has a name of its own"
+
+
+def test_no_window_is_written_down() -> None:
+    for panel in panels():
+        for target in panel["targets"]:
+            assert set(re.findall(r"\[([^]]+)\]", target["expr"])) <= {"$__rate_interval"}
+            assert "interval" not in target
+
+
+@pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.asker)
+def test_queries_use_only_metrics_that_exist(query: Any) -> None:
+    assert metric_names(query.expression) - PROMQL - WORDS <= KNOWN | OTHERS | {
+        f"{name}_bucket" for name in KNOWN
+    }
+
+
+def test_the_line_of_the_p99_is_the_guardrails() -> None:
+    (panel,) = [one for one in panels() if one["title"] == "p99 by model"]
+    (limit,) = [one.limit for one in load_policy().thresholds if one.name == "challenger-p99"]
+    assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == limit
+
+
+def test_it_has_one_address_for_good_and_links_where_people_act(tmp_path: Path) -> None:
+    assert document()["uid"] == UID == "canario-rollout"
+    assert document()["editable"] is False
+    assert [link["title"] for link in document()["links"]] == ["Board", "Flag in Unleash"]
+    out = tmp_path / "own.json"
+    pages = [
+        "--board",
+        "",
+        "--unleash",
+        "https://flags.example/",
+        "--runbook",
+        "https://wiki.example/runbook",
+    ]
+    assert CliRunner().invoke(main, ["--out", str(out), *pages]).exit_code == 0
+    links = {link["title"]: link["url"] for link in json.loads(out.read_text())["links"]}
+    assert links == {
+        "Flag in Unleash": "https://flags.example/projects/default/features/$flag",
+        "Runbook": "https://wiki.example/runbook",
+    }
+
+
+def provisioned(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((PROVISIONING / name / "canario.yml").read_text(encoding="utf-8"))
+    assert loaded["apiVersion"] == 1
+    return loaded
+
+
+def test_grafana_finds_its_data_where_the_environment_says() -> None:
+    sources = provisioned("datasources")["datasources"]
+    assert [source["type"] for source in sources] == ["prometheus", "alertmanager"]
+    assert [source["isDefault"] for source in sources if "isDefault" in source] == [True]
+    assert all(re.fullmatch(r"\$[A-Z]+_URL", source["url"]) for source in sources)
+    assert len({source["uid"] for source in sources}) == len(sources)
+    scraped = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())["global"][
+        "scrape_interval"
+    ]
+    assert sources[0]["jsonData"]["timeInterval"] == scraped
+
+
+def test_grafana_finds_the_dashboard() -> None:
+    (provider,) = provisioned("dashboards")["providers"]
+    assert provider["type"] == "file"
+    assert provider["allowUiUpdates"] is False
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
