@@ -13,9 +13,9 @@ from flags.admin import UnleashAdmin
 from flags.canary import set_share
 from flags.errors import Forbidden
 from stack.api import Stack
+from tests.integration.board_page import FRESH_WITHIN_MS, log_in, says, shown
 from tests.integration.conftest import BOARD_TOKEN, FLAG, Service, wait_for
 
-FRESH_WITHIN_MS = 5_000
 PHONE = {"width": 360, "height": 740}
 NAMELESS = """() => {
   const name = (one) => one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')
@@ -48,19 +48,10 @@ def board(context: BrowserContext, stack: Stack, service: Service, tmp_path: Pat
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(stack.addresses.board)
-    expect(page.locator("#login, #board").locator("visible=true").first).to_be_visible(timeout=10_000)
-    if page.locator("#login").is_visible():
-        log_in(page)
-    expect(page.locator("#board")).to_be_visible(timeout=10_000)
-    yield page
+    yield shown(page)
     page.screenshot(path=tmp_path / "board.png")  # pytest keeps the folder of a failed test
     page.close()
     assert complaints == []
-
-
-def log_in(page: Page, token: str = BOARD_TOKEN) -> None:
-    page.get_by_label("Token").fill(token)
-    page.get_by_role("button", name="Show the board").click()
 
 
 def test_only_who_has_the_token_may_read(browser: Browser, stack: Stack) -> None:
@@ -100,12 +91,9 @@ def test_its_user_in_unleash_reads_all_and_changes_nothing(stack: Stack, service
 
 
 def test_it_follows_a_change_of_the_share(board: Page, admin: UnleashAdmin, service: Service) -> None:
-    answer = board.get_by_role("heading", level=1)
     for percent in (5, 25):
         set_share(admin, FLAG, percent)
-        expect(answer).to_contain_text(
-            f"{percent}% of the users have the challenger", timeout=FRESH_WITHIN_MS
-        )
+        says(board, f"{percent}% of the users have the challenger")
     expect(
         board.get_by_role("region", name="Stages of the plan").locator("[aria-current=step]")
     ).to_contain_text("25%")

@@ -8,7 +8,8 @@ import pytest
 
 CSS = (Path(__file__).parents[3] / "board" / "static" / "board.css").read_text(encoding="utf-8")
 DAY, NIGHT = (
-    dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in re.findall(r":root \{(.*?)\}", CSS, re.S)
+    dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+    for block in re.findall(r":root \{(.*?)\}", CSS, re.S)
 )
 TEXT_ON = [
     *product(("ink", "soft"), ("paper", "card", "good-soft", "bad-soft", "wait-soft", "plain-soft")),
