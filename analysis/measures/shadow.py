@@ -1,8 +1,8 @@
 """What the shadow records of a log come to, aggregated in the engine: at most some thousand rows come back.
 
-A record holds the probability of the class that each model chose. Where these are two models with two classes,
-it is turned into the probability of one and the same class, because 0.9 for "no" and 0.9 for "yes" are no small
-difference. With more classes it stays that of the class that was chosen.
+A record holds the probability of the class that each model chose. Where these are two models with two
+classes, it is turned into the probability of one and the same class, because 0.9 for "no" and 0.9 for "yes" are
+no small difference. With more classes it stays that of the class that was chosen.
 """
 
 from collections.abc import Sequence
@@ -331,7 +331,7 @@ def _histograms(
     low, high = _number(sums["least"]), _number(sums["greatest"])
     if not (np.isfinite(low) and np.isfinite(high)):
         return (0.0, 1.0), (0,), (0,)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         low, high = 0.0, 1.0  # of probabilities: the same bins in each report
     width = (high - low) / FINE or 1.0
     places = ((_.score - low) / width).floor().cast("int64").clip(0, FINE - 1)

@@ -12,9 +12,9 @@ BINS = 10  # of the population stability index, as who uses it expects
 def ks_p(distance: float, first: int, second: int) -> float:
     """Chance of a Kolmogorov-Smirnov distance as great as this or greater, both samples being alike.
 
-    The limit distribution with the effective size, as scipy.stats.ks_2samp has it for large samples. It takes
-    the samples as independent. Two models that answer the same requests are not, so the true chance is smaller
-    still: what it calls different is different, and what it calls alike need not be.
+    The limit distribution with the effective size, as scipy.stats.ks_2samp has it for large samples. It
+    takes the samples as independent. Two models that answer the same requests are not, so the true chance is
+    smaller still: what it calls different is different, and what it calls alike need not be.
 
     Args:
         distance: the greatest distance of both cumulative distributions, 0 to 1.
