@@ -243,5 +243,5 @@ def answered(log: Log, question: Question) -> tuple[Answered, ...]:
         requests = requests.filter(context_of(requests, question.segment[0]) == question.segment[1])
     keys = ["assigned", "model", "model_name", "model_version"]
     rows = log.rows(requests.group_by(keys).aggregate(requests=_.count()))
-    found = [Answered(*(row[key] for key in keys), requests=row["requests"]) for row in rows]
+    found = [Answered(*(row[key] for key in [*keys, "requests"])) for row in rows]
     return tuple(sorted(found, key=lambda each: (-each.requests, each.assigned, each.name, each.version)))
