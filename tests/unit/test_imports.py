@@ -36,7 +36,7 @@ ONLY_DOOR = {
     },
     "supervisor": {"stack/supervisor.py"},
     "grafana_foundation_sdk": {
-        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels", "rows")
+        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels")
     },
 }
 
