@@ -79,8 +79,8 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
         lines = _lines(admin, flag)
         if not lines:  # what its database cannot tell, Unleash calls nothing
             raise UnexpectedAnswer(
-                f"{flag} was changed, but Unleash's event log tells nothing of it, so whether a person's change"
-                " was overwritten is not known: look at the flag in the Unleash UI"
+                f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
+                " whether a person's change was overwritten: look at the flag in the Unleash UI"
             )
         loss = lost(lines, write)
         if loss is None:

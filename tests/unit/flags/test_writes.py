@@ -48,7 +48,7 @@ def test_a_write_that_meets_nobody_looks_once_and_writes_once(
 def test_a_log_that_tells_nothing_is_no_proof(unleash: FakeUnleash, admin: UnleashAdmin, flag: str) -> None:
     empty, told = Answer({"events": []}), Answer({"events": unleash.events[::-1]})
     unleash.fail("GET", "/search/events", told, told, told, empty)  # the last one is the look behind
-    with pytest.raises(UnexpectedAnswer, match="was overwritten is not known"):
+    with pytest.raises(UnexpectedAnswer, match="not known whether a person's change was overwritten"):
         set_share(admin, flag, 25)
     unleash.fail("GET", "/search/events", empty)
     with pytest.raises(UnexpectedAnswer, match="tells nothing of canary, which exists"):
