@@ -5,7 +5,7 @@ field by a JSON patch, and such a patch may begin with a `test` of the value tha
 lost all the same is put back by flags.writes, by which strategies should be changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -107,9 +107,17 @@ class UnleashAdmin:
         """
         events = (
             self.events.last(SHARE_EVENTS, flag=flag, environment=self.environment),
-            self.events.last(LIFE_EVENTS, flag=flag, project=self.project),
+            self._last_of_life(flag),
         )
         return max(filter(None, events), key=lambda event: event.id, default=None)
+
+    def is_archived(self, flag: str) -> bool:
+        """Whether a flag that is not there lies in the archive, by the event log."""
+        event = self._last_of_life(flag)
+        return event is not None and event.type == ARCHIVED
+
+    def _last_of_life(self, flag: str) -> Event | None:
+        return self.events.last(LIFE_EVENTS, flag=flag, project=self.project)
 
     def create_feature(self, flag: str, *, kind: str, description: str) -> None:
         """Create a flag that is off in every environment. Raises Rejected (409) where the name exists."""
@@ -187,7 +195,9 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _patch(self, flag: str, strategy: str, patch: list[Mapping[str, Any]], *, repeatable: bool) -> None:
+    def _patch(
+        self, flag: str, strategy: str, patch: Sequence[Mapping[str, Any]], *, repeatable: bool
+    ) -> None:
         """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
         path = self._environment(flag, "strategies", strategy)
         try:

@@ -6,7 +6,7 @@ the order of the writes, each with all of the strategy. A program means to chang
 brings any other field back to what it was before the line above, that is lost, and the line above is right.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -14,13 +14,13 @@ from typing import Any, Final, NamedTuple
 from flags.accounts import is_automation
 from flags.event_words import ADDED, REMOVED, UPDATED, in_words
 from flags.models import Event
+from flags.strategy_fields import Fields, fields, patch_of
 
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
-OWN: Final = frozenset({"/parameters/rollout", "/parameters/stickiness", "/parameters/groupId"})
+SHARE: Final = "/parameters/rollout"
+OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
-LISTS: Final = ("constraints", "variants")
-Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,6 @@ class Loss:
     who: str
     words: str
     conflict: bool = False
-
-
-def fields(strategy: Fields) -> dict[str, Any]:
-    """The fields of a strategy by their place in it, in one spelling; each of its segments is one field."""
-    found: dict[str, Any] = {f"/{name}": [*map(_plain, strategy.get(name) or ())] for name in LISTS}
-    found |= {"/name": strategy.get("name"), "/title": strategy.get("title") or ""}
-    found["/disabled"] = bool(strategy.get("disabled"))
-    parameters = strategy.get("parameters") or {}
-    found |= {f"/parameters/{name}": str(one) for name, one in parameters.items() if one is not None}
-    return found | {f"/segments/{number}": True for number in strategy.get("segments") or ()}
 
 
 @dataclass(frozen=True)
@@ -147,10 +137,24 @@ def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None
             places = places - write.fields.keys() | met
         else:
             places = frozenset() if _is_about_a_segment(after, n) else places - OWN
+            if who := _share_is_again_of(lines, after, n):
+                told[line.id] = f"put back: {who} had set it"
         if places:
             found = _Undone(n, places, _author(lines, n, places), met, is_write or line.created_by == by)
             told[line.id] = f"it undid what {found.author.created_by} had just done: {in_words(found.author)}"
     return _Review(told, _loss(lines, found) if found and found.ours else None)
+
+
+def _share_is_again_of(lines: Sequence[Event], after: Sequence[Fields], n: int) -> str | None:
+    """The person who had set the share that the line `n` sets, a moment before a program set another one."""
+    share = after[n].get(SHARE)
+    if share == after[n - 1].get(SHARE):
+        return None
+    people = [one for one in lines[:n] if not is_automation(one.created_by)]
+    if not people or lines[n].created_at - people[-1].created_at >= MOMENT:
+        return None
+    old, new = (fields(state or {}).get(SHARE) for state in (people[-1].pre_data, people[-1].data))
+    return people[-1].created_by if old != new == share else None
 
 
 def _brought_back(lines: Sequence[Event], after: Sequence[Fields], n: int) -> frozenset[str]:
@@ -187,31 +191,11 @@ def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
         strategy=str(now["id"]),
         fields={place: meant.get(place) for place in places},
         now={place: new.get(place) for place in places},
-        patch=tuple(_operations(places, wanted, now)),
+        patch=tuple(patch_of(places, wanted, now)),
         who=undone.author.created_by,
         words=in_words(undone.author),
         conflict=not undone.met.isdisjoint(places),
     )
-
-
-def _operations(places: Iterable[str], before: Fields, now: Fields) -> Iterator[Mapping[str, Any]]:
-    segments = list(now.get("segments") or ())
-    for place in places:
-        name, _, rest = place[1:].partition("/")
-        if name == "segments":
-            had = int(rest) in (before.get("segments") or ())
-            segments = [*segments, int(rest)] if had else [one for one in segments if one != int(rest)]
-        elif name == "parameters" and before["parameters"].get(rest) is None:
-            yield {"op": "remove", "path": place}
-        else:
-            value = before["parameters"][rest] if name == "parameters" else before.get(name)
-            yield {
-                "op": "add",
-                "path": place,
-                "value": ([] if name in LISTS else "") if value is None else value,
-            }
-    if any(place.startswith("/segments/") for place in places):
-        yield {"op": "add", "path": "/segments", "value": segments}
 
 
 def _is_about_a_segment(after: Sequence[Fields], n: int) -> bool:
@@ -230,10 +214,3 @@ def _lines(events: Iterable[Event], strategy: str) -> list[Event]:
 
 def _about(event: Event) -> str:
     return str((event.data or event.pre_data or {}).get("id"))
-
-
-def _plain(entry: Any) -> Any:
-    """A condition or variant without what says nothing: Unleash adds such fields as it saves."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {name: value for name, value in entry.items() if value not in (None, False, "", [])}

@@ -1,6 +1,6 @@
 """`python -m analysis power`."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import sqrt
 from typing import Any
 
@@ -115,6 +115,7 @@ def _question(**options: Any) -> Question:
         window=window,
         days=options["days"],
         sources=tuple(sources),
+        today=datetime.now(UTC).date(),
     )
 
 

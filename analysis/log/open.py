@@ -176,6 +176,10 @@ def _engine_of(name: str) -> Callable[[str, str], Engine]:
         from analysis.log.in_duckdb import InDuckDB  # noqa: PLC0415
 
         return lambda location, memory: InDuckDB(places.find(location), memory)
+    if name == "spark":
+        from analysis.log.in_spark import InSpark  # noqa: PLC0415
+
+        return lambda location, memory: InSpark(places.find(location), memory)
     raise EngineError(
         f"{name!r} is no engine: duckdb, spark, or the URL of a database such as clickhouse://host/"
     )

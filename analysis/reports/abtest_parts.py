@@ -1,5 +1,6 @@
 """The sections of an A/B report, and its warnings."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -30,9 +31,9 @@ def effect(examined: Examined) -> Section | None:
     text = []
     if comparison.narrowing:
         rows.append(_row(comparison.plain, metric, examined))
-        text.append(_narrowed(found))
-    caption = f"{of_users(metric).capitalize()}; {_brackets(examined.registration.alpha)}"
-    blocks: list[Block] = [Table(("test", *_COLUMNS, "p"), tuple(rows), caption, frozenset({0}))]
+        text.append(f"{_narrowed(found)} The first row decides.")
+    caption = f"{_capital(of_users(metric))}; {_brackets(examined.registration.alpha)}"
+    blocks: list[Block] = [Table(("test", *_COLUMNS, "p"), tuple(rows), caption)]
     if picture := _picture(examined, found):
         blocks.append(picture)
     if comparison.ranks:
@@ -67,6 +68,10 @@ def _row(effect: Effect, metric: Metric, examined: Examined) -> tuple[str, ...]:
         f"{relative(effect.relative_difference)} ({relative_between(effect.relative)})",
         chance(effect.p),
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _brackets(alpha: float) -> str:
@@ -118,10 +123,9 @@ def guardrails(examined: Examined) -> Section | None:
         if each.harmed:
             marked.add(number)
     share = examined.registration.alpha / len(found.guardrails)
-    text = (
-        "Not seen to get worse is not proved to be as good: the interval tells how much worse it may be. "
-        f"Alpha is {share:.3g} each, {examined.registration.alpha:g} for all of them."
-    )
+    text = "Not seen to get worse is not proved to be as good: the interval tells how much worse it may be."
+    if len(found.guardrails) > 1:
+        text += f" Alpha is {share:.3g} each, {examined.registration.alpha:g} for all of them."
     columns = ("metric", *_COLUMNS, "worse")
     return Section(
         "Guardrails",
@@ -173,9 +177,35 @@ def users(examined: Examined) -> Section:
             "feedback says only what happened and not what did not; both arms should be alike."
         )
     blocks: list[Block] = [Table(columns, tuple(rows))]
+    if picture := _progress(examined):
+        blocks.append(picture)
     if answered := _answered(examined):
         blocks.append(answered)
     return Section("Users", tuple(text), tuple(blocks))
+
+
+def _progress(examined: Examined) -> pictures.Picture | None:
+    """Users of both arms day by day, of those that are needed; None for tests of less than two days."""
+    arrived, planned = examined.course.arrived, examined.registration.users
+    last = int(arrived.days[-1]) if arrived.days else 0
+    if last < 2:
+        return None
+    lines = []
+    for role, users, needed in (
+        (Model.CHAMPION, arrived.champion, planned.champion),
+        (Model.CHALLENGER, arrived.challenger, planned.challenger),
+    ):
+        by_day = [users[bisect_right(arrived.days, day + 1) - 1] / needed for day in range(last)]
+        lines.append(pictures.Line(role.value, by_day, role.value))
+    return pictures.over_days(
+        [examined.question.since.date() + timedelta(days=day) for day in range(last)],
+        lines,
+        ylabel="of the users needed",
+        caption="Different users so far, of those that the verdict waits for.",
+        alt=f"After {last} days: " + ", ".join(f"{line.name} {100 * line.values[-1]:.0f}%" for line in lines),
+        limit=1.0,
+        percent=True,
+    )
 
 
 def _answered(examined: Examined) -> Table | None:

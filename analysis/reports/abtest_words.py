@@ -20,9 +20,9 @@ def unit_of(metric: Metric, examined: Examined, effect: Effect | None = None) ->
 def of_users(metric: Metric) -> str:
     """What the figure of an arm is."""
     return {
-        Kind.PROPORTION: f"share of users with `{metric.outcome}`",
-        Kind.MEAN: f"value of `{metric.outcome}` per user",
-        Kind.COUNT: f"`{metric.outcome}` per user",
+        Kind.PROPORTION: f"share of users with the outcome {metric.outcome}",
+        Kind.MEAN: f"sum of the values of {metric.outcome} per user",
+        Kind.COUNT: f"number of {metric.outcome} per user",
     }[metric.kind]
 
 

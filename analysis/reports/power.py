@@ -1,13 +1,14 @@
 """The report before a test: how many users it needs, how long that takes, and what fewer would find."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from math import ceil, inf, isfinite
 from typing import Any
 
 from analysis.measures.metric import Kind
-from analysis.reports.document import Report, Section, Table
+from analysis.reports.document import Block, Report, Section, Table
 from analysis.reports.measure_words import NONE, Unit
+from analysis.show import pictures
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design, Need, figures, need, sides, size, smallest_effect
 
@@ -25,6 +26,7 @@ class Question:
         window: how long an outcome counts; a test takes so much longer.
         days: a number of days to tell the smallest change for.
         sources: where figures come from, for the method.
+        today: the day that days are counted from.
     """
 
     design: Design
@@ -33,6 +35,7 @@ class Question:
     window: timedelta = timedelta()
     days: float | None = None
     sources: tuple[str, ...] = ()
+    today: date = date(1970, 1, 1)
 
 
 def power_report(question: Question) -> Report:
@@ -181,8 +184,40 @@ def _findable(
     text = "Different users since the test's beginning, and the smallest change that they find."
     if question.arrivals and question.arrivals.growth < 1:
         text += " Who comes back is no new user, so twice the days bring less than twice the users."
-    table = Table(("days", "users", "smallest change", "relative"), rows)
-    return Section("What can be found in a time", (text,), (table,))
+    blocks: list[Block] = [Table(("days", "users", "smallest change", "relative"), rows)]
+    if picture := _curve(question):
+        blocks.append(picture)
+    return Section("What can be found in a time", (text,), tuple(blocks))
+
+
+def _curve(question: Question) -> pictures.Picture | None:
+    """The smallest change over days, from the first week on; None where it is none."""
+    design, arrivals = question.design, question.arrivals
+    if arrivals is None:
+        return None
+    days, changes = [], []
+    for day in range(7, _USUAL_DAYS[-1] + 1, 7):
+        users = arrivals.users_after(day)
+        smallest = smallest_effect(design, users * (1 - design.share), users * design.share)
+        if smallest is not None:
+            days.append(question.today + timedelta(days=day))
+            changes.append(smallest)
+    if len(days) < 2:
+        return None
+    percent = design.kind is Kind.PROPORTION
+    first, last = (
+        f"{100 * value:.1f} points" if percent else f"{value:.3g}" for value in (changes[0], changes[-1])
+    )
+    return pictures.over_days(
+        days,
+        [pictures.Line("smallest change", changes, "challenger")],
+        ylabel="points" if percent else "smallest change",
+        caption="The smallest change that is found, if the test begins today"
+        + ("; the line is the change asked for." if question.effect else "."),
+        alt=f"{first} after {days[0]}, {last} after {days[-1]}.",
+        limit=question.effect,
+        percent=percent,
+    )
 
 
 def _method(question: Question) -> Section:

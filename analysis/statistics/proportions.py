@@ -89,7 +89,7 @@ def null_deviation(champion: Share, challenger: Share, value: float, compare: st
     """Of challenger - champion - value, or challenger - value * champion, if `value` were the true one."""
     if compare == "ratio" and value == 0:  # nobody of the challenger's would do it, and nothing would vary
         return 0.0
-    with np.errstate(invalid="ignore"):  # at the ends a variance may be -1e-19 by rounding
+    with np.errstate(divide="ignore", invalid="ignore"):  # at the ends a variance may be 0 or -1e-19
         result = score_test_proportions_2indep(
             challenger.converted,
             challenger.users,

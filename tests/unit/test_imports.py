@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitoring": {"common"},
     "stack": {"common"},
     "drills": {"common", "flags", "service", "stack"},
-    "bench": {"common", "drills", "flags", "rollback", "service", "stack"},
+    "bench": {"analysis", "common", "drills", "flags", "rollback", "service", "stack"},
 }
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
@@ -38,7 +38,7 @@ ONLY_DOOR = {
     },
     "supervisor": {"stack/supervisor.py"},
     "grafana_foundation_sdk": {
-        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels", "rows")
+        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels")
     },
 }
 

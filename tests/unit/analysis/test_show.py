@@ -135,7 +135,7 @@ def test_the_terminal_shows_all_but_drawings() -> None:
 
 
 def test_json_is_standard() -> None:
-    read = json.loads(as_json(report()), parse_constant=lambda name: pytest.fail(name))
+    read = json.loads(as_json(report()), parse_constant=pytest.fail)
     assert read["numbers"] == {"a": None, "b": [None, 1.5], "c": {"d": "e"}}
     assert read["tone"] == "good"
 

@@ -181,7 +181,7 @@ def test_the_patch_puts_it_back_as_it_was_saved() -> None:
     theirs["parameters"].pop("groupId")
     events = log(
         (PERSON, state(segments=[3, 9]), theirs | {"segments": [9, 4]}),
-        (JOB, None or state(), state(25, segments=[3, 9])),
+        (JOB, state(), state(25, segments=[3, 9])),
     )
     loss = lost(events, Write("s1", WROTE))
     assert loss
@@ -227,6 +227,22 @@ PUT_BACK = (JOB, state(25), state(25, constraints=[COUNTRY]))
             {},
             False,
             id="a share may be an order",
+        ),
+        pytest.param(
+            [(PERSON, state(), state(3)), (JOB, state(3), state(25)), (JOB, state(25), state(3))],
+            {3: "put back: ada had set it"},
+            False,
+            id="a share put back",
+        ),
+        pytest.param(
+            [
+                (PERSON, state(), narrowed),
+                (JOB, narrowed, state(25, constraints=[COUNTRY])),
+                (JOB, state(25), narrowed),
+            ],
+            {},
+            False,
+            id="a raise taken back",
         ),
         pytest.param(
             [(PERSON, state(segments=[7]), state()), (CLI, state(), state(segments=[7]))],
