@@ -6,18 +6,18 @@ RUN = $(PYTHON) -m stack
 VENV = $(if $(CANARIO_CACHE),$(CANARIO_CACHE),.canario)/venv/bin
 TESTS ?=
 WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
-NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore=tests/integration/test_unleash_ui.py)
+NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*_ui.py")
 
 # A path to a test means it, also where it is slow.
-NOT_SLOW = $(if $(TESTS),,-m "not slow")
+NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes test test-slow test-unit test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
@@ -58,6 +58,10 @@ bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of his
 	@$(RUN) install
 	@$(VENV)/python -m bench.passes $(ARGS)
 
+bench-analysis: ## Ten million records of the prediction log through the analysis (ARGS="--records 1000000 --json FILE")
+	@$(RUN) install --python-only
+	@$(VENV)/python -m bench.analysis $(ARGS)
+
 test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
 	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
@@ -69,6 +73,11 @@ test-slow: ## The slow ones: whole rollouts, and the runbook's drills (15 minute
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
 	@$(VENV)/python -m pytest tests/unit
+
+test-spark: ## The analysis on Spark beside DuckDB (needs Java 17; the first time a download of 456 MB)
+	@$(RUN) install --python-only
+	@$(VENV)/python -c 'import pyspark' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/spark.txt
+	@$(VENV)/python -m pytest -m spark tests/spark
 
 test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who edit it (35 minutes)
 	@$(RUN) install
@@ -105,7 +114,8 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	$(LOCK) --constraints locks/dev.txt --output-file locks/runtime.txt requirements.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/train.txt requirements-train.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/spark.txt requirements-spark.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

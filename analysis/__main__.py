@@ -2,7 +2,9 @@
 
 import click
 
+from analysis.commands.abtest import abtest
 from analysis.commands.options import Cli
+from analysis.commands.power import power
 
 
 @click.group(cls=Cli)
@@ -18,7 +20,7 @@ def main() -> None:
     """
 
 
-for command in ():
+for command in (abtest, power):
     main.add_command(command)
 
 

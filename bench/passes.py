@@ -19,13 +19,13 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from bench.backfill import Traffic, play, prometheus_over
 from common.durations import format_duration, parse_duration
 from common.prometheus import Prometheus
 from flags.canary import CanaryState
 from rollback.guardrails import Action, Policy, load_policy
 from rollback.judging import Judging
 from rollback.kinds.sequential import TailRatio
-from tests.integration.backfill import Traffic, play, prometheus_over
 
 GOALS = {"1h": 0.5, "2d": 3.0}  # seconds
 MOST_REQUESTS = 6

@@ -37,7 +37,11 @@ class Access:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.is_token(given.strip())
-        return self._is_proof(request.cookies.get(self._cookie, ""))
+        return self.by_cookie(request)
+
+    def by_cookie(self, request: Request) -> bool:
+        """Whether it comes from a browser in which somebody has logged in, and may log out."""
+        return self.token is not None and self._is_proof(request.cookies.get(self._cookie, ""))
 
     def is_token(self, given: str) -> bool:
         """Whether that is the token; takes the same time wherever they differ."""

@@ -64,7 +64,10 @@ def create_app(settings: BoardSettings) -> Flask:
             environment=settings.unleash_environment,
             flag_page=flag_page,
         )
-        return _json(assemble(facts))
+        answer = _json(assemble(facts))
+        if access.by_cookie(request):
+            answer.headers["Canario-Login"] = "cookie"
+        return answer
 
     @app.post("/login")
     def login() -> Response:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +29,7 @@ LOCK_FILE = "roles.lock"
 MODEL_FILE, METADATA_FILE = "model.onnx", "model.json"  # as service.artifact has them
 LOCK_SECONDS = 5.0  # a change holds the lock for milliseconds
 DIGITS = 12  # of the digest in a folder's name
+_FOLDER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{{{DIGITS}}}")
 
 
 class _Identity(BaseModel):
@@ -79,6 +81,9 @@ class ModelStore:
                     f"({now.last.kind}). Nothing was changed; look at it again"
                 )
             after = transition(now)
+            for name in after.needed - now.needed:  # `prune` may have been faster
+                if not (self.folder / name).is_dir():
+                    raise ReleaseError(f"{self.folder / name}: is gone, and nothing was changed: do it again")
             self._write(after)
         return after
 
@@ -132,6 +137,47 @@ class ModelStore:
         found = _identify(self.path(entry))
         if (found.sha256, found.name, found.version) != (entry.sha256, entry.name, entry.version):
             raise ReleaseError(f"{self.path(entry)}: holds {found}, but {ROLES_FILE} says {entry}")
+
+    def prune(self, keep: int, *, dry_run: bool = False) -> tuple[Path, ...]:
+        """Remove the folders of models that nobody needs, but for the `keep` that were used last.
+
+        What a role or the way back points at stays in any case, and so does what is no artifact folder of
+        this store's making. Returns what was removed, or with `dry_run` would be; the longest unused first.
+
+        Raises:
+            ConfigError: see `read`.
+            ReleaseError: a folder cannot be removed; others may have been.
+        """
+        with self._alone():
+            now = self.read()
+            idle = sorted(
+                (used, folder.name)
+                for folder in self.folder.iterdir()
+                if _FOLDER.fullmatch(folder.name) and folder.name not in now.needed
+                if (used := self._last_used(folder, now)) is not None
+            )
+            surplus = [self.folder / name for _, name in idle[: max(len(idle) - keep, 0)]]
+            for folder in surplus:
+                if not dry_run:
+                    self._remove(folder)
+        return tuple(surplus)
+
+    def _last_used(self, folder: Path, now: Release) -> datetime | None:
+        """When it was copied in, or last had a role; None where it is no artifact folder."""
+        try:
+            identity = _Identity.model_validate_json((folder / METADATA_FILE).read_bytes())
+            made = datetime.fromtimestamp((folder / METADATA_FILE).stat().st_mtime, UTC)
+            entry = Entry(folder=folder.name, **identity.model_dump())
+        except (OSError, ValidationError):
+            return None
+        return max(made, now.last_role(entry) or made)
+
+    def _remove(self, folder: Path) -> None:
+        try:
+            with self._unfinished() as grave:  # whoever looks sees all of a model or nothing
+                folder.rename(grave / folder.name)
+        except OSError as error:
+            raise ReleaseError(f"{folder}: cannot be removed: {error.strerror}") from error
 
     def _holds(self, entry: Entry) -> bool:
         try:

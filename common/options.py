@@ -1,28 +1,55 @@
 """Options that command lines of several rooms share."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 
 import click
 
 from common.durations import parse_duration
 
+T = TypeVar("T")
 
-class DurationType(click.ParamType[timedelta]):
-    """An option that takes 15s, 5m or 1h30m."""
 
-    name = "duration"
+class Parsed(click.ParamType[T]):
+    """An option that `parse` reads; what its ValueError says is told as a wrong usage."""
 
-    def convert(
-        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """See `common.durations`; a default may be a timedelta already."""
-        if isinstance(value, timedelta):
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        """`name` is what `--help` shows, in capitals."""
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: str | T, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        """A default may be a value already."""
+        if not isinstance(value, str):
             return value
         try:
-            return parse_duration(value)
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class DurationType(Parsed[timedelta]):
+    """An option that takes 15s, 5m or 1h30m; see `common.durations`."""
+
+    def __init__(self) -> None:
+        super().__init__("duration", parse_duration)
+
+
+def parse_moment(text: str) -> datetime:
+    """A time, in UTC unless it says otherwise, or how long ago. Raises ValueError."""
+    try:
+        return datetime.now(UTC) - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a time (2026-11-20T08:00) nor how long ago (24h)") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+MOMENT: Final = Parsed("moment", parse_moment)
 
 
 def json_file(help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

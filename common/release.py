@@ -86,6 +86,22 @@ class Release(StrictModel):
         """The last change of roles."""
         return self.history[-1]
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """The folders that a role or a way back points at: now and before the last change."""
+        entries = [
+            entry
+            for roles in (self.roles, self.before)
+            if roles is not None
+            for entry in (roles.champion, roles.challenger, roles.previous)
+        ]
+        return frozenset(entry.folder for entry in entries if entry is not None)
+
+    def last_role(self, entry: Entry) -> datetime | None:
+        """When it last was given a role, or kept one, as far as the history goes back."""
+        times = [one.time for one in self.history if str(entry) in (one.champion, one.challenger)]
+        return max(times, default=None)
+
 
 class Note(NamedTuple):
     """Who changes roles, and why."""

@@ -104,8 +104,8 @@ def page() -> str:
             "`GET /metrics` on the port of the service; all workers of an instance in one answer.\n",
             _table(of_service()),
             "## Rollback job\n",
-            "On a port of its own (`CANARIO_ROLLBACK_METRICS_BIND`), with `--every` only. Beside each counter stands"
-            " `..._created`, the time at which it began.\n",
+            "On a port of its own (`CANARIO_ROLLBACK_METRICS_BIND`), with `--every` only. Beside each counter"
+            " stands `..._created`, the time at which it began.\n",
             _table(of_job()),
             "## Recorded\n",
             "By [recording.yml](../monitoring/rules/recording.yml), for people and dashboards.\n",

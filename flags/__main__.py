@@ -31,13 +31,14 @@ from flags.commands import (
     with_admin,
     with_settings,
 )
-from flags.desired import load_desired
+from flags.desired import load_context, load_desired
 from flags.errors import FlagError
 from flags.models_cli import models
 from flags.plan import FlagPlan, Wishes, plan
 from flags.rollout.commands import rollout
 from flags.settings import BootstrapSettings, FlagsSettings
 from flags.snapshot import require_present, take
+from flags.steps import CreateField
 from flags.vault import Vault
 
 EPILOG: Final = """\b
@@ -273,7 +274,15 @@ def _plans(admin: UnleashAdmin, file: Path, force_share: bool, wishes: Wishes) -
     desired = load_desired(file)
     leased = [flag.name for flag in desired if flag.leased and wishes.lease]
     current = read_current(admin, [flag.name for flag in desired], leased=leased)
-    return plan(desired, current, force_share=force_share, wishes=wishes)
+    return (*_context(admin, file), *plan(desired, current, force_share=force_share, wishes=wishes))
+
+
+def _context(admin: UnleashAdmin, file: Path) -> tuple[FlagPlan, ...]:
+    """What is due beside the flags; nothing is said where all is there."""
+    wanted = load_context(file)
+    known = admin.context.names() if wanted else frozenset()
+    missing = tuple(CreateField(name) for name in wanted if name not in known)
+    return (FlagPlan("context", missing),) if missing else ()
 
 
 def _require_flag(admin: UnleashAdmin, name: str) -> None:

@@ -5,7 +5,7 @@ field by a JSON patch, and such a patch may begin with a `test` of the value tha
 lost all the same is put back by flags.writes, by which strategies should be changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -23,7 +23,7 @@ from flags.errors import (
 )
 from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, checked_token, quoted
 from flags.models import GRADUAL, Event, Feature, Strategy
-from flags.parts import EventLog, Links, SegmentStore, TagStore
+from flags.parts import ContextStore, EventLog, Links, SegmentStore, TagStore
 
 __all__ = [
     "AdminError",
@@ -59,7 +59,7 @@ class UnleashAdmin:
     May be shared by threads; make one in each process, after the fork. Every method raises AdminError.
 
     Attributes:
-        segments, tags, links, events: the parts of the API that are not about strategies.
+        segments, context, tags, links, events: the parts of the API that are not about strategies.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class UnleashAdmin:
             timeouts=timeouts,
         )
         self.segments = SegmentStore(self._transport, project)
+        self.context = ContextStore(self._transport)
         self.tags = TagStore(self._transport)
         self.links = Links(self._transport, self._project("features"))
         self.events = EventLog(self._transport)
@@ -106,9 +107,17 @@ class UnleashAdmin:
         """
         events = (
             self.events.last(SHARE_EVENTS, flag=flag, environment=self.environment),
-            self.events.last(LIFE_EVENTS, flag=flag, project=self.project),
+            self._last_of_life(flag),
         )
         return max(filter(None, events), key=lambda event: event.id, default=None)
+
+    def is_archived(self, flag: str) -> bool:
+        """Whether a flag that is not there lies in the archive, by the event log."""
+        event = self._last_of_life(flag)
+        return event is not None and event.type == ARCHIVED
+
+    def _last_of_life(self, flag: str) -> Event | None:
+        return self.events.last(LIFE_EVENTS, flag=flag, project=self.project)
 
     def create_feature(self, flag: str, *, kind: str, description: str) -> None:
         """Create a flag that is off in every environment. Raises Rejected (409) where the name exists."""
@@ -186,7 +195,9 @@ class UnleashAdmin:
         """
         self._transport.send("POST", self._environment(flag, "on" if on else "off"), repeatable=True)
 
-    def _patch(self, flag: str, strategy: str, patch: list[Mapping[str, Any]], *, repeatable: bool) -> None:
+    def _patch(
+        self, flag: str, strategy: str, patch: Sequence[Mapping[str, Any]], *, repeatable: bool
+    ) -> None:
         """Change fields of a strategy. Raises _TestFailed where a `test` in the patch does not hold."""
         path = self._environment(flag, "strategies", strategy)
         try:

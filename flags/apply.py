@@ -16,6 +16,7 @@ from flags.steps import (
     AttachLease,
     ChangeField,
     ChangeParameter,
+    CreateField,
     CreateFlag,
     RemoveLease,
     SetLink,
@@ -59,6 +60,8 @@ def carry_out(admin: UnleashAdmin, step: Step, wishes: Wishes | None = None) -> 
     """
     wanted = wishes or Wishes()
     match step:
+        case CreateField():
+            admin.context.create(step.name, "As clients send it in the context of a request.")
         case CreateFlag():
             admin.create_feature(step.flag, kind=step.kind, description=step.description)
         case AddStrategy():

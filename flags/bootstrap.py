@@ -30,7 +30,7 @@ from flags.vault import Kept, Vault
 
 LIFETIME: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=30)
-NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on and off, lease and mark it
+NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on and off, lease, mark, narrow it
     "CREATE_FEATURE",
     "UPDATE_FEATURE",
     "CREATE_FEATURE_STRATEGY",
@@ -39,6 +39,7 @@ NEEDED: Final = (  # to create a flag, add and change its strategy, turn it on a
     "CREATE_SEGMENT",
     "UPDATE_SEGMENT",
     "CREATE_TAG_TYPE",
+    "CREATE_CONTEXT_FIELD",
 )
 
 

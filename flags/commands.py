@@ -13,6 +13,7 @@ import click
 from common.config import ConfigError, load_settings
 from common.errors import CanarioError
 from common.model_store import ModelStore
+from common.options import Parsed
 from common.release import ReleaseError
 from flags import report
 from flags.admin import UnleashAdmin
@@ -43,26 +44,20 @@ class Cli(click.Group):
             return ctx.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
 
 
-class _FlagName(click.ParamType[str]):
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(NAME, value):
-            self.fail("a flag's name has letters, digits and . _ ~ - only", param, ctx)
-        return value
+def _flag_name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise ValueError("a flag's name has letters, digits and . _ ~ - only")
+    return text
 
 
-class _Reason(click.ParamType[str]):
-    name = "reason"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if len(value.strip()) < 2:
-            self.fail("give a reason of two letters at least: the event log of Unleash keeps it", param, ctx)
-        return value
+def _reason(text: str) -> str:
+    if len(text.strip()) < 2:
+        raise ValueError("give a reason of two letters at least: the event log of Unleash keeps it")
+    return text
 
 
-FLAG_NAME: Final = _FlagName()
-REASON: Final = _Reason()
+FLAG_NAME: Final = Parsed("name", _flag_name)
+REASON: Final = Parsed("reason", _reason)
 
 FILE = click.option(
     "--file",

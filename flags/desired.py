@@ -54,6 +54,8 @@ class DesiredFlags(StrictModel):
     """The file."""
 
     flags: Annotated[tuple[DesiredFlag, ...], AfterValidator(_some_unique)]
+    context: tuple[Annotated[str, Field(pattern=NAME)], ...] = ()
+    """Fields of a request's context that people may set constraints on, beside those that Unleash knows."""
 
 
 def load_desired(path: Path = DEFAULT_FILE) -> tuple[DesiredFlag, ...]:
@@ -63,3 +65,8 @@ def load_desired(path: Path = DEFAULT_FILE) -> tuple[DesiredFlag, ...]:
         ConfigError: `path:line: key: what is wrong` for every fault.
     """
     return load_yaml(path, DesiredFlags).flags
+
+
+def load_context(path: Path = DEFAULT_FILE) -> tuple[str, ...]:
+    """The fields of the context that the file names. Raises ConfigError."""
+    return load_yaml(path, DesiredFlags).context

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 
 GRADUAL = "flexibleRollout"  # Unleash's name of the gradual rollout strategy
@@ -105,6 +105,16 @@ class TagList(Answer):
     """All marks of one flag."""
 
     tags: tuple[Tag, ...]
+
+
+class ContextField(Answer):
+    """A field of a request's context that people can set constraints on in the UI."""
+
+    name: str
+
+
+class ContextFields(RootModel[tuple[ContextField, ...]]):
+    """All of the server."""
 
 
 class TagTypes(Answer):

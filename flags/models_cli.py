@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from pydantic import Field, SecretStr
@@ -19,6 +19,7 @@ from flags.fleet import fleet
 from flags.promote import PATIENCE_SECONDS, Done, Promoter
 from flags.settings import FlagsSettings, ModelsFolder
 
+KEPT: Final = 5
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 REASON = click.option("--reason", default="", help="Why, for whoever reads the history.")
 
@@ -114,6 +115,28 @@ def promote_(promoter: Promoter, note: Note, any_share: bool) -> Done:
 def back_(promoter: Promoter, note: Note) -> Done:
     """Make the champion before the last promotion the champion again, at once."""
     return promoter.back(note)
+
+
+@models.command("prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    default=KEPT,
+    show_default=True,
+    help="Models without a role that stay, those that were used last.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def prune_(keep: int, dry_run: bool) -> None:
+    """Remove the folders of models that nobody needs any more.
+
+    Champion, challenger and the way back always stay. A worker that is started while it refuses the models of
+    roles.json serves those that it served last: the ones that are kept are for it, and for a second thought.
+    """
+    removed = ModelStore(load_settings(ModelsFolder).models).prune(keep, dry_run=dry_run)
+    for folder in removed:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {folder.name}")
+    if not removed:
+        click.echo("nothing to remove")
 
 
 def _who() -> str:

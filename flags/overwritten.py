@@ -6,21 +6,21 @@ the order of the writes, each with all of the strategy. A program means to chang
 brings any other field back to what it was before the line above, that is lost, and the line above is right.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from flags.accounts import is_automation
 from flags.event_words import ADDED, REMOVED, UPDATED, in_words
 from flags.models import Event
+from flags.strategy_fields import Fields, fields, patch_of
 
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
-OWN: Final = frozenset({"/parameters/rollout", "/parameters/stickiness", "/parameters/groupId"})
+SHARE: Final = "/parameters/rollout"
+OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
-LISTS: Final = ("constraints", "variants")
-Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,38 @@ class Loss:
     conflict: bool = False
 
 
-def fields(strategy: Fields) -> dict[str, Any]:
-    """The fields of a strategy by their place in it, in one spelling; each of its segments is one field."""
-    found: dict[str, Any] = {f"/{name}": [*map(_plain, strategy.get(name) or ())] for name in LISTS}
-    found |= {"/name": strategy.get("name"), "/title": strategy.get("title") or ""}
-    found["/disabled"] = bool(strategy.get("disabled"))
-    parameters = strategy.get("parameters") or {}
-    found |= {f"/parameters/{name}": str(one) for name, one in parameters.items() if one is not None}
-    return found | {f"/segments/{number}": True for number in strategy.get("segments") or ()}
+@dataclass(frozen=True)
+class Write:
+    """A write whose outcome is looked at.
 
-
-def lost(events: Iterable[Event], strategy: str, wrote: Fields, seen: Fields | None = None) -> Loss | None:
-    """What the write of the fields `wrote` has undone; None where that was nothing, or is put back.
-
-    Args:
-        events: of the flag's strategies, the oldest first, the write's own line among them.
-        seen: values on which the write rested; another one just before it was somebody's, and is wanted.
+    Attributes:
+        fields: what it set, by the place in the strategy; None: it took that away.
+        seen: values on which it rested. Another one just before it was somebody's, and is wanted.
+        since: id of the last line before it.
     """
-    return _reviewed(_lines(events, strategy), wrote, seen).left
+
+    strategy: str
+    fields: Fields
+    seen: Fields = field(default_factory=dict)
+    since: int = 0
+
+    def is_line(self, line: Event, state: Fields) -> bool:
+        """Whether this line of a program can be the write's own."""
+        return line.id > self.since and all(state.get(place) == one for place, one in self.fields.items())
+
+    def met(self, before: Fields) -> set[str]:
+        """Fields that somebody had changed since they were seen."""
+        return {
+            place for place, one in self.seen.items() if before.get(place) not in (one, self.fields[place])
+        }
+
+
+def lost(events: Iterable[Event], write: Write) -> Loss | None:
+    """What a write has undone; None where that was nothing, or is put back.
+
+    `events` are of the flag's strategies, the oldest first, the write's own line among them.
+    """
+    return _reviewed(_lines(events, write.strategy), write).left
 
 
 def notes(events: Iterable[Event]) -> dict[int, str]:
@@ -87,63 +101,77 @@ class _Review(NamedTuple):
 class _Undone(NamedTuple):
     n: int
     """The line that did it."""
-    places: Collection[str]
+    places: frozenset[str]
     author: Event
-    met: Collection[str]
+    met: frozenset[str]
     """Those of the places that the line itself meant to change."""
     ours: bool
 
 
-def _reviewed(
-    lines: Sequence[Event], wrote: Fields | None = None, seen: Fields | None = None, by: str | None = None
-) -> _Review:
+def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None = None) -> _Review:
     """Go through the lines of one strategy.
 
-    `left` is what lines that wrote `wrote`, or are of the program `by`, have undone.
+    `left` is what the lines of `write`, or those of the program `by`, have undone.
     """
     after = [fields(one.data or {}) for one in lines]
     told: dict[int, str] = {}
     found: _Undone | None = None
+    writer: str | None = None
     for n, line in enumerate(lines):
         if line.type != UPDATED or not is_automation(line.created_by):
             found = None  # whoever saved the strategy since has seen it
-        elif found and all(after[n].get(place) == after[found.n - 1].get(place) for place in found.places):
+            continue
+        if found and (back := found.places - _changed(after, n, found.n - 1)) == found.places:
             told[line.id] = f"put back: {found.author.created_by} had set it"
             found = None
-        elif n and lines[n - 1].type != REMOVED:
-            places, is_write = _brought_back(lines, after, n), wrote is not None and _holds(after[n], wrote)
-            met: set[str] = set()
-            if wrote is not None and is_write:
-                met = _met(after[n - 1], wrote, seen or {})
-                places -= wrote.keys()
-            else:
-                places = set() if _is_about_a_segment(after, n) else places - OWN
-            if places := places | met:
-                ours = is_write or line.created_by == by
-                found = _Undone(n, places, _author(lines, n, places), met, ours)
-                told[line.id] = (
-                    f"it undid what {found.author.created_by} had just done: {in_words(found.author)}"
-                )
+            continue
+        if found:  # what was given another value since is somebody's order
+            kept = found.places - _changed(after, n, found.n) - back
+            found = found._replace(places=kept) if kept else None
+        if n == 0 or lines[n - 1].type == REMOVED:
+            continue
+        places, met = _brought_back(lines, after, n), frozenset[str]()
+        is_write = write is not None and writer in (None, line.created_by) and write.is_line(line, after[n])
+        if write is not None and is_write:
+            writer, met = line.created_by, frozenset(write.met(after[n - 1]))
+            places = places - write.fields.keys() | met
+        else:
+            places = frozenset() if _is_about_a_segment(after, n) else places - OWN
+            if who := _share_is_again_of(lines, after, n):
+                told[line.id] = f"put back: {who} had set it"
+        if places:
+            found = _Undone(n, places, _author(lines, n, places), met, is_write or line.created_by == by)
+            told[line.id] = f"it undid what {found.author.created_by} had just done: {in_words(found.author)}"
     return _Review(told, _loss(lines, found) if found and found.ours else None)
 
 
-def _met(before: Fields, wrote: Fields, seen: Fields) -> set[str]:
-    """Fields that somebody had changed since they were seen, and that were overwritten."""
-    return {place for place, value in seen.items() if before.get(place) not in (value, wrote[place])}
+def _share_is_again_of(lines: Sequence[Event], after: Sequence[Fields], n: int) -> str | None:
+    """The person who had set the share that the line `n` sets, a moment before a program set another one."""
+    share = after[n].get(SHARE)
+    if share == after[n - 1].get(SHARE):
+        return None
+    people = [one for one in lines[:n] if not is_automation(one.created_by)]
+    if not people or lines[n].created_at - people[-1].created_at >= MOMENT:
+        return None
+    old, new = (fields(state or {}).get(SHARE) for state in (people[-1].pre_data, people[-1].data))
+    return people[-1].created_by if old != new == share else None
 
 
-def _brought_back(lines: Sequence[Event], after: Sequence[Fields], n: int) -> set[str]:
+def _brought_back(lines: Sequence[Event], after: Sequence[Fields], n: int) -> frozenset[str]:
     """Fields that the line `n` brings back to a value from before the line above it."""
     recent = [one for one in lines[:n] if lines[n].created_at - one.created_at < MOMENT]
     earlier = [fields(state) for one in recent for state in (one.pre_data, one.data) if state]
-    return {
-        place for place in _changed(after, n) if any(one.get(place) == after[n].get(place) for one in earlier)
-    }
+    return frozenset(
+        place
+        for place in _changed(after, n, n - 1)
+        if any(one.get(place) == after[n].get(place) for one in earlier)
+    )
 
 
-def _changed(after: Sequence[Fields], n: int) -> set[str]:
-    old, new = after[n - 1], after[n]
-    return {place for place in old.keys() | new.keys() if old.get(place) != new.get(place)}
+def _changed(after: Sequence[Fields], n: int, since: int) -> frozenset[str]:
+    """Fields that are not at the line `n` what they were at the line `since`."""
+    old, new = after[since], after[n]
+    return frozenset(place for place in old.keys() | new.keys() if old.get(place) != new.get(place))
 
 
 def _author(lines: Sequence[Event], n: int, places: Collection[str]) -> Event:
@@ -155,51 +183,24 @@ def _author(lines: Sequence[Event], n: int, places: Collection[str]) -> Event:
     return lines[n - 1]
 
 
-def _loss(lines: Sequence[Event], undone: _Undone) -> Loss | None:
-    """What is to be put back of it: fields that nobody has given another value since."""
-    wanted, then, now = (lines[n].data for n in (undone.n - 1, undone.n, -1))
-    meant, old, new = fields(wanted), fields(then), fields(now)
-    places = sorted(place for place in undone.places if new.get(place) == old.get(place))
-    if not places:
-        return None
+def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
+    """What is to be put back of it."""
+    wanted, now = lines[undone.n - 1].data, lines[-1].data
+    meant, new, places = fields(wanted), fields(now), sorted(undone.places)
     return Loss(
         strategy=str(now["id"]),
         fields={place: meant.get(place) for place in places},
         now={place: new.get(place) for place in places},
-        patch=tuple(_operations(places, wanted, now)),
+        patch=tuple(patch_of(places, wanted, now)),
         who=undone.author.created_by,
         words=in_words(undone.author),
         conflict=not undone.met.isdisjoint(places),
     )
 
 
-def _operations(places: Iterable[str], before: Fields, now: Fields) -> Iterator[Mapping[str, Any]]:
-    segments = list(now.get("segments") or ())
-    for place in places:
-        name, _, rest = place[1:].partition("/")
-        if name == "segments":
-            had = int(rest) in (before.get("segments") or ())
-            segments = [*segments, int(rest)] if had else [one for one in segments if one != int(rest)]
-        elif name == "parameters" and before["parameters"].get(rest) is None:
-            yield {"op": "remove", "path": place}
-        else:
-            value = before["parameters"][rest] if name == "parameters" else before.get(name)
-            yield {
-                "op": "add",
-                "path": place,
-                "value": ([] if name in LISTS else "") if value is None else value,
-            }
-    if any(place.startswith("/segments/") for place in places):
-        yield {"op": "add", "path": "/segments", "value": segments}
-
-
-def _holds(state: Fields, wrote: Fields) -> bool:
-    return all(state.get(place) == value for place, value in wrote.items())
-
-
 def _is_about_a_segment(after: Sequence[Fields], n: int) -> bool:
     """A line that changed one segment and nothing else put the lease on, or took it off."""
-    changed = [*_changed(after, n)]
+    changed = [*_changed(after, n, n - 1)]
     return len(changed) == 1 and changed[0].startswith("/segments/")
 
 
@@ -213,10 +214,3 @@ def _lines(events: Iterable[Event], strategy: str) -> list[Event]:
 
 def _about(event: Event) -> str:
     return str((event.data or event.pre_data or {}).get("id"))
-
-
-def _plain(entry: Any) -> Any:
-    """A condition or variant without what says nothing: Unleash adds such fields as it saves."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {name: value for name, value in entry.items() if value not in (None, False, "", [])}

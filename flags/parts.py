@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from flags.errors import Rejected
 from flags.http import Transport, quoted
-from flags.models import Event, Events, Segment, Segments, Tag, TagList, TagTypes
+from flags.models import ContextFields, Event, Events, Segment, Segments, Tag, TagList, TagTypes
 
 SEGMENTS: Final = "/api/admin/segments"
+CONTEXT: Final = "/api/admin/context"
 TAG_TYPES: Final = "/api/admin/tag-types"
 MOST_EVENTS: Final = 1000  # that Unleash tells in one answer
 CONFLICT: Final = 409  # a name that is taken
@@ -50,6 +51,27 @@ class SegmentStore:
     ) -> dict[str, Any]:
         body = {"name": name, "description": description, "constraints": [dict(one) for one in constraints]}
         return body | ({"project": project} if project else {})
+
+
+class ContextStore:
+    """Fields of the context of a request. The UI offers no others for a constraint."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def names(self) -> frozenset[str]:
+        """Those that there are."""
+        return frozenset(one.name for one in self._transport.get(ContextFields, CONTEXT).root)
+
+    def create(self, name: str, description: str) -> None:
+        """Make one; doing it twice is doing it once."""
+        try:
+            self._transport.send(
+                "POST", CONTEXT, {"name": name, "description": description}, repeatable=False
+            )
+        except Rejected as error:
+            if error.status != CONFLICT:  # somebody else was faster
+                raise
 
 
 class TagStore:

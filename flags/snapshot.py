@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from flags.admin import ARCHIVED, CREATED, UnleashAdmin
+from flags.admin import CREATED, UnleashAdmin
 from flags.errors import (
     AdminError,
     EnvironmentMissing,
@@ -88,7 +88,7 @@ class Snapshot:
 
 
 def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Snapshot:
-    """Read a flag, its tags and its last change in four calls, and a fifth where it may have a lease.
+    """Read a flag, its tags and its last change in four calls; a fifth where it may have a lease, or is gone.
 
     Without `history_required` an event log, tags or segments that cannot be read are logged and left out:
     the flag itself says whether anybody is exposed.
@@ -111,7 +111,8 @@ def take(admin: UnleashAdmin, flag: str, *, history_required: bool = True) -> Sn
             return otherwise
 
     change = read("event log", lambda: admin.last_change(flag), None)
-    archived = feature is None and change is not None and change.type == ARCHIVED
+    # The last change need not say so: strategies of an archived flag can be changed.
+    archived = feature is None and read("event log", lambda: admin.is_archived(flag), otherwise=False)
     shot = Snapshot(flag, admin.project, admin.environment, feature, archived, change)
     if feature is None:
         return shot

@@ -104,7 +104,27 @@ class SetLink:
         return f"link its page to {self.url} as {self.title}"
 
 
-Step = CreateFlag | AddStrategy | ChangeField | ChangeParameter | Switch | AttachLease | RemoveLease | SetLink
+@dataclass(frozen=True)
+class CreateField:
+    """Make a field of the context, on which people can set constraints in the UI."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"make the field {self.name}, for constraints"
+
+
+Step = (
+    CreateField
+    | CreateFlag
+    | AddStrategy
+    | ChangeField
+    | ChangeParameter
+    | Switch
+    | AttachLease
+    | RemoveLease
+    | SetLink
+)
 
 
 def on_off(on: bool) -> str:

@@ -6,14 +6,12 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified
-from flags.event_words import ADDED, REMOVED, UPDATED
 from flags.models import Event
-from flags.overwritten import Loss, lost, still_lost
+from flags.overwritten import KINDS, Loss, Write, lost, still_lost
 
 LINES: Final = 100  # of the log, of which the last half minute counts
 TRIES: Final = 5
@@ -33,9 +31,10 @@ def change_parameter(  # noqa: PLR0913 - it has a default
         NotVerified: a person's change was lost, and could not be put back.
         AdminError: Unleash does not answer, or not so.
     """
+    place, since = f"/parameters/{parameter}", _last(admin, flag)
     admin.change_parameter(flag, strategy, parameter, value, seen=seen)
-    place = f"/parameters/{parameter}"
-    met = _check(admin, flag, strategy, {place: value}, {} if seen is None else {place: seen})
+    write = Write(strategy, {place: value}, {} if seen is None else {place: seen}, since)
+    met = _check(admin, flag, write)
     if met:
         raise ChangedMeanwhile(
             f"{met.who} changed {flag} in {admin.environment} in the moment in which {parameter} was set from"
@@ -45,14 +44,16 @@ def change_parameter(  # noqa: PLR0913 - it has a default
 
 def attach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int) -> None:
     """Let a strategy depend on one segment more; doing it twice is doing it once. Raises as above."""
+    since = _last(admin, flag)
     admin.attach_segment(flag, strategy, segment)
-    _check(admin, flag, strategy, {f"/segments/{segment}": True})
+    _check(admin, flag, Write(strategy, {f"/segments/{segment}": True}, since=since))
 
 
 def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, position: int) -> None:
     """Take the segment at this position off a strategy, and leave the others. Raises as above."""
+    since = _last(admin, flag)
     admin.detach_segment(flag, strategy, segment, position)
-    _check(admin, flag, strategy, {f"/segments/{segment}": None})
+    _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
@@ -62,31 +63,27 @@ def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
         NotVerified: it could not be put back.
         AdminError: Unleash does not answer, or not so.
     """
-    loss = still_lost(_lines(admin, flag), by)
+    lines = _lines(admin, flag)
+    loss = still_lost(lines, by)
     if loss is None:
         return None
     _put_back(admin, flag, loss)
-    _check(admin, flag, loss.strategy, loss.fields, loss.now)
+    _check(admin, flag, Write(loss.strategy, loss.fields, loss.now, lines[-1].id))
     return f"what {loss.who} had set was put back, which Unleash had overwritten: {loss.words}"
 
 
-def _check(
-    admin: UnleashAdmin,
-    flag: str,
-    strategy: str,
-    wrote: Mapping[str, Any],
-    seen: Mapping[str, Any] | None = None,
-) -> Loss | None:
+def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     """Put back what a write has undone. Returns what was changed of the very fields that it set."""
     met = None
     for number in range(TRIES):
-        loss = lost(_lines(admin, flag), strategy, wrote, seen)
+        lines = _lines(admin, flag)
+        loss = lost(lines, write)
         if loss is None:
             return met
         if number == 0 and loss.conflict:
             met = loss
         _put_back(admin, flag, loss)
-        wrote, seen = loss.fields, loss.now
+        write = Write(write.strategy, loss.fields, loss.now, lines[-1].id)
     raise NotVerified(
         f"somebody changes {flag} in {admin.environment} again and again while Canario does: look at its"
         " strategy in the Unleash UI"
@@ -102,4 +99,10 @@ def _put_back(admin: UnleashAdmin, flag: str, loss: Loss) -> None:
 
 
 def _lines(admin: UnleashAdmin, flag: str) -> tuple[Event, ...]:
-    return admin.events.of(flag, (ADDED, UPDATED, REMOVED), limit=LINES)
+    return admin.events.of(flag, KINDS, limit=LINES)
+
+
+def _last(admin: UnleashAdmin, flag: str) -> int:
+    """Id of the last line about the flag's strategies; what comes after it has met the write."""
+    line = admin.events.last(KINDS, flag=flag)
+    return line.id if line else 0

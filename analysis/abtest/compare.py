@@ -74,10 +74,18 @@ class Reader:
         return sequential.Planned(users.champion, users.challenger, variance)
 
 
-def compare(arms: Arms, kind: Kind, *, alpha: float, seed: int, covariate: bool = False) -> Comparison:
-    """Read the arms once, at the planned end; `seed` is that of the bootstrap."""
+def compare(  # noqa: PLR0913 - `seed` and `replicates` are those of the bootstrap
+    arms: Arms,
+    kind: Kind,
+    *,
+    alpha: float,
+    seed: int,
+    covariate: bool = False,
+    replicates: int = counts.REPLICATES,
+) -> Comparison:
+    """Read the arms once, at the planned end."""
     champion, challenger = arms.champion.aggregates, arms.challenger.aggregates
-    plain, ranks = _plain(arms, kind, alpha=alpha, seed=seed)
+    plain, ranks = _plain(arms, kind, alpha=alpha, seed=seed, replicates=replicates)
     if not covariate or not cuped.usable(champion, challenger, BEFORE):
         return Comparison(plain, plain, ranks=ranks)
     columns = means.Columns(MEASURE, covariate=BEFORE)
@@ -113,7 +121,9 @@ def _any_time(arms: Arms, kind: Kind, planned: sequential.Planned, alpha: float)
     return Comparison(effect, effect)
 
 
-def _plain(arms: Arms, kind: Kind, *, alpha: float, seed: int) -> tuple[Effect, counts.Ranks | None]:
+def _plain(
+    arms: Arms, kind: Kind, *, alpha: float, seed: int, replicates: int
+) -> tuple[Effect, counts.Ranks | None]:
     champion, challenger = arms.champion, arms.challenger
     if kind is Kind.PROPORTION:
         return proportions.compare(_share(champion), _share(challenger), alpha=alpha), None
@@ -123,7 +133,7 @@ def _plain(arms: Arms, kind: Kind, *, alpha: float, seed: int) -> tuple[Effect, 
     assert champion.counts is not None  # noqa: S101  (whoever reads a count hands them over)
     assert challenger.counts is not None  # noqa: S101
     return (
-        counts.bootstrap(champion.counts, challenger.counts, seed=seed, alpha=alpha),
+        counts.bootstrap(champion.counts, challenger.counts, seed=seed, alpha=alpha, replicates=replicates),
         counts.mann_whitney(champion.counts, challenger.counts),
     )
 

@@ -129,7 +129,7 @@ def examine(log: Log, registration: Registration, sha256: str, wish: Wish, clock
     last = log.survey.last
     log_end = last.replace(tzinfo=UTC) if last else None
     question = _question(registration, wish, max(clock, log_end + _TICK if log_end else clock))
-    course = _course(log, registration, question, sequential=wish.sequential)
+    course = _course(log, registration, question, log_end or question.now, sequential=wish.sequential)
     ratio = sample_ratio(*course.compared, registration.share / 100)
     metric = wish.metric or registration.metric
     conditions = Conditions(
@@ -174,7 +174,9 @@ def _question(registration: Registration, wish: Wish, present: datetime) -> Ques
     return Question(since, now, registration.window, (segment.property, segment.value) if segment else None)
 
 
-def _course(log: Log, registration: Registration, question: Question, *, sequential: bool) -> Course:
+def _course(
+    log: Log, registration: Registration, question: Question, log_end: datetime, *, sequential: bool
+) -> Course:
     """The verdict is that of the users with whom both arms were full: a later report says the same."""
     arrived, planned = experiment.arrived(log, question), registration.users
     reached = experiment.reached(log, question, planned.champion, planned.challenger)
@@ -193,15 +195,22 @@ def _course(log: Log, registration: Registration, question: Question, *, sequent
         compared=arrived.users
         if came_before == question.now
         else experiment.sizes(log, question, came_before),
-        expected=reached + question.window if reached else _expected(registration, question, arrived),
+        expected=reached + question.window
+        if reached
+        else _expected(registration, question, arrived, log_end),
     )
 
 
-def _expected(registration: Registration, question: Question, arrived: Arrived) -> datetime | None:
+def _expected(
+    registration: Registration, question: Question, arrived: Arrived, log_end: datetime
+) -> datetime | None:
     """When the last of the needed users will have come, and the outcomes will have had their time."""
-    planned = registration.users
+    planned, seen = registration.users, (log_end - question.since).total_seconds() / 86_400
+    known = sum(day <= seen for day in arrived.days)  # what a log that is behind does not hold has not come
     needed = ((arrived.champion, planned.champion), (arrived.challenger, planned.challenger))
-    days = max(Arrivals.seen(arrived.days, users).days_until(count) for users, count in needed)
+    days = max(
+        Arrivals.seen(arrived.days[:known], users[:known]).days_until(count) for users, count in needed
+    )
     if not isfinite(days) or days > _LONGEST_DAYS:
         return None
     return question.since + timedelta(days=days) + registration.window
@@ -220,6 +229,8 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
     comparison = reader.read(arms, metric.kind, registration.alpha, covariate=covariate is not None)
     guardrails = []
     for guardrail in registration.guardrails:
+        if guardrail == metric:
+            continue
         alpha = registration.alpha / len(registration.guardrails)
         beside = reader.read(
             experiment.measured(log, guardrail, question, course.came_before, None), guardrail.kind, alpha

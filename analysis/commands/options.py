@@ -61,6 +61,23 @@ class MemoryType(click.ParamType[str]):
         return value
 
 
+class SegmentType(click.ParamType[tuple[str, str]]):
+    """An option that takes country=NO."""
+
+    name = "segment"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """To property and value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, of = value.partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is no property and value such as country=NO", param, ctx)
+        return name, of
+
+
 LOG: Final = click.option(
     "--log",
     "location",
@@ -84,6 +101,9 @@ SINCE: Final = click.option(
     "--since", type=MomentType(), help="Only records from this time on (UTC where it has no zone)."
 )
 UNTIL: Final = click.option("--until", type=MomentType(), help="Only records before this time.")
+SEGMENT: Final = click.option(
+    "--segment", type=SegmentType(), metavar="PROPERTY=VALUE", help="Only users of this segment."
+)
 FORMAT: Final = click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
@@ -109,3 +129,8 @@ def between(command: Command) -> Command:
 def reporting(command: Command) -> Command:
     """--format and --html: the command gets `format_` and `page`."""
     return FORMAT(HTML(command))
+
+
+def segment(command: Command) -> Command:
+    """--segment: the command gets a property of the context and its value, or None."""
+    return SEGMENT(command)

@@ -1,70 +1,178 @@
-"""The door to DuckDB, embedded in this process: a log's files as one table of records."""
+"""The door to DuckDB, embedded in this process: files of a log as records."""
 
+import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, Final, TypeVar
 
+import duckdb
 import ibis
 from ibis.backends import BaseBackend
 from ibis.expr import types as ir
 
+from analysis.errors import EngineError, LogError
+from analysis.log import parquet, records
+from analysis.log.bad import BadLine
+from analysis.log.engine import Wanted
+from analysis.log.places import Place
+from analysis.log.sql import quoted, struct
+
+Result = TypeVar("Result")
 ANSWER: Final = dict.fromkeys(
     ("name", "version", "class_name", "prediction", "probability", "seconds"), "VARCHAR"
 )
-
-
-def _struct(fields: Mapping[str, str]) -> str:
-    return "STRUCT(" + ", ".join(f'"{name}" {kind}' for name, kind in fields.items()) + ")"
-
-
-READ: Final = {
-    "schema": "VARCHAR",
-    "kind": "VARCHAR",
+READ: Final = {name: "VARCHAR" for name in records.RAW if name != "file"} | {
     "time": "TIMESTAMPTZ",
-    "request_id": "VARCHAR",
-    "user": "VARCHAR",
     "context": "JSON",
-    "assigned": "VARCHAR",
-    "model": "VARCHAR",
-    "reason": "VARCHAR",
-    "model_name": "VARCHAR",
-    "model_version": "VARCHAR",
-    "prediction": "VARCHAR",
-    "class_name": "VARCHAR",
-    "probability": "VARCHAR",
-    "seconds": "VARCHAR",
-    "champion": _struct(ANSWER),
-    "challenger": _struct(ANSWER),
-    "agree": "VARCHAR",
-    "error": "VARCHAR",
-    "outcome": "VARCHAR",
-    "value": "VARCHAR",
-    "known": "VARCHAR",
+    "champion": struct(ANSWER),
+    "challenger": struct(ANSWER),
 }
+"""What the reader of JSON lines makes of each field; text where null would hide what does not fit."""
+TRIES: Final = 20
+"""Files that may turn out to be unreadable before it is given up."""
 
 
-def connect(memory: str) -> BaseBackend:
-    """DuckDB with at most about `memory` (such as 1GB); what does not fit goes to a temporary folder."""
-    backend = ibis.duckdb.connect(
-        memory_limit=memory, temp_directory=tempfile.gettempdir(), preserve_insertion_order=False
-    )
-    backend.raw_sql("SET TimeZone = 'UTC'")
-    return backend
+class InDuckDB:
+    """The files of `place` in a DuckDB of this process's own, with at most about `memory` (such as 1GB).
+
+    What does not fit into memory goes to the folder for temporary files. A file that turns out to be no log
+    (cut short while it was packed, removed since it was listed) is left out, and named.
+    """
+
+    name = "duckdb"
+
+    def __init__(self, place: Place, memory: str) -> None:
+        self.files, self.bytes = place.files, place.bytes
+        self._lines, self._parquet = list(place.lines), list(place.parquet)
+        self._unusable = list(place.unusable)
+        self._numbers = count(1)
+        try:
+            self.backend: BaseBackend = ibis.duckdb.connect(
+                memory_limit=memory,
+                temp_directory=tempfile.gettempdir(),
+                threads=len(os.sched_getaffinity(0)),  # DuckDB itself asks for all that the machine has
+                preserve_insertion_order=False,
+            )
+            self._run("SET TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            raise EngineError(f"DuckDB does not start: {_brief(error)}") from error
+        if place.is_remote:
+            self._reach_out()
+        self._raw = self._mending(self._views)
+
+    @property
+    def unusable(self) -> tuple[BadLine, ...]:
+        """Files that were left out whole."""
+        return tuple(self._unusable)
+
+    def records(self, wanted: Wanted) -> ir.Table:
+        """See analysis.log.records.typed; lines and Parquet together."""
+        return ibis.union(*[records.typed(raw, dict(wanted)) for raw in self._raw])
+
+    def keep(self, table: ir.Table) -> ir.Table:
+        """`table`, computed once, in memory as far as there is room."""
+        name = f"kept_{next(self._numbers)}"
+        return self._mending(lambda: self.backend.create_table(name, table, temp=True))
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """The rows of a small table."""
+        return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist())
+
+    def _views(self) -> list[ir.Table]:
+        """A view of the lines and one of the Parquet files, which may be left out of it later."""
+        made = []
+        if self._lines or not self._parquet:
+            self._run(f"CREATE OR REPLACE TEMP VIEW lines AS {_select_lines(self._lines)}")
+            made.append(self.backend.table("lines"))
+        if self._parquet:
+            listed = f"read_parquet([{quoted(self._parquet)}], union_by_name = true, filename = 'file')"
+            columns = self._run(f"DESCRIBE SELECT * FROM {listed}").fetchall()  # noqa: S608 - quoted
+            selected = parquet.select({name: kind for name, kind, *_ in columns}, READ)
+            view = f"CREATE OR REPLACE TEMP VIEW parquet AS SELECT {selected} FROM {listed}"  # noqa: S608
+            self._run(view)
+            made.append(self.backend.table("parquet"))
+        return made
+
+    def _mending(self, ask: Callable[[], Result]) -> Result:
+        """What `ask` says; where a file stands in the way, it is left out, and `ask` asked again."""
+        for _ in range(TRIES):
+            try:
+                return ask()
+            except duckdb.OutOfMemoryException as error:
+                raise EngineError(
+                    f"DuckDB needs more memory than it may take (--memory): {_brief(error)}"
+                ) from error
+            except (duckdb.Error, FileNotFoundError) as error:
+                if not self._leave_out(str(error)):
+                    raise LogError(f"the log cannot be read: {_brief(error)}") from error
+                if not (self._lines or self._parquet):
+                    raise LogError(f"none of the files can be read: {self._unusable[-1].why}") from error
+                self._views()
+        raise LogError(f"over {TRIES} files cannot be read, the last: {self._unusable[-1].file}")
+
+    def _leave_out(self, message: str) -> bool:
+        """Leave out the local file that an error names; False where it names none."""
+        for files in (self._lines, self._parquet):
+            # The longest name first: an error about "a.jsonl.gz" names "a.jsonl" too.
+            for file in sorted(files, key=len, reverse=True):
+                if file in message and len(self.files) > 1:
+                    files.remove(file)
+                    self._unusable.append(BadLine(file, 0, f"the whole file: {_plain(message, file)}"))
+                    return True
+        return False
+
+    def _reach_out(self) -> None:
+        """Load what reads addresses.
+
+        Raises:
+            EngineError: DuckDB's extension httpfs is not installed, and cannot be.
+        """
+        try:
+            try:
+                self._run("LOAD httpfs")
+            except duckdb.Error:
+                self._run("INSTALL httpfs")
+                self._run("LOAD httpfs")
+            # Keys where the cloud's own tools find them: environment, profile, the machine's role.
+            self._run("CREATE SECRET (TYPE s3)")
+        except duckdb.Error as error:
+            raise EngineError(
+                f"{self.files[0]}: addresses are read by DuckDB's extension httpfs, which cannot be loaded. "
+                "Where extensions.duckdb.org can be reached, DuckDB installs it by itself; else copy it into "
+                f"~/.duckdb/extensions, or copy the log into a folder. DuckDB says: {_brief(error)}"
+            ) from error
+
+    def _run(self, sql: str) -> Any:
+        return self.backend.raw_sql(sql)
 
 
-def json_lines(backend: BaseBackend, files: Sequence[str]) -> ir.Table:
-    """Records of files of JSON lines, packed with gzip or not."""
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in READ.items())
-    kept = ", ".join(f'"{name}"' for name in READ if name not in ("time", "context"))
-    backend.raw_sql(
-        f"""CREATE OR REPLACE TEMP VIEW records AS
-        SELECT filename AS file, {kept}, "time" AT TIME ZONE 'UTC' AS "time",
-            TRY_CAST(context AS MAP(VARCHAR, VARCHAR)) AS context
-        FROM read_json([{", ".join(_quoted(file) for file in files)}], format = 'newline_delimited',
-            ignore_errors = true, filename = true, columns = {{{columns}}})"""  # noqa: S608 - quoted
-    )
-    return backend.table("records")
+def _select_lines(files: Sequence[str]) -> str:
+    """Records of JSON lines, packed by gzip or not: a row of nulls for each line that is no object."""
+    columns: Mapping[str, str] = READ
+    named = ", ".join(f"{quoted([name])}: {quoted([kind])}" for name, kind in columns.items())
+    kept = ", ".join(f'"{name}"' for name in columns if name not in ("time", "context"))
+    if not files:  # all were left out
+        nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
+        source = f"(SELECT NULL::VARCHAR AS filename, {nulls} LIMIT 0)"
+    else:
+        source = (
+            f"read_json([{quoted(files)}], format = 'newline_delimited', ignore_errors = true, "
+            f"filename = true, columns = {{{named}}})"
+        )
+    time, context = "\"time\" AT TIME ZONE 'UTC'", "TRY_CAST(context AS MAP(VARCHAR, VARCHAR))"
+    return f'SELECT filename AS file, {kept}, {time} AS "time", {context} AS context FROM {source}'  # noqa: S608
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _brief(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _plain(message: str, file: str) -> str:
+    if "maximum_object_size" in message:
+        return "a line longer than 16 MiB"
+    if "GZIP" in message:
+        return "it cannot be unpacked, or was not written to its end"
+    if "No files found" in message or "Cannot open" in message:
+        return "it is gone"
+    return message.split("\n", 1)[0].replace(file, "it")

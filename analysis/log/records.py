@@ -5,6 +5,8 @@ and booleans may come as text there, because a reader of typed columns makes nul
 should stand, and nobody would know. A line that is no JSON object comes as a row of nulls.
 """
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import ibis
@@ -15,7 +17,6 @@ from analysis.log.columns import ANSWER, FEEDBACK, PREDICTIONS, SHADOW
 from common.names import Model
 
 SCHEMA: Final = "1"
-ANSWER_FIELDS: Final = tuple(ANSWER)
 RAW: Final = (
     "file",
     "schema",
@@ -33,7 +34,7 @@ RAW: Final = (
     "class_name",
     "probability",
     "seconds",
-    "champion",
+    "champion",  # a struct with the fields ANSWER
     "challenger",
     "agree",
     "error",
@@ -41,115 +42,104 @@ RAW: Final = (
     "value",
     "known",
 )
-KINDS: Final = ("prediction", "shadow", "feedback")
+TABLES: Final = {"prediction": PREDICTIONS, "shadow": SHADOW, "feedback": FEEDBACK}
+"""Columns of the table of each kind of record."""
 LARGEST: Final = 1e300  # what is beyond is no measurement; NaN is beyond everything in DuckDB and Spark
+EARLIEST: Final = datetime(2000, 1, 1)
+LATEST: Final = datetime(2200, 1, 1)
+ROLES: Final = tuple(role.value for role in Model)
+
+Fault = tuple[ir.BooleanValue, str]
 
 
-def predictions(raw: ir.Table) -> ir.Table:
-    """Records of answers, with the columns `PREDICTIONS`."""
-    table = raw.filter(raw.kind == "prediction", _fault_of_prediction(raw).isnull())
-    return table.select(**{name: _as(table[name], str(kind)) for name, kind in PREDICTIONS.items()})
+def typed(raw: ir.Table, wanted: dict[str, Sequence[str]]) -> ir.Table:
+    """Records of the `wanted` kinds, and of any kind with a fault, with the columns wanted of each.
+
+    Columns: kind, fault (null where nothing is wrong), file (null where nothing is wrong) and all that are
+    wanted of any kind, in the types of the tables. Only what is wanted is checked: a fault in a record of
+    another kind is not seen.
+    """
+    table = raw.mutate(fault=fault(raw, wanted))
+    columns = {name: TABLES[kind][name] for kind, names in wanted.items() for name in names}
+    return table.filter(_.kind.isin(list(wanted)) | _.fault.notnull()).select(
+        "kind",
+        "fault",
+        file=_.fault.isnull().ifelse(ibis.null("string"), _.file),
+        **{name: _as(_column(table, name), str(kind)) for name, kind in columns.items()},
+    )
 
 
-def shadow(raw: ir.Table) -> ir.Table:
-    """Pairs of answers, with the columns `SHADOW`."""
-    table = raw.filter(raw.kind == "shadow", _fault_of_shadow(raw).isnull())
-    columns = {
-        name: _as(table[name], str(SHADOW[name]))
-        for name in ("request_id", "time", "user", "context", "agree", "error")
-    }
-    for role in Model:
-        for name, kind in ANSWER.items():
-            columns[f"{role}_{name}"] = _as(table[role.value][name], kind)
-    return table.select(**columns)
+def table_of(records: ir.Table, kind: str, names: Sequence[str]) -> ir.Table:
+    """The good records of one kind, of a table that `typed` made."""
+    return records.filter(_.kind == kind, _.fault.isnull()).select(*names)
 
 
-def feedback(raw: ir.Table) -> ir.Table:
-    """Outcomes, with the columns `FEEDBACK`; the same outcome of the same request once, the earliest."""
-    table = raw.filter(raw.kind == "feedback", _fault_of_feedback(raw).isnull())
-    table = table.select(**{name: _as(table[name], str(kind)) for name, kind in FEEDBACK.items()})
-    by_user = table.filter(_.request_id.isnull())
-    by_request = table.filter(_.request_id.notnull())
+def once(feedback: ir.Table) -> ir.Table:
+    """The same outcome of the same request once, the earliest."""
+    by_user = feedback.filter(_.request_id.isnull())
+    by_request = feedback.filter(_.request_id.notnull())
     order = ["time", ibis.asc("value", nulls_first=True), ibis.asc("user", nulls_first=True)]
     rank = ibis.row_number().over(ibis.window(group_by=["request_id", "outcome"], order_by=order))
     return by_user.union(by_request.mutate(rank=rank).filter(_.rank == 0).drop("rank"))
 
 
-def survey(raw: ir.Table) -> ir.Table:
-    """How many records of which kind, in which file, with which fault (null: none), from when to when."""
-    named = raw.select("file", "kind", "time", fault=fault(raw))
-    return named.group_by("file", "kind", "fault").aggregate(
-        records=named.count(), first=named.time.min(), last=named.time.max()
+def counted(records: ir.Table) -> ir.Table:
+    """How many records of which kind, with which fault and then in which file, from when to when."""
+    return records.group_by("file", "kind", "fault").aggregate(
+        records=_.count(), first=_.time.min(), last=_.time.max()
     )
 
 
-def fault(raw: ir.Table) -> ir.StringColumn:
-    """What is wrong with each record; null where nothing is. Kinds that are not known are none of ours."""
+def fault(raw: ir.Table, kinds: Iterable[str] = tuple(TABLES)) -> ir.StringColumn:
+    """What is wrong with each record; null where nothing is, and for kinds that are not asked for."""
+    of_kind = {"prediction": _of_prediction, "shadow": _of_shadow, "feedback": _of_feedback}
     return ibis.cases(
         (raw["schema"].isnull(), "no JSON object with a schema"),
+        (raw["schema"].cast("string") != SCHEMA, "this schema is not known"),
         (raw.kind.isnull(), "no kind"),
-        (raw.kind == "prediction", _fault_of_prediction(raw)),
-        (raw.kind == "shadow", _fault_of_shadow(raw)),
-        (raw.kind == "feedback", _fault_of_feedback(raw)),
+        (~raw.time.between(EARLIEST, LATEST).fill_null(False), "time is no date and time"),
+        *[(raw.kind == kind, _first(of_kind[kind](raw))) for kind in kinds],
         else_=ibis.null("string"),
     )
 
 
-def _fault_of_prediction(raw: ir.Table) -> ir.StringColumn:
-    named = [_missing(raw, name) for name in ("request_id", "reason", "model_name", "model_version")]
-    return _first(
-        *_common(raw),
-        *named,
+def _of_prediction(raw: ir.Table) -> list[Fault]:
+    return [
+        *[_missing(raw, name) for name in ("request_id", "reason", "model_name", "model_version")],
         (~_is_model(raw.assigned), "assigned is no model's role"),
         (~_is_model(raw.model), "model is no model's role"),
         (raw.probability.notnull() & ~_is_probability(raw.probability), "probability is none"),
         (~_is_duration(raw.seconds), "seconds is no duration"),
-    )
-
-
-def _fault_of_shadow(raw: ir.Table) -> ir.StringColumn:
-    faults = [*_common(raw), _missing(raw, "request_id")]
-    for role in Model:
-        answer = raw[role.value]
-        faults += [
-            (answer["name"].isnull() | answer["version"].isnull(), f"{role} has no name or version"),
-            (
-                answer["probability"].notnull() & ~_is_probability(answer["probability"]),
-                f"probability of {role} is none",
-            ),
-            (
-                answer["seconds"].notnull() & ~_is_duration(answer["seconds"]),
-                f"seconds of {role} is no duration",
-            ),
-        ]
-    faults.append(
-        (raw.agree.notnull() & _as(raw.agree, "boolean").isnull(), "agree is neither true nor false")
-    )
-    return _first(*faults)
-
-
-def _fault_of_feedback(raw: ir.Table) -> ir.StringColumn:
-    value = _number(raw.value).abs() <= LARGEST
-    return _first(
-        *_common(raw),
-        _missing(raw, "outcome"),
-        (raw.value.notnull() & ~value.fill_null(False), "value is no number"),
-        (_as(raw.known, "boolean").isnull(), "known is neither true nor false"),
-        (raw.assigned.notnull() & ~_is_model(raw.assigned), "assigned is no model's role"),
-    )
-
-
-Fault = tuple[ir.BooleanValue, str]
-
-
-def _common(raw: ir.Table) -> list[Fault]:
-    return [
-        ((raw["schema"].cast("string") != SCHEMA).fill_null(True), "this schema is not known"),
-        (raw.time.isnull(), "time is no date and time"),
     ]
 
 
-def _first(*faults: Fault) -> ir.StringColumn:
+def _of_shadow(raw: ir.Table) -> list[Fault]:
+    faults = [_missing(raw, "request_id")]
+    for role in ROLES:
+        answer = raw[role]
+        probability, seconds = answer["probability"], answer["seconds"]
+        faults += [
+            (answer["name"].isnull() | answer["version"].isnull(), f"{role} has no name or version"),
+            (probability.notnull() & ~_is_probability(probability), f"probability of the {role} is none"),
+            (seconds.notnull() & ~_is_duration(seconds), f"seconds of the {role} is no duration"),
+        ]
+    return [
+        *faults,
+        (raw.agree.notnull() & _as(raw.agree, "boolean").isnull(), "agree is neither true nor false"),
+    ]
+
+
+def _of_feedback(raw: ir.Table) -> list[Fault]:
+    is_number = _number(raw.value).between(-LARGEST, LARGEST).fill_null(False)
+    return [
+        _missing(raw, "outcome"),
+        (raw.value.notnull() & ~is_number, "value is no number"),
+        (_as(raw.known, "boolean").isnull(), "known is neither true nor false"),
+        (raw.assigned.notnull() & ~_is_model(raw.assigned), "assigned is no model's role"),
+    ]
+
+
+def _first(faults: Sequence[Fault]) -> ir.StringColumn:
     return ibis.cases(*faults, else_=ibis.null("string"))
 
 
@@ -158,7 +148,7 @@ def _missing(raw: ir.Table, name: str) -> Fault:
 
 
 def _is_model(column: ir.StringColumn) -> ir.BooleanValue:
-    return column.isin([role.value for role in Model]).fill_null(False)
+    return column.isin(ROLES).fill_null(False)
 
 
 def _is_probability(column: ir.Value) -> ir.BooleanValue:
@@ -171,6 +161,12 @@ def _is_duration(column: ir.Value) -> ir.BooleanValue:
 
 def _number(column: ir.Value) -> ir.FloatingValue:
     return _as(column, "float64")
+
+
+def _column(raw: ir.Table, name: str) -> ir.Value:
+    """The column of a table, in the raw records: `champion_seconds` is a field of `champion`."""
+    role, _separator, field = name.partition("_")
+    return raw[role][field] if role in ROLES and field in ANSWER else raw[name]
 
 
 def _as(column: ir.Value, kind: str) -> ir.Value:

@@ -158,9 +158,9 @@ def covariate_time(log: Log, question: Question, back: timedelta) -> Covariate |
     begin = question.since - back
     requests = log.predictions.filter(_.time >= moment(begin), _.time < moment(question.since))
     exposed = _.assigned == Model.CHALLENGER.value
-    row = log.rows(requests.aggregate(requests=_.count(), exposed=_.time.min(where=exposed)))[0]
-    until = row["exposed"].replace(tzinfo=UTC) if row["exposed"] else question.since
-    return Covariate(begin, until) if row["requests"] and until > begin else None
+    row = log.rows(requests.aggregate(first=_.time.min(), exposed=_.time.min(where=exposed)))[0]
+    first, until = row["first"], row["exposed"] or question.since.astimezone(UTC).replace(tzinfo=None)
+    return Covariate(begin, until.replace(tzinfo=UTC)) if first and first < until else None
 
 
 def measured(

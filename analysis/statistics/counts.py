@@ -110,7 +110,7 @@ def bootstrap(
     low, high = np.quantile(pivots, (alpha / 2, 1 - alpha / 2))
     beyond = min(int((pivots >= found / deviation).sum()), int((pivots <= found / deviation).sum()))
     return Effect(
-        test="bootstrap of means, studentised",
+        test="bootstrap",
         champion=champion.mean,
         challenger=challenger.mean,
         difference=found,

@@ -51,7 +51,7 @@ def compare(champion: Aggregates, challenger: Aggregates, columns: Columns, *, a
     tested = isfinite(result.pvalue)
     positive = tested and result.control > 0 and result.treatment > 0
     return Effect(
-        test="Welch's t test" + (" with CUPED" if columns.covariate else ""),
+        test="Welch" + (" with CUPED" if columns.covariate else ""),
         champion=float(result.control),
         challenger=float(result.treatment),
         difference=float(result.effect_size),

@@ -45,7 +45,7 @@ def p_value(champion: Share, challenger: Share, *, corrected: bool = True) -> fl
 def compare(champion: Share, challenger: Share, *, alpha: float = 0.05, corrected: bool = True) -> Effect:
     """The z test and both intervals at 1 - alpha."""
     return Effect(
-        test="z test" + (" with continuity correction" if corrected else ""),
+        test="z test" + (", corrected" if corrected else ""),
         champion=champion.value,
         challenger=challenger.value,
         difference=challenger.value - champion.value,
@@ -89,7 +89,7 @@ def null_deviation(champion: Share, challenger: Share, value: float, compare: st
     """Of challenger - champion - value, or challenger - value * champion, if `value` were the true one."""
     if compare == "ratio" and value == 0:  # nobody of the challenger's would do it, and nothing would vary
         return 0.0
-    with np.errstate(invalid="ignore"):  # at the ends a variance may be -1e-19 by rounding
+    with np.errstate(divide="ignore", invalid="ignore"):  # at the ends a variance may be 0 or -1e-19
         result = score_test_proportions_2indep(
             challenger.converted,
             challenger.users,

@@ -21,12 +21,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
 from analysis.statistics.effect import Effect, Interval, interval_of_ratios, roots_around
 from analysis.statistics.proportions import Share, null_deviation
 
+Values = NDArray[np.float64] | np.float64
 LEAST_USERS = 100
 """Of each arm, for a first reading."""
 LEAST_EVENTS = 5
@@ -78,8 +81,8 @@ def one_sided_bound(v: float, v_opt: float, alpha: float) -> float:
     return float(brentq(beyond, 0.0, 100 * two_sided_bound(v, v_opt, alpha)))
 
 
-def log_e(difference: float, error: float, planned_error: float, alpha: float) -> float:
-    """Evidence that a difference of means is not 0.
+def log_e(difference: Values, error: Values, planned_error: float, alpha: float) -> Values:
+    """Evidence that a difference of means is not 0; the natural logarithm of e, (...) for (...).
 
     Args:
         difference: as found.
@@ -89,7 +92,8 @@ def log_e(difference: float, error: float, planned_error: float, alpha: float) -
     """
     information, rho = 1 / error, mixing(1 / planned_error, alpha)
     total = information + rho
-    return 0.5 * log(rho / total) + (difference * information) ** 2 / (2 * total)
+    result: Values = 0.5 * np.log(rho / total) + (difference * information) ** 2 / (2 * total)
+    return result
 
 
 def compare_means(champion: Arm, challenger: Arm, planned: Planned, *, alpha: float = 0.05) -> Effect:
@@ -132,7 +136,7 @@ def compare_shares(champion: Share, challenger: Share, planned: Planned, *, alph
 
 def _blank(champion: float, challenger: float, possible: Interval) -> Effect:
     """Before there is anything to say."""
-    return Effect("confidence sequence", champion, challenger, challenger - champion, 1.0, possible, None)
+    return Effect("any time", champion, challenger, challenger - champion, 1.0, possible, None)
 
 
 def _compare(blank: Effect, error: Callable[..., float], planned: Planned, alpha: float) -> Effect:
@@ -143,7 +147,7 @@ def _compare(blank: Effect, error: Callable[..., float], planned: Planned, alpha
 
     around = 10 * _reach(error(found), planned.error(), alpha)
     low, high = max(blank.absolute.low, found - around), min(blank.absolute.high, found + around)
-    evidence = log_e(found, error(0.0), planned.error(), alpha)
+    evidence = float(log_e(np.float64(found), np.float64(error(0.0)), planned.error(), alpha))
     return replace(
         blank,
         p=min(1.0, exp(-max(evidence, 0.0))),

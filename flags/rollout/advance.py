@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from common.release import Note
 from flags.canary import read_state, set_share, turn_off
-from flags.errors import ChangedMeanwhile, FlagError
+from flags.errors import ChangedMeanwhile, FlagError, NotFound
 from flags.people import Change, history
 from flags.promote import Done, Promoter
 from flags.rollout.decide import Kind, Step, decide
@@ -20,7 +20,6 @@ from flags.rollout.look import Rollout
 from flags.rollout.place import ROLLOUT_USER, Place
 from flags.rollout.schema import Stage
 from flags.rollout.situation import Situation
-from flags.snapshot import gradual, take
 from flags.writes import change_parameter, put_back
 
 MakePromoter = Callable[[], Promoter]
@@ -118,21 +117,19 @@ def _take_back_if_too_late(rollout: Rollout, target: int, seen: Situation) -> No
     """Undo a raise where somebody was a moment faster. Raises ChangedMeanwhile for any change at all."""
     since, before = seen.canary.revision or 0, seen.canary.percent
     fresh = [one for one in history(rollout.admin, rollout.flag) if one.id > since and one.tag is None]
-    ours = next((one for one in fresh if one.is_automation and _shares(one, target)), None)
+    ours = next((one for one in fresh if one.is_automation and _strategy(one, target)), None)
     others = [one for one in fresh if ours is None or one.who != ours.who]
     if not others:
         return
-    if ours is None or others[0].id < ours.id:  # what they did was meant for the share as it was
-        with suppress(FlagError):  # they have changed it again, or removed it
-            if not seen.canary.enabled:
+    if ours is not None and others[0].id < ours.id:  # what they did was meant for the share as it was
+        if not seen.canary.enabled:
+            with suppress(FlagError):  # it is archived, or gone
                 turn_off(rollout.admin, rollout.flag)
-            elif before is not None:
-                theirs = others[-1].after.share
-                wanted = before if theirs is None else min(before, theirs)
-                strategy = gradual(take(rollout.admin, rollout.flag))  # they may have disabled it
-                change_parameter(
-                    rollout.admin, rollout.flag, strategy.id, "rollout", str(wanted), seen=str(target)
-                )
+        if before is not None:
+            # By the strategy's id: they may have disabled it, or archived the flag.
+            strategy, back = str(_strategy(ours, target)), str(before)
+            with suppress(ChangedMeanwhile, NotFound):  # they have changed it again, or removed it
+                change_parameter(rollout.admin, rollout.flag, strategy, "rollout", back, seen=str(target))
     state = read_state(rollout.admin, rollout.flag)
     share = "no one share" if state.percent is None else f"{state.percent}%"
     raise ChangedMeanwhile(
@@ -141,6 +138,6 @@ def _take_back_if_too_late(rollout: Rollout, target: int, seen: Situation) -> No
     )
 
 
-def _shares(change: Change, percent: int) -> bool:
-    """Whether a strategy, perhaps a disabled one, had this share then."""
-    return any(one.percent == percent for one in change.after.strategies.values())
+def _strategy(change: Change, percent: int) -> str | None:
+    """The strategy, perhaps a disabled one, that had this share then."""
+    return next((number for number, one in change.after.strategies.items() if one.percent == percent), None)

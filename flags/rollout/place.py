@@ -12,7 +12,7 @@ from flags.event_words import TAGGED
 from flags.marks import APPROVE
 from flags.people import LOWERS_BY_ITSELF, Change, Held
 from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK
-from flags.replay import OFF, ON
+from flags.replay import ENDED, OFF, ON
 from flags.rollout.schema import Plan, Stage
 from flags.rollout.situation import Situation
 
@@ -80,10 +80,13 @@ def reach(seen: Situation) -> int:
 
 
 def switched_off(changes: Sequence[Change]) -> Held | None:
-    """A person turned the flag off, perhaps at 0%, where that lowers nothing: it is an order all the same."""
+    """A person turned the flag off, perhaps at 0%, where that lowers nothing: it is an order all the same.
+
+    So is archiving it; who revives it finds it off.
+    """
     found = None
     for change in changes:
-        if change.type == OFF and change.who not in LOWERS_BY_ITSELF:
+        if change.type in (OFF, *ENDED) and change.who not in LOWERS_BY_ITSELF:
             found = Held(0, change.who, change.at, change.words)
         elif change.type == ON or (change.type == TAGGED and change.tag and change.tag[0] == RESUME):
             found = None

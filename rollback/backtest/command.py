@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError, load_settings
-from common.durations import format_duration, parse_duration
+from common.durations import format_duration
 from common.errors import CanarioError
 from common.names import Model
-from common.options import DurationType, json_file
+from common.options import MOMENT, DurationType, Parsed, json_file
 from common.prometheus import Prometheus
 from rollback.backtest import history, replay
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
@@ -34,41 +34,6 @@ class NoHistoryError(CanarioError):
     """Prometheus remembers nothing that could be tried."""
 
 
-class _MomentType(click.ParamType[datetime]):
-    """A point in time, or how long ago."""
-
-    name = "moment"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.now(UTC) - parse_duration(value)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a time (2026-11-20T08:00) nor how long ago (24h)", param, ctx)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-
-
-class _InjectionType(click.ParamType[Injection]):
-    name = "regression"
-
-    def convert(
-        self, value: str | Injection, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Injection:
-        if isinstance(value, Injection):
-            return value
-        try:
-            return parse_injection(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 class _Options(TypedDict):
     since: datetime
     until: datetime | None
@@ -85,9 +50,9 @@ class _Options(TypedDict):
 
 @click.command()
 @click.option(
-    "--since", type=_MomentType(), required=True, help="From then on: 24h (ago), or 2026-11-20T08:00 (UTC)."
+    "--since", type=MOMENT, required=True, help="From then on: 24h (ago), or 2026-11-20T08:00 (UTC)."
 )
-@click.option("--until", type=_MomentType(), help="Until then; now by default.")
+@click.option("--until", type=MOMENT, help="Until then; now by default.")
 @click.option(
     "--share",
     type=click.FloatRange(0, 50, min_open=True),
@@ -98,7 +63,7 @@ class _Options(TypedDict):
 @click.option(
     "--inject",
     "injections",
-    type=_InjectionType(),
+    type=Parsed("regression", parse_injection),
     multiple=True,
     help="Make the challenger worse: 'errors x2', 'errors +1%', 'latency x1.5', 'latency +500ms', or a"
     " guardrail with counters by its name, 'conversion x0.8'. May be given again.",

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError
-from common.options import json_file
+from common.options import Parsed, json_file
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.outcome import ExitCode
 from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions
@@ -17,20 +17,6 @@ from rollback.simulate.policy import rules_of
 from rollback.simulate.report import Study, fields, show
 from rollback.simulate.study import Case, Stage, World, run_all
 from rollback.simulate.traffic import Behaviour, Bursts
-
-
-class _PlanType(click.ParamType[tuple[Stage, ...]]):
-    name = "plan"
-
-    def convert(
-        self, value: str | tuple[Stage, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Stage, ...]:
-        if not isinstance(value, str):
-            return value
-        try:
-            return parse_plan(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _Options(TypedDict):
@@ -58,7 +44,7 @@ class _Options(TypedDict):
 )
 @click.option(
     "--plan",
-    type=_PlanType(),
+    type=Parsed("plan", parse_plan),
     default=format_plan(RUNBOOK_PLAN),
     show_default=True,
     help="Shares and their times.",

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 from flask import Blueprint, Request, g, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -62,62 +63,62 @@ class Canary(BaseModel):
     quarantined: list[str] = Field(description="Versions of the challenger that were rolled back.")
 
 
+class Share(NamedTuple):
+    """A share that callers read and change.
+
+    Attributes:
+        name: the last part of its address.
+        reads, changes: what the API's documents say of the routes.
+    """
+
+    name: str
+    flag: str
+    reads: str
+    changes: str
+
+
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     """The admin routes on `parts`."""
     routes = Blueprint("admin", __name__)
-    settings = parts.settings
-
-    @routes.get("/admin/canary")
-    @spec.validate(
-        resp=responses(Canary, 401, 403, 409, 429, 502, 503),
-        security=ADMIN,
-        tags=["admin"],
-        skip_validation=True,
-    )
-    def get_canary() -> Canary:
-        """Read the challenger's share, and who changed it last."""
-        return _answer(lambda: read_state(admitted_admin(request, parts), settings.canary_flag))
-
-    @routes.route("/admin/canary", methods=["PUT", "POST"])
-    @spec.validate(
-        json=ShareRequest,
-        resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503),
-        security=ADMIN,
-        tags=["admin"],
-        skip_validation=True,
-    )
-    def set_canary() -> Canary:
-        """Set the challenger's share.
+    canary = Share(
+        "canary",
+        parts.settings.canary_flag,
+        reads="Read the challenger's share, and who changed it last.",
+        changes="""Set the challenger's share.
 
         A share over 0 turns the flag on as well. The answer is what Unleash says afterwards. A version that
         was rolled back gets no more users without an `override`.
-        """
-        return _set(parts, settings.canary_flag)
-
-    @routes.get("/admin/shadow")
-    @spec.validate(
-        resp=responses(Canary, 401, 403, 409, 429, 502, 503),
-        security=ADMIN,
-        tags=["admin"],
-        skip_validation=True,
+        """,
     )
-    def get_shadow() -> Canary:
-        """Read the share of the users whose requests the challenger gets a copy of."""
-        return _answer(lambda: read_state(admitted_admin(request, parts), settings.shadow_flag))
+    shadow = Share(
+        "shadow",
+        parts.settings.shadow_flag,
+        reads="Read the share of the users whose requests the challenger gets a copy of.",
+        changes="Set the share of the users whose requests the challenger gets a copy of.",
+    )
+    for share in (canary, shadow):
+        _add_routes(routes, parts, spec, share)
+    return routes
 
-    @routes.route("/admin/shadow", methods=["PUT", "POST"])
-    @spec.validate(
+
+def _add_routes(routes: Blueprint, parts: Parts, spec: SpecTree, share: Share) -> None:
+    def get_share() -> Canary:
+        return _answer(lambda: read_state(admitted_admin(request, parts), share.flag))
+
+    def put_share() -> Canary:
+        return _set(parts, share.flag)
+
+    get_share.__doc__, put_share.__doc__ = share.reads, share.changes
+    documented = partial(spec.validate, security=ADMIN, tags=["admin"], skip_validation=True)
+    reading = documented(resp=responses(Canary, 401, 403, 409, 429, 502, 503))
+    setting = documented(
         json=ShareRequest,
         resp=responses(Canary, 400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503),
-        security=ADMIN,
-        tags=["admin"],
-        skip_validation=True,
     )
-    def set_shadow() -> Canary:
-        """Set the share of the users whose requests the challenger gets a copy of."""
-        return _set(parts, settings.shadow_flag)
-
-    return routes
+    routes.add_url_rule(f"/admin/{share.name}", f"get_{share.name}", reading(get_share))
+    routes.add_url_rule(
+        f"/admin/{share.name}", f"set_{share.name}", setting(put_share), methods=["PUT", "POST"]
+    )
 
 
 def admitted(request: Request, settings: Settings, rate: AdminRate) -> None:

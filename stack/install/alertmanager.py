@@ -42,7 +42,7 @@ def ensure(cache: Cache) -> str:
     """
     if debian.is_whole(cache.alertmanager, binary(cache)):
         return "there already"
-    debian.unpack("prometheus-alertmanager", cache.alertmanager, cache, change=_find_templates_here)
+    debian.unpack("prometheus-alertmanager", cache.alertmanager, cache, change=find_templates_here)
     return ""
 
 
@@ -50,7 +50,8 @@ def _binary(root: Path) -> Path:
     return root / "usr" / "bin" / "prometheus-alertmanager"
 
 
-def _find_templates_here(root: Path) -> None:
+def find_templates_here(root: Path) -> None:
+    """Change the unpacked binary. Raises StackError where it is not like those that are known."""
     file = _binary(root)
     # Longer paths begin alike: those of the web page, which are settings.
     changed, times = re.subn(re.escape(_FIXED) + rb"(?!/)", _HERE, file.read_bytes())

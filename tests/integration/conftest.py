@@ -4,6 +4,7 @@ One stack serves all tests of the session; each test begins with the canary on a
 `make up` need not run, and is not disturbed if it does.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
+from playwright.sync_api import Browser, sync_playwright
 from sklearn.datasets import load_breast_cancer
 
 from flags.admin import UnleashAdmin
@@ -22,7 +24,13 @@ from flags.quarantine import lift, quarantined
 from stack.api import Stack
 
 FLAG = "canary"
+# The sandbox needs a user namespace, which containers do not have; without the others it calls home.
+CHROMIUM_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
 SEEN_WITHIN_SECONDS = 3.0  # in which every worker must follow a change in Unleash
+BOARD_TOKEN = "for the tests of this run alone"
 ROW = [float(value) for value in load_breast_cancer().data[0]]
 
 
@@ -109,7 +117,11 @@ class ProductManager:
         """Save the one strategy's form: the UI sends the whole strategy back."""
         (strategy,) = self.strategies(flag)
         path = f"/features/{flag}/environments/production/strategies/{strategy['id']}"
-        self._send("PUT", path, strategy | changes)
+        self.save(path, strategy | changes)
+
+    def save(self, path: str, form: dict[str, Any]) -> None:
+        """Save a form as it was opened some time ago."""
+        self._send("PUT", path, form)
 
     def set_share(self, flag: str, percent: int) -> None:
         """Move the slider and save."""
@@ -131,12 +143,26 @@ class ProductManager:
         return response
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests that look at pages; it has the loop of this thread while it runs."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.fail(
+            "the browser tests need Chromium: `sudo apt-get install chromium`, or `make test BROWSER=0`"
+        )
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_ARGUMENTS))
+        yield running
+        running.close()
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The servers, the service, and the rollback job, which only the tests that want it start."""
-    programs = ("postgres", "unleash", "prometheus", "service", "rollback")
+    programs = ("postgres", "unleash", "prometheus", "service", "rollback", "board")
     # The job is stopped, so nobody would renew a lease; tests of leases make their own.
-    environment = {"flags": {"CANARIO_LEASE": "off"}}
+    environment = {"flags": {"CANARIO_LEASE": "off"}, "board": {"CANARIO_BOARD_TOKEN": BOARD_TOKEN}}
     home = tmp_path_factory.mktemp("stack")
     with Stack(home, only=programs, ports="free", environment=environment) as running:
         running.stop("rollback")

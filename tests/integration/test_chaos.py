@@ -16,6 +16,7 @@ from statistics import median
 import numpy as np
 import pytest
 
+from bench.backfill import Arm, Traffic, play, prometheus_over
 from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
@@ -25,7 +26,6 @@ from rollback.job import Job
 from rollback.outcome import ExitCode
 from stack import environment
 from stack.api import Stack
-from tests.integration.backfill import Arm, Traffic, play, prometheus_over
 from tests.integration.chaos.trial import Result, Trial, draw
 from tests.integration.conftest import wait_for
 

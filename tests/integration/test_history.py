@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.backfill import Arm, Traffic, play, prometheus_over
 from bench.passes import MOST_REQUESTS, measure
 from stack.paths import REPOSITORY
-from tests.integration.backfill import Arm, Traffic, play, prometheus_over
 
 HOUR = 3600.0
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.backfill import Arm, Backfilled, Traffic, play, prometheus_over
 from common.names import latency_buckets
 from common.prometheus import Prometheus
 from rollback.evidence import rejudge
 from rollback.guardrails import Policy, load_policy
 from rollback.job import Job
 from rollback.outcome import Pass
-from tests.integration.backfill import Arm, Backfilled, Traffic, play, prometheus_over
 from tests.unit.rollback.conftest import STATE, FakeCanary
 
 AHEAD = 600.0  # seconds of history that are still to come

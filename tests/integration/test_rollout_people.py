@@ -5,7 +5,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -22,7 +24,9 @@ from stack.api import Stack
 from tests.integration.conftest import ProductManager
 
 TRIALS = int(os.environ.get("CANARIO_TEST_ROLLOUT_TRIALS", "10"))
-AFTER_SECONDS = 1.5  # some five steps of the plan
+AT_ONCE = int(os.environ.get("CANARIO_TEST_ROLLOUT_AT_ONCE", "3"))  # trials: each has a flag of its own
+MOMENT = timedelta(seconds=3)  # milliseconds, on a machine that has nothing else to do
+AFTER_SECONDS = 1.5  # some steps of the plan
 COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
 PLAN = Plan.model_validate(
     {"stages": [{"share": share, "least": "200ms"} for share in (1, 5, 25, 50, 100)], "promote": "by_hand"}
@@ -32,7 +36,7 @@ PLAN = Plan.model_validate(
 class OpenGates(Rollout):
     """Gates that ask Prometheus are open at once, so that the next step is always about to be taken."""
 
-    def _readings(self, seen: Situation) -> Readings:
+    def measure(self, seen: Situation) -> Readings:
         return Readings(
             version="1 abc",
             last_pass=seen.now,
@@ -118,10 +122,15 @@ def check(changes: tuple[Change, ...], last: Change) -> None:
     """Nothing of the person's was overwritten, and what was lowered was never raised."""
     later = [one for one in changes if one.id > last.id and one.is_automation]
     lowered = last.lowered or last.after.reach == 0
+    told = "\n".join(f"{one.id} {one.at:%S.%f} {one.who}: {one.words}" for one in changes)
     for one in later:
         assert one.type == "feature-strategy-update", "nothing but the share is ever written"
-        if lowered:
-            assert one.after.reach <= last.after.reach, [(two.who, two.words) for two in changes]
+        if lowered and one.after.reach > last.after.reach:  # Unleash itself overwrote it: see 0015
+            assert one.at - last.at < MOMENT, told
+            back = next((two for two in later if two.id > one.id), None)
+            assert back, told
+            assert back.at - one.at < MOMENT, told
+            assert back.after.reach == last.after.reach, told
     if not later:
         return
     (before,), (after,) = last.after.strategies.values(), later[-1].after.strategies.values()
@@ -129,18 +138,19 @@ def check(changes: tuple[Change, ...], last: Change) -> None:
     assert after.disabled == before.disabled
     assert later[-1].after.on == last.after.on
     if lowered and last.after.share is not None:
-        assert later[-1].after.share == last.after.share, [(two.who, two.words) for two in changes]
+        assert later[-1].after.share == last.after.share, told
 
 
-# Unleash reads, patches and writes a strategy without a lock: a constraint that a person adds within those
-# milliseconds is lost, as was seen in one trial of twenty. The plan's job does not put it back yet.
-@pytest.mark.slow
 def test_people_win_at_random_moments(stack: Stack, admin: UnleashAdmin, manager: ProductManager) -> None:
     job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollout.token"))
-    names = list(EDITS)
-    for seed in range(TRIALS):
-        name = names[seed % len(names)]
-        print(f"{seed:2} {name:9} {trial(job, admin, manager, name, seed)}")
+    names = list(EDITS) * (TRIALS // len(EDITS) + 1)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        trials = [
+            (name, pool.submit(trial, job, admin, manager, name, seed))
+            for seed, name in enumerate(names[:TRIALS])
+        ]
+    for seed, (name, found) in enumerate(trials):
+        print(f"{seed:2} {name:9} {found.result()}")
 
 
 def test_resume_lets_the_plan_go_on_and_not_before(
@@ -156,8 +166,14 @@ def test_resume_lets_the_plan_go_on_and_not_before(
     assert advance(rollout).done == "5% -> 25%: 25% of the users get the challenger"
 
 
+@pytest.mark.parametrize("edit", ["off", "disable", "archive", "constrain"])
 def test_a_person_that_is_a_moment_faster_is_not_overrun(
-    stack: Stack, admin: UnleashAdmin, manager: ProductManager, own_flag: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack,
+    admin: UnleashAdmin,
+    manager: ProductManager,
+    own_flag: str,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: str,
 ) -> None:
     job = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollout.token"))
     manager.set_share(own_flag, 5)
@@ -167,13 +183,18 @@ def test_a_person_that_is_a_moment_faster_is_not_overrun(
     real = UnleashAdmin.change_parameter
 
     def slow(self: UnleashAdmin, *words: str, **rest: str) -> None:
-        manager.switch(own_flag, on=False)  # between the last look and the write
         monkeypatch.setattr(UnleashAdmin, "change_parameter", real)
+        EDITS[edit](manager, own_flag)  # between the last look and the write
         real(self, *words, **rest)
 
     monkeypatch.setattr(UnleashAdmin, "change_parameter", slow)
     with pytest.raises(CanarioError, match=r"admin changed .* in the moment in which it was raised to 25%"):
         advance(rollout)
+    if edit == "archive":
+        manager.revive(own_flag)
     (strategy,) = manager.strategies(own_flag)
     assert strategy["parameters"]["rollout"] == "5"
-    assert look_and_decide(rollout).step.kind is Kind.REFUSE
+    assert strategy.get("disabled", False) == (edit == "disable")
+    assert (len(strategy["constraints"]) == 1) == (edit == "constrain")
+    kind = look_and_decide(rollout).step.kind
+    assert (kind is Kind.REFUSE) == (edit != "constrain")

@@ -1,44 +1,62 @@
-"""A product manager in a real browser: the slider in the Unleash UI decides who gets the challenger."""
+"""A product manager in a real browser: what is done in the Unleash UI decides who gets the challenger.
 
+`/predict` and the rollout board follow each step.
+"""
+
+import json
 import re
-import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
+from flags.lease import ensure_lease, remove_lease
+from flags.lease_segment import segment_name
 from stack.api import Stack
-from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
-
-# The sandbox needs a user namespace, which containers do not have; without the others it calls home.
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+from tests.integration.board_page import open_board, says, shown
+from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, ProductManager, Service, wait_for
+from tests.integration.steady_load import steady_load
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator[Page]:
-    """A page of Chromium, logged in to Unleash."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.fail(
-            "the browser tests need Chromium: `sudo apt-get install chromium`, or `make test BROWSER=0`"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(60_000)
-        # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
-        welcome = page.get_by_role("button", name=re.compile("Got it"))
-        page.add_locator_handler(welcome, lambda button: button.click())
-        page.goto(f"{stack.addresses.unleash}/login")
-        page.locator("input[name=username]").fill("admin")
-        page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
-        page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
-        page.wait_for_url(lambda url: "login" not in url)
-        yield page
-        browser.close()
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser of a product manager, with Unleash and the board side by side."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def board(context: BrowserContext, stack: Stack) -> Page:
+    """The rollout board, which stays open."""
+    return open_board(context, stack)
+
+
+@pytest.fixture(scope="module")
+def page(context: BrowserContext, stack: Stack) -> Page:
+    """A page logged in to Unleash."""
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
+    welcome = page.get_by_role("button", name=re.compile("Got it"))
+    page.add_locator_handler(welcome, lambda button: button.click())
+    page.goto(f"{stack.addresses.unleash}/login")
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
+    page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
+    page.wait_for_url(lambda url: "login" not in url)
+    return page
+
+
+@pytest.fixture(autouse=True)
+def picture(page: Page, tmp_path: Path) -> Iterator[None]:
+    """What the page showed last; pytest keeps the folder of a failed test."""
+    yield
+    page.screenshot(path=tmp_path / "page.png")
 
 
 def confirm(page: Page, button: str) -> None:
@@ -47,45 +65,136 @@ def confirm(page: Page, button: str) -> None:
     warning.get_by_role("button", name=button).click()
 
 
-def move_rollout(page: Page, stack: Stack, key: str) -> None:
-    """Open the flag, edit its strategy in production, press `key` on the slider, and save."""
+def open_flag(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.addresses.unleash}/projects/default/features/{FLAG}")
+
+
+def edit_strategy(page: Page, stack: Stack) -> None:
+    """Open the flag, unfold production, and open its strategy."""
+    open_flag(page, stack)
     page.get_by_role("button", name=re.compile(r"production.*strategy added", re.DOTALL)).click()
     page.locator("a[href*='strategies/edit']").first.click()
-    page.locator("input[type=range]").press(key)
+
+
+def save_strategy(page: Page) -> None:
     page.get_by_role("button", name="Save strategy").click()
     confirm(page, "Save strategy")
     page.wait_for_url(f"**/features/{FLAG}")
 
 
-def test_moving_the_slider_moves_users_on_every_worker(
-    page: Page, stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path
+def move_rollout(page: Page, stack: Stack, key: str) -> None:
+    """Press `key` on the slider of the rollout, and save."""
+    edit_strategy(page, stack)
+    page.locator("input[type=range]").press(key)
+    save_strategy(page)
+
+
+def test_the_flags_page_leads_to_the_board_and_shows_the_lease(
+    page: Page, context: BrowserContext, stack: Stack, service: Service, admin: UnleashAdmin
 ) -> None:
+    ensure_lease(admin, FLAG, timedelta(hours=9), insist=True)
     try:
-        move_rollout(page, stack, "End")
-        wait_for(
-            lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody"
-        )
-        state = read_state(admin, FLAG)
-        assert (state.percent, state.changed_by) == (100, "admin")
-        move_rollout(page, stack, "Home")
-        wait_for(lambda: service.all_say("u", "champion"), SEEN_WITHIN_SECONDS, "the champion for everybody")
-    except BaseException:
-        page.screenshot(path=tmp_path / "page.png")  # pytest keeps the folder of a failed test
-        raise
+        open_flag(page, stack)
+        with context.expect_page() as opened:
+            page.locator(f"a[href^='{stack.addresses.board}']").click()
+        shown(opened.value)
+        says(opened.value, "Nobody has the challenger")
+        opened.value.close()
+        page.get_by_role("button", name=re.compile(r"production.*strategy added", re.DOTALL)).click()
+        expect(page.get_by_text(segment_name(FLAG, "production")).first).to_be_visible()
+    finally:
+        remove_lease(admin, FLAG)
+
+
+def test_moving_the_slider_moves_users_on_every_worker(
+    page: Page, board: Page, stack: Stack, service: Service, admin: UnleashAdmin
+) -> None:
+    move_rollout(page, stack, "End")
+    wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody")
+    says(board, "All users have the challenger")
+    state = read_state(admin, FLAG)
+    assert (state.percent, state.changed_by) == (100, "admin")
+    newest = board.locator("#changes li").first
+    expect(newest).to_contain_text("admin (a person)")
+    expect(newest).to_contain_text("share 0% → 100%")
+    move_rollout(page, stack, "Home")
+    wait_for(lambda: service.all_say("u", "champion"), SEEN_WITHIN_SECONDS, "the champion for everybody")
+    says(board, "Nobody has the challenger")
 
 
 def test_the_switch_turns_the_canary_off_and_on(
-    page: Page, stack: Stack, service: Service, admin: UnleashAdmin
+    page: Page, board: Page, stack: Stack, service: Service, admin: UnleashAdmin
 ) -> None:
     set_share(admin, FLAG, 100)
     wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody")
-    page.goto(f"{stack.addresses.unleash}/projects/default/features/{FLAG}")
+    open_flag(page, stack)
     switch = page.locator("input[type=checkbox][aria-label=production]")
     switch.click()
     confirm(page, "Disable Environment")
     wait_for(lambda: service.all_say("u", "champion"), SEEN_WITHIN_SECONDS, "the champion for everybody")
+    says(board, "The flag is off, admin turned it off: everybody has the champion.")
     assert not read_state(admin, FLAG).enabled
     switch.click()
     confirm(page, "Enable Environment")
     wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody")
+    says(board, "All users have the challenger")
+
+
+def test_a_constraint_on_country_narrows_the_share(
+    page: Page, board: Page, stack: Stack, service: Service, admin: UnleashAdmin, manager: ProductManager
+) -> None:
+    set_share(admin, FLAG, 100)
+    try:
+        edit_strategy(page, stack)
+        page.get_by_role("tab", name=re.compile("Targeting")).click()
+        page.get_by_role("button", name="Add constraint").click()
+        page.get_by_role("combobox").filter(has_text="appName").click()
+        page.get_by_role("option", name="country").click()
+        page.get_by_role("button", name=re.compile("Add values")).click()
+        page.get_by_placeholder("Enter value").fill("NO")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        save_strategy(page)
+        in_norway = {"country": "NO"}
+        wait_for(
+            lambda: (
+                service.all_say("u", "champion", country="SE")
+                and service.all_say("u", "champion")
+                and service.all_say("u", "challenger", **in_norway)
+            ),
+            SEEN_WITHIN_SECONDS,
+            "the challenger in Norway, and the champion elsewhere",
+        )
+        says(board, "All users where country IN NO have the challenger")
+        expect(board.locator("#facts")).to_contain_text("only where country IN NO")
+    finally:
+        manager.edit_strategy(FLAG, constraints=[])
+
+
+def test_after_a_rollback_the_event_log_names_the_job(
+    page: Page, board: Page, stack: Stack, service: Service, admin: UnleashAdmin
+) -> None:
+    set_share(admin, FLAG, 50)
+    stack.site.home.drill.write_text(json.dumps({"kind": "exception"}), encoding="utf-8")
+    stack.start("rollback")
+    try:
+        with steady_load(stack.addresses.service, 60):
+            wait_for(lambda: not read_state(admin, FLAG).enabled, 45, "the rollback")
+            says(board, "The challenger was taken away today at")
+        page.goto(f"{stack.addresses.unleash}/projects/default/features/{FLAG}/logs")
+        # The newest entries stand first: the mark of quarantine, and the flag turned off.
+        for what in ("feature-environment-disabled", "feature-tagged"):
+            entry = page.locator("li, article, div").filter(has_text=what)
+            entry = entry.filter(has_text="canario-rollback").last
+            expect(entry).to_be_visible(timeout=20_000)
+        open_flag(page, stack)
+        expect(page.get_by_text(re.compile(r"canario-quarantine:")).first).to_be_visible()
+        newest = board.locator("#changes li[data-kind=rollback]").first
+        expect(newest).to_contain_text("The rollback job")
+        why = re.compile("because of (challenger-)?errors: everybody has the champion")
+        expect(board.get_by_role("heading", level=1)).to_contain_text(why, timeout=10_000)
+        expect(board.locator("#decision")).to_contain_text("It decided to turn the flag off")
+        expect(board.locator("#answer")).to_contain_text("is in quarantine")
+    finally:
+        stack.stop("rollback")
+        stack.site.home.drill.unlink()

@@ -4,6 +4,7 @@ import { $, h, show } from "./dom.js";
 import { DASH, capital, duration, hour, percent, plain, share } from "./words.js";
 
 const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
+const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
 const ROWS = 12; // of a chart's table
 const BIG = {
   traffic: { title: "Users with the challenger", format: percent, least: 5, most: 100 },
@@ -104,7 +105,7 @@ function draw(board, chart, how) {
     how.small ? [] : legend.map(([name, value]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), `${name} ${how.format(value)}`)));
   const told = legend.map(([name, value]) => `${name} ${how.format(value)}`).join(", ");
   const limit = how.limit ? `; the limit is ${how.format(how.limit)}` : "";
-  holder.setAttribute("aria-label", some ? `Last ${SPANS[board.charts.span]}, now ${told}${limit}` : "No numbers in this time");
+  holder.setAttribute("aria-label", some ? `In the last ${LASTS[board.charts.span]}; now ${told}${limit}` : "No numbers in this time");
   holder.dataset.empty = some ? "" : how.small ? "never judged in this time" : "no numbers in this time";
   const state = plots.get(id) ?? {};
   Object.assign(state, { board, chart, how, data });

@@ -12,7 +12,8 @@ let picked = new URLSearchParams(location.search).get("span") ?? "1h";
 
 const poll = new Poll({
   address: () => `/api/board?span=${encodeURIComponent(picked)}`,
-  told(board) {
+  told(board, loggedIn) {
+    $("logout").hidden = !loggedIn;
     $("first").hidden = $("login").hidden = $("away").hidden = true;
     $("board").hidden = $("fresh").hidden = false;
     $("flag").replaceChildren(h("a", { href: board.flag_page, target: "_blank", rel: "noreferrer" }, `${board.flag} in ${board.environment}`));
@@ -50,7 +51,6 @@ $("login").addEventListener("submit", async (event) => {
     $("login-fault").textContent = answer.ok ? "" : "That is not the token.";
     if (answer.ok) {
       field.value = "";
-      $("logout").hidden = false;
       $("first").hidden = false;
       $("login").hidden = true;
       $("main").focus();

@@ -3,7 +3,7 @@
 const EVERY = 3000;
 const PATIENCE = 8000; // for one answer
 
-/** Calls `told(document)`, `refused(status)` or `away(when it was last there)`. */
+/** Calls `told(document, whether somebody logged in)`, `refused(status)` or `away(when it was last there)`. */
 export class Poll {
   constructor({ address, told, refused, away }) {
     Object.assign(this, { address, told, refused, away, last: null, timer: null, asking: null });
@@ -24,7 +24,7 @@ export class Poll {
       if (answer.ok) {
         const found = await answer.json();
         this.last = Date.now();
-        this.told(found);
+        this.told(found, answer.headers.get("Canario-Login") === "cookie");
       }
     } catch {
       status = 0;

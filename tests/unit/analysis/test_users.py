@@ -5,12 +5,21 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.log import Log, open_log
 from analysis.measures.metric import Kind, Metric
 from analysis.measures.users import per_user
-from tests.unit.analysis.make_log import START, LogPlan, Record, make_records, write_log
+from tests.unit.analysis.make_log import (
+    START,
+    LogPlan,
+    Record,
+    feedback,
+    make_records,
+    prediction,
+    write_log,
+)
 from tests.unit.analysis.plain_users import plain_users
 
 UNTIL = START + timedelta(days=7)
@@ -78,3 +87,54 @@ def test_the_same_as_in_plain_python(tmp_path: Path, seed: int, kind: Kind) -> N
             assert row[name] == wanted[name], name
         for name in ("total", "measure", "before"):
             assert row[name] == pytest.approx(wanted[name], abs=1e-9), name
+
+
+def by_hand(tmp_path: Path, records: list[Record], **period: Any) -> dict[str, dict[str, Any]]:
+    """The rows of `records`, a proportion from START for a week with a window of an hour."""
+    log = open_log(str(write_log(tmp_path, sorted(records, key=lambda record: str(record["time"])))))
+    table = per_user(
+        log,
+        Metric(name="sales", outcome="bought", kind=Kind.COUNT),
+        since=START,
+        until=UNTIL,
+        window=timedelta(hours=1),
+        **period,
+    )
+    return {row["user"]: row for row in log.rows(table)}
+
+
+def asked(user: str, hours: float, arm: str = "champion") -> Record:
+    """A request so many hours after START, its id made of both."""
+    record = prediction(LogPlan(), np.random.default_rng(1), user, {}, arm, START + timedelta(hours=hours))
+    return record | {"request_id": f"{user}-{hours:g}"}
+
+
+def bought(request_id: str, hours: float) -> Record:
+    """What came of it."""
+    return feedback(START + timedelta(hours=hours), "bought", request_id=request_id)
+
+
+def test_every_user_is_watched_for_the_same_time(tmp_path: Path) -> None:
+    """With `from_first` the window runs from the first request, also for outcomes of a later one."""
+    records = [
+        *(asked("a", hours) for hours in (1, 1.5, 30)),
+        bought("a-1", 1.2),
+        bought("a-1.5", 1.9),
+        bought("a-30", 30.5),
+        asked("b", 2),
+        bought("b-2", 3.5),
+    ]
+    each = by_hand(tmp_path / "each", records)
+    first = by_hand(tmp_path / "first", records, from_first=True)
+    assert {user: row["outcomes"] for user, row in each.items()} == {"a": 3, "b": 0}
+    assert {user: row["outcomes"] for user, row in first.items()} == {"a": 2, "b": 0}
+
+
+def test_the_time_before_may_end_before_the_test(tmp_path: Path) -> None:
+    records = [asked("a", hours) for hours in (-30, -5, 1)]
+    records += [bought("a--30", -29.5), bought("a--5", -4.5)]
+    assert by_hand(tmp_path / "all", records)["a"]["before"] == 2
+    cut = by_hand(tmp_path / "cut", records, before_until=START - timedelta(hours=10))
+    assert cut["a"]["before"] == 1
+    back = by_hand(tmp_path / "back", records, before=timedelta(hours=8))
+    assert back["a"]["before"] == 1

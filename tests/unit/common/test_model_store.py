@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from common import model_store
 from common.config import ConfigError
 from common.model_store import METADATA_FILE, MODEL_FILE, ModelStore
-from common.release import Note, Release, ReleaseError, challenged, promoted
+from common.release import Note, Release, ReleaseError, challenged, promoted, settled
 from service import artifact
 
 NOTE = Note("a test")
@@ -194,3 +196,83 @@ def test_a_writer_that_is_killed_leaves_the_old_release_or_the_new_one(store: Mo
     assert highest > 30
     assert store.change(lambda now: challenged(now, None, NOTE)).revision == highest + 1
     assert {path.name for path in store.folder.glob(".*")} <= {".roles.json.new"}
+
+
+def old(store: ModelStore, folder: Path, days: int) -> str:
+    """A model that was copied in so long ago, and never had a role."""
+    entry = store.add(folder)
+    then = time.time() - 86400 * days
+    os.utime(store.path(entry) / METADATA_FILE, (then, then))
+    return entry.folder
+
+
+def folders(store: ModelStore) -> set[str]:
+    return {path.name for path in store.folder.iterdir() if path.is_dir()}
+
+
+def test_models_that_nobody_needs_are_removed_but_for_the_last_ones(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    needed = folders(store)
+    ages = {
+        name: old(store, model(tmp_path / name, name), days) for name, days in (("x", 3), ("y", 9), ("z", 1))
+    }
+    foreign = store.folder / "notes-0123456789ab"  # looks like one, and is none
+    foreign.mkdir()
+    (store.folder / "my-models").mkdir()
+    assert [path.name for path in store.prune(1, dry_run=True)] == [ages["y"], ages["x"]]
+    assert folders(store) == needed | {*ages.values(), foreign.name, "my-models"}
+    assert [path.name for path in store.prune(1)] == [ages["y"], ages["x"]]
+    assert store.prune(1) == ()
+    assert folders(store) == needed | {ages["z"], foreign.name, "my-models"}
+    store.prune(0)
+    assert folders(store) == needed | {foreign.name, "my-models"}
+    assert [path.name for path in store.folder.glob(".unfinished-*")] == []
+
+
+def test_the_way_back_is_never_removed(store: ModelStore, tmp_path: Path) -> None:
+    first = store.read().roles
+    assert first.challenger
+    store.change(lambda now: promoted(now, NOTE))
+    assert store.prune(0) == (), "the old champion is the way back"
+    store.change(settled)
+    third = store.add(model(tmp_path / "c", "c"))
+    store.change(lambda now: challenged(now, third, NOTE))
+    assert store.prune(0) == ()
+    store.change(lambda now: challenged(now, None, NOTE))
+    assert store.prune(0) == (), "until it is settled the roles before may be restored"
+    store.change(settled)
+    assert [path.name for path in store.prune(0)] == [third.folder]
+    for entry in (first.champion, first.challenger):
+        store.verify(entry)
+
+
+def test_a_role_counts_as_use(store: ModelStore, tmp_path: Path) -> None:
+    young = old(store, model(tmp_path / "y", "y"), 1)
+    had_a_role = old(store, model(tmp_path / "r", "r"), 99)
+    entry = store.add(tmp_path / "r")
+    store.change(lambda now: challenged(now, entry, NOTE))
+    store.change(lambda now: settled(challenged(now, None, NOTE)))
+    first = [path.name for path in store.prune(0, dry_run=True)]
+    assert first.index(young) < first.index(had_a_role)
+
+
+def test_a_model_that_was_removed_in_between_gets_no_role(store: ModelStore, tmp_path: Path) -> None:
+    entry = store.add(model(tmp_path / "c", "c"))
+    store.prune(0)
+    with pytest.raises(ReleaseError, match="is gone, and nothing was changed: do it again"):
+        store.change(lambda now: challenged(now, entry, NOTE))
+    assert store.read().revision == 1
+
+
+def test_a_folder_that_cannot_be_removed_is_told(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(store, model(tmp_path / "x", "x"), 1)
+
+    def fail(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(ReleaseError, match="cannot be removed"):
+        store.prune(0)

@@ -14,7 +14,10 @@ EDITOR = [
     for name in ("CREATE_FEATURE_STRATEGY", "UPDATE_FEATURE_STRATEGY", "UPDATE_FEATURE_ENVIRONMENT")
     for environment in ("development", "production")
 ] + [{"permission": name, "project": "default"} for name in ("CREATE_FEATURE", "UPDATE_FEATURE")]
-EDITOR += [{"permission": name} for name in ("CREATE_SEGMENT", "UPDATE_SEGMENT", "CREATE_TAG_TYPE")]
+EDITOR += [
+    {"permission": name}
+    for name in ("CREATE_SEGMENT", "UPDATE_SEGMENT", "CREATE_TAG_TYPE", "CREATE_CONTEXT_FIELD")
+]
 PERMISSIONS = {1: [{"permission": "ADMIN"}], 2: EDITOR, 3: []}
 LOGINS_A_MINUTE = 10
 

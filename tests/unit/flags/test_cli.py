@@ -66,6 +66,15 @@ def test_plan_apply_and_plan_again(run: Run, unleash: FakeUnleash) -> None:
         assert again.stdout.splitlines()[-1] == "no changes due"
 
 
+def test_what_people_narrow_a_share_by_is_made(run: Run, unleash: FakeUnleash) -> None:
+    run("apply")
+    unleash.context.remove("country")
+    assert run("plan").stdout.splitlines()[:2] == ["context", "  + make the field country, for constraints"]
+    assert run("apply").stdout == "context: done: make the field country, for constraints\n"
+    assert unleash.context == {"userId", "country"}
+    assert run("apply").stdout == "no changes due\n"
+
+
 def test_a_share_of_a_person_is_kept_and_told(run: Run, unleash: FakeUnleash) -> None:
     run("apply")
     unleash.here()["strategies"][0]["parameters"]["rollout"] = "25"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.config import ConfigError
-from flags.desired import DEFAULT_FILE, DesiredFlag, Initial, load_desired
+from flags.desired import DEFAULT_FILE, DesiredFlag, Initial, load_context, load_desired
 
 GOOD = """\
 flags:
@@ -25,6 +25,10 @@ def test_the_shipped_file_asks_for_two_flags_that_expose_nobody() -> None:
     assert [flag.name for flag in flags] == ["canary", "shadow"]
     assert {(flag.stickiness, flag.initial.percent) for flag in flags} == {("userId", 0)}
     assert DEFAULT_FILE.name == "flags.yaml"
+
+
+def test_people_can_narrow_a_share_by_country() -> None:
+    assert load_context() == ("country",)
 
 
 def test_what_is_left_out_is_safe(tmp_path: Path) -> None:

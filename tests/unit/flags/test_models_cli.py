@@ -111,6 +111,16 @@ def test_a_new_challenger(run: Run, tmp_path: Path, service: Server, unleash: Fa
     assert "challenger  none" in run("challenger", "--none").output
 
 
+def test_old_models_are_removed_when_asked(run: Run, tmp_path: Path, store: ModelStore) -> None:
+    run("init", "--champion", tmp_path / "a", "--challenger", tmp_path / "b")
+    assert run("prune").output == "nothing to remove\n"
+    old = store.add(model(tmp_path / "c", "c")).folder
+    assert run("prune", "--keep", 0, "--dry-run").output == f"would remove {old}\n"
+    assert run("prune").output == "nothing to remove\n", "five are kept"
+    assert run("prune", "--keep", 0).output == f"removed {old}\n"
+    assert run("prune", "--keep", -1).exit_code == 2
+
+
 def test_a_folder_without_models_is_told(run: Run) -> None:
     shown = run("show")
     assert shown.exit_code == 2

@@ -7,7 +7,7 @@ import pytest
 
 from flags.event_words import UPDATED
 from flags.models import Event
-from flags.overwritten import lost, notes, still_lost
+from flags.overwritten import Write, lost, notes, still_lost
 from tests.unit.flags.unleash import gradual
 
 BEGAN = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -147,7 +147,7 @@ UNSEEN = (PERSON, state(), narrowed), (JOB, state(), state(25))
     ],
 )
 def test_what_a_write_undid(lines: list[Line], fields: dict[str, Any], conflict: bool) -> None:
-    loss = lost(log(*lines), "s1", WROTE, {"/parameters/rollout": "5"})
+    loss = lost(log(*lines), Write("s1", WROTE, {"/parameters/rollout": "5"}))
     assert (dict(loss.fields) if loss else {}) == fields
     if loss:
         assert (loss.strategy, loss.conflict) == ("s1", conflict)
@@ -155,12 +155,25 @@ def test_what_a_write_undid(lines: list[Line], fields: dict[str, Any], conflict:
 
 def test_without_a_value_that_was_seen_the_last_write_wins() -> None:
     events = log((PERSON, state(), state(3)), (JOB, state(3), state(25)))
-    assert lost(events, "s1", WROTE) is None
-    assert lost(events, "other", WROTE) is None
+    assert lost(events, Write("s1", WROTE)) is None
+    assert lost(events, Write("other", WROTE)) is None
 
 
 def test_long_ago_is_no_accident() -> None:
-    assert lost(log(*SEEN, apart=60), "s1", WROTE) is None
+    assert lost(log(*SEEN, apart=60), Write("s1", WROTE)) is None
+
+
+def test_only_lines_after_the_last_look_are_the_writes_own() -> None:
+    events = log((JOB, state(), state(25)), (JOB, state(25), state(50)), (JOB, state(50), state(25)))
+    back = Write("s1", WROTE, {"/parameters/rollout": "50"}, since=2)
+    assert lost(events, back) is None, "the first 25% rested on 5%, and was another write"
+    lease = Write("s1", {"/segments/7": True}, since=1)
+    events = log(
+        (JOB, state(), state(25)),
+        (CLI, state(25), state(25, segments=[7])),
+        (JOB, state(25, segments=[7]), state(5, segments=[7])),
+    )
+    assert lost(events, lease) is None, "what another program orders is not this one's fault"
 
 
 def test_the_patch_puts_it_back_as_it_was_saved() -> None:
@@ -168,9 +181,9 @@ def test_the_patch_puts_it_back_as_it_was_saved() -> None:
     theirs["parameters"].pop("groupId")
     events = log(
         (PERSON, state(segments=[3, 9]), theirs | {"segments": [9, 4]}),
-        (JOB, None or state(), state(25, segments=[3, 9])),
+        (JOB, state(), state(25, segments=[3, 9])),
     )
-    loss = lost(events, "s1", WROTE)
+    loss = lost(events, Write("s1", WROTE))
     assert loss
     assert loss.patch == (
         {"op": "add", "path": "/constraints", "value": [SAVED]},
@@ -179,7 +192,7 @@ def test_the_patch_puts_it_back_as_it_was_saved() -> None:
         {"op": "add", "path": "/segments", "value": [9, 4]},
     )
     untitled = log((PERSON, state(title="EU"), state()), (JOB, state(title="EU"), state(25, title="EU")))
-    loss = lost(untitled, "s1", WROTE)
+    loss = lost(untitled, Write("s1", WROTE))
     assert loss
     assert loss.patch == ({"op": "add", "path": "/title", "value": ""},)
 
@@ -214,6 +227,22 @@ PUT_BACK = (JOB, state(25), state(25, constraints=[COUNTRY]))
             {},
             False,
             id="a share may be an order",
+        ),
+        pytest.param(
+            [(PERSON, state(), state(3)), (JOB, state(3), state(25)), (JOB, state(25), state(3))],
+            {3: "put back: ada had set it"},
+            False,
+            id="a share put back",
+        ),
+        pytest.param(
+            [
+                (PERSON, state(), narrowed),
+                (JOB, narrowed, state(25, constraints=[COUNTRY])),
+                (JOB, state(25), narrowed),
+            ],
+            {},
+            False,
+            id="a raise taken back",
         ),
         pytest.param(
             [(PERSON, state(segments=[7]), state()), (CLI, state(), state(segments=[7]))],

@@ -15,6 +15,7 @@ from tests.unit.flags.server import Answer, Call, Server
 USERS = {"user:flags": "canario-flags", "user:rollout": "canario-rollout", "user:person": "ada"}
 FEATURES = "/api/admin/projects/default/features"
 SEGMENTS = "/api/admin/segments"
+CONTEXT = "/api/admin/context"
 TAG_TYPES = "/api/admin/tag-types"
 
 
@@ -54,6 +55,7 @@ class FakeUnleash:
         self.segments: list[dict[str, Any]] = []
         self.tags: dict[str, list[dict[str, Any]]] = {}
         self.tag_types: set[str] = set()
+        self.context = {"userId", "country"}
         self._numbers = itertools.count(1)
         server.answer = self.answer
 
@@ -152,6 +154,12 @@ class FakeUnleash:
             return self._search(call.query)
         if call.path.startswith(SEGMENTS):
             return self._segment(call, call.path[len(SEGMENTS) :].strip("/"), user)
+        if call.path == CONTEXT and call.method == "GET":
+            return Answer([{"name": one} for one in sorted(self.context)])
+        if call.path == CONTEXT:
+            taken = call.body["name"] in self.context
+            self.context.add(call.body["name"])
+            return error(409, "A context field with that name already exist") if taken else Answer({}, 201)
         if call.path == TAG_TYPES and call.method == "GET":
             return Answer({"tagTypes": [{"name": one} for one in sorted(self.tag_types)]})
         if call.path == TAG_TYPES:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack.errors import MachineLacks, StackError
-from stack.install import browser, installing, prometheus, unleash
+from stack.install import alertmanager, browser, installing, prometheus, unleash
 from stack.paths import Cache
 
 PINNED = sorted(folder.name for folder in unleash.LOCKS.iterdir())
@@ -55,6 +55,33 @@ def test_an_unpacked_prometheus_is_left_alone(tmp_path: Path) -> None:
     binary.touch()
     (cache.prometheus / "canario.packages").touch()
     assert prometheus.ensure(cache) == "there already"
+
+
+PLACE = b"/usr/share/prometheus/alertmanager"
+
+
+def unpacked_alertmanager(root: Path, content: bytes) -> Path:
+    file = root / "usr" / "bin" / "prometheus-alertmanager"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    return file
+
+
+def test_alertmanager_finds_its_templates_where_it_is_started(tmp_path: Path) -> None:
+    file = unpacked_alertmanager(
+        tmp_path, b"bytes" + PLACE + b"355 " + PLACE + b"/ui/111 " + PLACE + b"/no-ui1"
+    )
+    alertmanager.find_templates_here(tmp_path)
+    here = b"." + b"/" * (len(PLACE) - 1)
+    assert file.read_bytes() == b"bytes" + here + b"355 " + PLACE + b"/ui/111 " + PLACE + b"/no-ui1"
+
+
+@pytest.mark.parametrize("content", [b"nothing of the kind", PLACE + b" twice " + PLACE])
+def test_an_alertmanager_that_is_not_known_is_left_out_and_not_broken(tmp_path: Path, content: bytes) -> None:
+    file = unpacked_alertmanager(tmp_path, content)
+    with pytest.raises(StackError, match="ALERTMANAGER=0"):
+        alertmanager.find_templates_here(tmp_path)
+    assert file.read_bytes() == content
 
 
 def test_leftovers_of_a_killed_installation_are_removed(tmp_path: Path) -> None:

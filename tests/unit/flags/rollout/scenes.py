@@ -9,7 +9,7 @@ from flags.replay import Change
 from flags.rollout.schema import Plan
 from flags.rollout.situation import Guarded, Models, Readings, Situation
 from flags.state import CanaryState
-from tests.unit.flags.test_people import CLI, PERSON, add, changes, off, on, share, tag
+from tests.unit.flags.test_people import CLI, PERSON, add, changes, life, off, on, share, tag
 
 PLAN_JOB, JOB = "canario-rollout", "canario-rollback"
 VERSION = "2 0123456789ab"
@@ -94,4 +94,4 @@ def of_log(
 
 
 __all__ = ["GOOD", "JOB", "NOW", "PERSON", "PLAN", "PLAN_JOB", "START", "VERSION", "at", "changes", "flag"]
-__all__ += ["add", "of_log", "off", "on", "share", "tag"]
+__all__ += ["add", "life", "of_log", "off", "on", "share", "tag"]

@@ -25,7 +25,7 @@ QUICK = Timeouts(connect=0.5, read=0.5, backoff=0.01)
 class Reading(Rollout):
     """A rollout whose Prometheus is content."""
 
-    def _readings(self, seen: Situation) -> Readings:
+    def measure(self, seen: Situation) -> Readings:
         return Readings(version="2 abc", last_pass=seen.now + timedelta(seconds=1), judged=10**9)
 
 
@@ -112,6 +112,25 @@ def test_a_strategy_that_is_disabled_at_the_last_moment_keeps_its_share(
     step = look_and_decide(rollout).step
     assert step.kind is Kind.REFUSE
     assert "by ada at" in step.sentence
+
+
+def test_a_flag_that_is_archived_at_the_last_moment_keeps_its_share(
+    unleash: FakeUnleash, rollout: Rollout
+) -> None:
+    unleash.add("canary", gradual(5, id="s"))
+
+    def hide() -> None:
+        unleash.archive["canary"] = unleash.flags.pop("canary")
+
+    def archive() -> None:  # Unleash patches strategies of archived flags all the same
+        unleash.log("feature-archived", "canary", "ada")
+        unleash.just_before("GET", "/search/events", hide)
+
+    unleash.just_before("PATCH", "/s", archive)
+    with pytest.raises(ChangedMeanwhile, match="ada changed canary in the moment"):
+        advance(rollout)
+    (strategy,) = unleash.archive["canary"]["environments"][1]["strategies"]
+    assert strategy["parameters"]["rollout"] == "5"
 
 
 def test_a_constraint_that_is_overwritten_is_put_back_and_the_raise_taken_back(

@@ -24,6 +24,7 @@ from tests.unit.flags.rollout.scenes import (
     at,
     changes,
     flag,
+    life,
     of_log,
     off,
     on,
@@ -193,6 +194,11 @@ def test_gates(seen: Situation, expected: tuple[str, str | None, set[str]]) -> N
             of_log(changes(*START, off(PERSON)), 0, enabled=False),
             "ada lowered it at",
             id="off at 0% is an order, too",
+        ),
+        pytest.param(
+            of_log(changes(*START, life(PERSON, "archived"), life(PERSON, "revived")), 0, enabled=False),
+            "ada lowered it at",
+            id="archived at 0% and revived, which is off",
         ),
         pytest.param(
             at(0, shadow=flag(0), shadow_changes=tuple(changes(*START, off(PERSON)))),

@@ -1,0 +1,232 @@
+"""`python -m analysis abtest register|report`."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from pydantic import ValidationError
+
+from analysis.abtest.decide import Finding
+from analysis.abtest.examine import Examined, Wish, examine
+from analysis.abtest.registration import PlannedUsers, Registration, Segment, read, write
+from analysis.commands.options import EXIT_LIMIT, between, reading, reporting, segment
+from analysis.errors import AnalysisError
+from analysis.log import open_log
+from analysis.measures.metric import Direction, Kind, Metric
+from analysis.reports.abtest import abtest_report
+from analysis.show import print_report, write_page
+from analysis.statistics.power import need
+from common.config import dotted, plain
+from common.durations import format_duration
+from common.options import DurationType
+
+_KIND = click.Choice([kind.value for kind in Kind])
+_DIRECTION = click.Choice([direction.value for direction in Direction])
+_LIMITS: Final = ("worse", "no-verdict", "not-better")
+
+
+class GuardrailType(click.ParamType[Metric]):
+    """An option that takes returned, returned:count or returned:count:decrease."""
+
+    name = "guardrail"
+
+    def convert(
+        self, value: str | Metric, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Metric:
+        """To a metric of which, unless it says otherwise, less is better."""
+        if isinstance(value, Metric):
+            return value
+        name, kind, direction, *more = [*value.split(":"), "", ""]
+        try:
+            return Metric(
+                name=name,
+                outcome=name,
+                kind=Kind(kind or Kind.PROPORTION),
+                direction=Direction(direction + "".join(more) or Direction.DECREASE),
+            )
+        except ValueError:
+            self.fail(f"{value!r} is nothing such as returned or returned:count:decrease", param, ctx)
+
+
+@click.group()
+def abtest() -> None:
+    """Is the challenger better? A test that is registered before it is read."""
+
+
+@abtest.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="As people call the test; the file's name by default.")
+@click.option("--metric", "outcome", required=True, help="Outcome that decides, as in the feedback.")
+@click.option("--kind", type=_KIND, default=Kind.PROPORTION.value, show_default=True)
+@click.option("--direction", type=_DIRECTION, default=Direction.INCREASE.value, show_default=True)
+@click.option("--baseline", type=float, required=True, help="The champion's share, mean or count per user.")
+@click.option("--effect", type=float, required=True, help="Smallest change that must not be missed.")
+@click.option("--deviation", type=float, help="Standard deviation of a mean, user to user.")
+@click.option("--dispersion", type=float, default=0.0, help="Of a count: variance = mean + it * mean^2.")
+@click.option("--alpha", type=float, default=0.05, show_default=True)
+@click.option("--power", type=float, default=0.8, show_default=True)
+@click.option("--share", type=float, default=50.0, show_default=True, help="Percent with the challenger.")
+@click.option("--flag", default="canary", show_default=True)
+@segment
+@click.option(
+    "--window",
+    type=DurationType(),
+    default="7d",
+    show_default=True,
+    help="How long an outcome counts, from a user's first request in the test.",
+)
+@click.option(
+    "--covariate",
+    default="14d",
+    show_default=True,
+    metavar="14d|off",
+    help="How far back the same measure narrows the interval (CUPED).",
+)
+@click.option(
+    "--guardrail",
+    "guardrails",
+    type=GuardrailType(),
+    multiple=True,
+    metavar="OUTCOME[:KIND[:DIRECTION]]",
+    help="Must not get worse; less is better unless it says otherwise. May be given several times.",
+)
+@click.option("--by", default=getpass.getuser, show_default="you", help="Who registers it.")
+@click.option("--note", default="", help="Why this test, for people.")
+def register(file: Path, **options: Any) -> None:
+    """Write down what will be measured, and on how many users, before anybody can see it.
+
+    Writes FILE, dated and hashed, and never over one that is there. The number of users is that of `power`
+    for the larger of a rise and a drop by --effect.
+
+    \b
+    Example:
+      python -m analysis abtest register tests/loan-4.yaml --metric bought --baseline 0.95 --effect 0.02 \\
+        --share 50 --window 7d --guardrail returned
+    """
+    registration = _registration(file, options)
+    sha256 = write(registration, file)
+    users = registration.users
+    click.echo(
+        f"{file}: registered. The verdict waits for {users.challenger:,} users of the challenger and "
+        f"{users.champion:,} of the champion.\nsha256 {sha256}\n"
+        "Commit the file, and put the hash where others see it."
+    )
+
+
+def _registration(file: Path, options: dict[str, Any]) -> Registration:
+    covariate, of = options["covariate"], options["segment"]
+    values = {
+        "name": options["name"] or file.stem,
+        "registered": datetime.now(UTC),
+        "metric": Metric(
+            name=options["outcome"],
+            outcome=options["outcome"],
+            kind=Kind(options["kind"]),
+            direction=Direction(options["direction"]),
+        ),
+        "segment": Segment(property=of[0], value=of[1]) if of else None,
+        "covariate": None if covariate == "off" else covariate,
+        "users": PlannedUsers(champion=2, challenger=2),
+    }
+    taken = (
+        "by",
+        "flag",
+        "share",
+        "baseline",
+        "effect",
+        "alpha",
+        "power",
+        "deviation",
+        "dispersion",
+        "window",
+    )
+    values |= {name: options[name] for name in (*taken, "guardrails", "note")}
+    values["window"] = format_duration(options["window"])
+    try:
+        draft = Registration.model_validate(values)
+        needed = need(draft.design, draft.effect)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise AnalysisError(
+            "\n".join(f"{dotted(fault['loc'])}: {plain(fault['msg'])}" for fault in faults)
+        ) from error
+    except ValueError as error:
+        raise AnalysisError(str(error)) from error
+    users = PlannedUsers(champion=max(needed.champion, 2), challenger=max(needed.challenger, 2))
+    return draft.model_copy(update={"users": users})
+
+
+@abtest.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@reading
+@click.option("--sequential", is_flag=True, help="The reading that is valid at any time, before N too.")
+@click.option("--metric", "other", help="Look at another outcome, without a verdict.")
+@click.option("--kind", type=_KIND, help="Of the other outcome.")
+@click.option("--direction", type=_DIRECTION, help="Of the other outcome.")
+@between
+@click.option("--accept-changed", "accepted", metavar="REASON", help="Take a file that was changed.")
+@click.option(
+    "--fail-on",
+    "limits",
+    type=click.Choice(_LIMITS),
+    multiple=True,
+    help="Exit 1 then. worse: the metric or a guardrail is; no-verdict: there is none; not-better: anything "
+    "but better without harm.",
+)
+@reporting
+def report(file: Path, **options: Any) -> None:
+    """The verdict of the test in FILE, or how far it is.
+
+    There is none before all users have come and had their time, none for another metric or another time than
+    was registered, and none from arms that are not what the flag says. Each says what to do.
+
+    \b
+    Examples:
+      python -m analysis abtest report tests/loan-4.yaml --log LOG --html report.html
+      python -m analysis abtest report tests/loan-4.yaml --log LOG --sequential
+    """
+    registration, sha256 = read(file)
+    log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
+    wish = Wish(
+        metric=_other(registration, options),
+        since=options["since"],
+        until=options["until"],
+        sequential=options["sequential"],
+        accepted=options["accepted"],
+    )
+    examined = examine(log, registration, sha256, wish, datetime.now(UTC))
+    document = abtest_report(examined, log.bad)
+    if options["page"]:
+        write_page(document, options["page"])
+    print_report(document, options["format_"])
+    if any(_breached(limit, examined) for limit in options["limits"]):
+        raise click.exceptions.Exit(EXIT_LIMIT)
+
+
+def _other(registration: Registration, options: dict[str, Any]) -> Metric | None:
+    """The other metric: one of the file by its name, or an outcome."""
+    name = options["other"]
+    if name is None:
+        if options["kind"] or options["direction"]:
+            raise click.UsageError("--kind and --direction are those of another --metric")
+        return None
+    known = {metric.name: metric for metric in (registration.metric, *registration.guardrails)}
+    if name in known and not (options["kind"] or options["direction"]):
+        return known[name]
+    return Metric(
+        name=name,
+        outcome=name,
+        kind=Kind(options["kind"] or Kind.PROPORTION),
+        direction=Direction(options["direction"] or Direction.INCREASE),
+    )
+
+
+def _breached(limit: str, examined: Examined) -> bool:
+    harmed = examined.found is not None and any(each.harmed for each in examined.found.guardrails)
+    if limit == "worse":
+        return examined.finding is Finding.WORSE or harmed
+    if limit == "no-verdict":
+        return not examined.finding.is_verdict
+    return examined.finding is not Finding.BETTER or harmed

@@ -1,0 +1,1 @@
+"""What the figures come to: one report a command, ready to be shown."""

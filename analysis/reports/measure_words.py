@@ -1,0 +1,88 @@
+"""Measures and changes of them in words: a share in percent, its change in points, amounts as they are."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor, isfinite, log10
+
+from analysis.measures.metric import Kind
+from analysis.statistics.effect import Interval
+
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How to write a measure.
+
+    Attributes:
+        kind: of the measure.
+        scale: a typical change: tells how many digits are worth writing.
+    """
+
+    kind: Kind
+    scale: float = 0.0
+
+    @property
+    def digits(self) -> int:
+        """After the point: two that count of a typical change, at least one for shares."""
+        least, most = (1, 4) if self.kind is Kind.PROPORTION else (0, 6)
+        scale = abs(self.scale) * (100 if self.kind is Kind.PROPORTION else 1)
+        if not scale or not isfinite(scale):
+            return 2
+        return min(max(1 - floor(log10(scale)), least), most)
+
+    def level(self, value: float) -> str:
+        """A share as 95.0%, other measures as numbers."""
+        if self.kind is Kind.PROPORTION:
+            return f"{100 * value:.{self.digits}f}%"
+        return f"{value:,.{self.digits}f}"
+
+    def change(self, value: float, *, sign: bool = True) -> str:
+        """+1.5 points; +0.30."""
+        return f"{self._number(value, sign=sign)}{' points' if self.kind is Kind.PROPORTION else ''}"
+
+    def between(self, interval: Interval) -> str:
+        """An interval of changes: -0.2 to +3.2."""
+        return f"{self._end(interval.low)} to {self._end(interval.high)}"
+
+    def _end(self, value: float) -> str:
+        if not isfinite(value):
+            return "anything"
+        return self._number(value, sign=True)
+
+    def _number(self, value: float, *, sign: bool) -> str:
+        shown = 100 * value if self.kind is Kind.PROPORTION else value
+        shown = round(shown, self.digits) + 0.0  # no -0.0
+        return f"{shown:{'+' if sign and shown else ''},.{self.digits}f}"
+
+
+def relative(value: float | None) -> str:
+    """+1.6%, and a dash where there is none."""
+    return NONE if value is None or not isfinite(value) else f"{100 * value:+.1f}%"
+
+
+def relative_between(interval: Interval | None) -> str:
+    """-0.4% to +3.7%."""
+    if interval is None:
+        return NONE
+    return " to ".join(
+        relative(end) if isfinite(end) else "anything" for end in (interval.low, interval.high)
+    )
+
+
+def chance(p: float) -> str:
+    """A p-value: .121, or below .001."""
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def moment(time: datetime) -> str:
+    """In UTC, to the minute."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def duration(time: timedelta) -> str:
+    """About how long: 12 days, 5 hours, 30 minutes."""
+    for unit, seconds in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if (count := time.total_seconds() / seconds) >= 2:
+            return f"{count:.0f} {unit}s"
+    return f"{time.total_seconds():.0f} seconds"

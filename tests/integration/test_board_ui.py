@@ -1,0 +1,205 @@
+"""The rollout board on the real servers, in a real browser."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+
+from flags.admin import UnleashAdmin
+from flags.canary import set_share
+from flags.errors import Forbidden
+from stack.api import Stack
+from tests.integration.board_page import FRESH_WITHIN_MS, log_in, says, shown
+from tests.integration.conftest import BOARD_TOKEN, FLAG, Service, wait_for
+
+PHONE = {"width": 360, "height": 740}
+NAMELESS = """() => {
+  const name = (one) => one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')
+    || (one.labels && one.labels.length && one.labels[0].textContent) || one.textContent.trim()
+    || one.getAttribute('alt');
+  const shown = (one) => one.checkVisibility();
+  return [...document.querySelectorAll('a, button, input, summary, section, article, form, [role=img], img')]
+    .filter((one) => shown(one) && !one.hidden && one.alt !== '' && !name(one)).map((one) => one.outerHTML);
+}"""
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that has the board's cookie once somebody has logged in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def board(context: BrowserContext, stack: Stack, service: Service, tmp_path: Path) -> Iterator[Page]:
+    """The board, logged in. Whatever the page complains of fails the test."""
+    page = context.new_page()
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(stack.addresses.board)
+    yield shown(page)
+    page.screenshot(path=tmp_path / "board.png")  # pytest keeps the folder of a failed test
+    page.close()
+    assert complaints == []
+
+
+def test_only_who_has_the_token_may_read(browser: Browser, stack: Stack) -> None:
+    url = f"{stack.addresses.board}/api/board"
+    assert requests.get(url, timeout=10).status_code == 401
+    page = browser.new_page()
+    page.goto(stack.addresses.board)
+    log_in(page, "a guess of somebody who has none")
+    expect(page.get_by_text("That is not the token.")).to_be_visible()
+    log_in(page)
+    expect(page.locator("#board")).to_be_visible()
+    assert BOARD_TOKEN not in page.url
+    assert BOARD_TOKEN not in str(page.context.cookies())
+    page.reload()
+    expect(page.locator("#board")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.close()
+    assert BOARD_TOKEN not in stack.logs("board", 10_000)
+
+
+def test_its_user_in_unleash_reads_all_and_changes_nothing(stack: Stack, service: Service) -> None:
+    answer = requests.get(
+        f"{stack.addresses.board}/api/board", headers={"Authorization": f"Bearer {BOARD_TOKEN}"}, timeout=10
+    ).json()
+    assert [(one["name"], one["fault"]) for one in answer["sources"]] == [
+        ("Unleash", None),
+        ("Prometheus", None),
+        ("decisions log", None),
+    ]
+    assert answer["changes"]
+    viewer = UnleashAdmin(stack.addresses.unleash, stack.secret("canario-board.token"))
+    with pytest.raises(Forbidden):
+        viewer.switch(FLAG, on=False)
+    with pytest.raises(Forbidden):
+        set_share(viewer, FLAG, 100)
+
+
+def test_it_follows_a_change_of_the_share(board: Page, admin: UnleashAdmin, service: Service) -> None:
+    for percent in (5, 25):
+        set_share(admin, FLAG, percent)
+        says(board, f"{percent}% of the users have the challenger")
+    expect(
+        board.get_by_role("region", name="Stages of the plan").locator("[aria-current=step]")
+    ).to_contain_text("25%")
+    newest = board.locator("#changes li").first
+    expect(newest).to_contain_text("share 5% → 25%")
+    expect(newest).to_contain_text("The command line")
+    expect(board.locator("#live")).to_contain_text("25% of the users")  # what a screen reader is told
+
+
+def test_a_silent_prometheus_is_named_and_the_rest_is_shown(
+    board: Page, stack: Stack, admin: UnleashAdmin
+) -> None:
+    set_share(admin, FLAG, 5)
+    expect(board.locator("#models")).to_contain_text("99% are faster than")
+    stack.stop("prometheus")
+    try:
+        expect(board.locator("#faults")).to_contain_text("Prometheus does not answer", timeout=10_000)
+        set_share(admin, FLAG, 6)
+        expect(board.get_by_role("heading", level=1)).to_contain_text(
+            "6% of the users", timeout=FRESH_WITHIN_MS
+        )
+    finally:
+        stack.start("prometheus")
+    expect(board.locator("#faults")).to_be_empty(timeout=10_000)
+
+
+def test_it_says_when_it_is_away_itself(board: Page, context: BrowserContext) -> None:
+    context.set_offline(True)
+    try:
+        expect(board.get_by_role("alert").filter(has_text="does not answer")).to_contain_text(
+            re.compile(r"Last seen today at \d\d:\d\d:\d\d; trying again"), timeout=8_000
+        )
+        expect(board.get_by_role("heading", level=1)).to_be_visible()  # what was known stays
+    finally:
+        context.set_offline(False)
+    expect(board.locator("#away")).to_be_hidden(timeout=8_000)
+
+
+def test_a_hidden_tab_asks_for_nothing(board: Page) -> None:
+    asked: list[str] = []
+    board.on("request", lambda request: asked.append(request.url))
+    hide = "Object.defineProperty(document, 'hidden', {get: () => %s, configurable: true});"
+    tell = "document.dispatchEvent(new Event('visibilitychange'))"
+    board.evaluate(hide % "true" + tell)
+    board.wait_for_timeout(300)
+    before = len(asked)
+    board.wait_for_timeout(4_000)
+    assert len(asked) == before
+    board.evaluate(hide % "false" + tell)
+    wait_for(lambda: board.wait_for_timeout(50) is None and len(asked) > before, 2, "a question at once")
+
+
+def test_it_is_usable_by_keyboard(board: Page, stack: Stack) -> None:
+    board.reload()
+    expect(board.locator("#board")).to_be_visible()
+    visited = []
+    for _ in range(7):
+        board.keyboard.press("Tab")
+        visited.append(
+            board.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).textContent")
+        )
+        outline = board.evaluate(
+            "getComputedStyle(document.activeElement.labels?.[0] ?? document.activeElement).outlineStyle"
+        )
+        assert outline != "none", f"nobody sees that {visited[-1]} has the focus"
+    assert visited == [
+        "Skip to the answer",
+        f"{FLAG} in production",
+        "Log out",
+        "1 hour",
+        *["As a table"] * 3,
+    ]
+    board.keyboard.press("Enter")
+    table = board.locator("details.numbers[open] table")
+    expect(table.get_by_role("columnheader").first).to_have_text("Time")
+    assert table.get_by_role("row").count() > 5
+    board.get_by_role("radio", name="1 hour").focus()
+    board.keyboard.press("ArrowLeft")
+    expect(board).to_have_url(re.compile(r"span=15m"))
+    expect(board.locator("#chart-p99-plot")).to_have_attribute(
+        "aria-label", re.compile("^(In the last 15 min|No numbers)")
+    )
+
+
+def test_everything_has_a_name_and_a_place(board: Page) -> None:
+    assert board.evaluate(NAMELESS) == []
+    assert [board.get_by_role(place).count() for place in ("banner", "main", "contentinfo")] == [1, 1, 1]  # type: ignore[arg-type]
+    levels = board.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3')].filter((one) => one.checkVisibility())"
+        ".map((one) => Number(one.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_it_fits_a_phone_and_the_night(browser: Browser, stack: Stack, service: Service) -> None:
+    context = browser.new_context(viewport=PHONE, color_scheme="dark")  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(stack.addresses.board)
+    log_in(page)
+    expect(page.locator("#board")).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    light = "[...getComputedStyle(document.body).backgroundColor.matchAll(/\\d+/g)].map(Number)[0]"
+    assert page.evaluate(light) < 50
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(light) > 200
+    context.close()

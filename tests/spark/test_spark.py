@@ -1,0 +1,107 @@
+"""The same expressions on the same logs: Spark says what DuckDB says, to 1e-9 (`make test-spark`)."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from analysis.log import Log, open_log
+from analysis.measures.metric import Kind, Metric
+from analysis.measures.users import per_user
+from tests.spark.same import assert_same
+from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
+from tests.unit.analysis.test_bad_lines import BAD, GOOD
+from tests.unit.analysis.test_users import untidy
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),  # Spark's libraries warn of each other
+]
+
+PLAN = LogPlan(
+    users=80, days_before=4, by_user=0.2, changers=0.1, failures=0.1, nans=0.1, shift=0.2, effect=0.2, seed=7
+)
+NOT_SEEN_BY_SPARK = {
+    "no UTF-8",  # is repaired
+    "two in one line",  # the first is taken
+    "NaN",  # is a number, as Java writes it
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    bad = [text for name, (text, _why) in BAD.items() if name not in NOT_SEEN_BY_SPARK]
+    return write_log(
+        tmp_path_factory.mktemp("log"), make_records(PLAN) + untidy(3), files=3, bad=[*bad, *GOOD.values()]
+    )
+
+
+@pytest.fixture(scope="module")
+def logs(folder: Path) -> Iterator[tuple[Log, Log]]:
+    """Of DuckDB and of Spark."""
+    spark = open_log(str(folder), engine="spark")
+    yield open_log(str(folder)), spark
+    spark.backend._session.stop()
+
+
+def rows(log: Log, table: Any) -> list[dict[str, Any]]:
+    """In one order."""
+    return sorted(
+        (
+            {name: dict(value) if name == "context" else value for name, value in row.items()}
+            for row in log.rows(table)
+        ),
+        key=repr,
+    )
+
+
+def test_the_same_tables(logs: tuple[Log, Log]) -> None:
+    for name in ("predictions", "shadow", "feedback"):
+        one, two = (rows(log, getattr(log, name)) for log in logs)
+        assert len(one) > 20
+        assert_same(one, two, name)
+
+
+def test_the_same_bad_lines(logs: tuple[Log, Log]) -> None:
+    one, two = (log.survey for log in logs)
+    assert one == two
+    assert one.bad.count == len(BAD) - len(NOT_SEEN_BY_SPARK)
+
+
+def test_parquet_too(logs: tuple[Log, Log], folder: Path, tmp_path: Path) -> None:
+    duckdb.sql(f"COPY (FROM read_json('{folder}/*-002.jsonl')) TO '{tmp_path}/log.parquet'")
+    one, two = (open_log(str(tmp_path), engine=engine) for engine in ("duckdb", "spark"))
+    for name in ("predictions", "shadow", "feedback"):
+        assert_same(rows(one, getattr(one, name)), rows(two, getattr(two, name)), name)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_same_users(logs: tuple[Log, Log], kind: Kind) -> None:
+    metric = Metric(name="sales", outcome="bought", kind=kind)
+    one, two = (
+        rows(
+            log,
+            per_user(
+                log,
+                metric,
+                since=START,
+                until=START + timedelta(days=7),
+                window=timedelta(hours=6),
+                segment="country",
+            ),
+        )
+        for log in logs
+    )
+    assert len(one) > 50
+    assert_same(one, two, "users")
+
+
+def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
+    one, two = (log.loaded(predictions=("user", "seconds"), feedback=("*",)) for log in logs)
+    assert_same(rows(one, one.predictions), rows(two, two.predictions))
+    assert_same(rows(one, one.feedback), rows(two, two.feedback))
+    assert one.bad == two.bad
