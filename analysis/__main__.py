@@ -5,6 +5,7 @@ import click
 from analysis.commands.abtest import abtest
 from analysis.commands.options import Cli
 from analysis.commands.power import power
+from analysis.commands.segments import segments
 from analysis.commands.shadow import shadow
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     """
 
 
-for command in (abtest, power, shadow):
+for command in (abtest, power, segments, shadow):
     main.add_command(command)
 
 

@@ -1,8 +1,8 @@
 """What the shadow records of a log come to, aggregated in the engine: at most some thousand rows come back.
 
 A record holds the probability of the class that each model chose. Where these are two models with two
-classes, it is turned into the probability of one and the same class, because 0.9 for "no" and 0.9 for "yes" are
-no small difference. With more classes it stays that of the class that was chosen.
+classes, it is turned into the probability of one and the same class, because 0.9 for "no" and 0.9 for "yes"
+are no small difference. With more classes it stays that of the class that was chosen.
 """
 
 from collections.abc import Sequence

@@ -357,7 +357,8 @@ def method(figures: ShadowFigures) -> tuple[Section, ...]:
             (
                 f"{counted(reading.records, 'shadow record')} from {reading.first:%Y-%m-%d %H:%M} to"
                 f" {reading.last:%Y-%m-%d %H:%M} UTC: requests that {' '.join(reading.pair.champion)}"
-                f" answered and {' '.join(reading.pair.challenger)} saw a copy of. Nobody got the new model's answer.",
+                f" answered and {' '.join(reading.pair.challenger)} saw a copy of."
+                " Nobody got the new model's answer.",
                 "Agreement says that both are alike, not which of them is right: that takes outcomes, and an"
                 " A/B test.",
                 {
@@ -376,10 +377,10 @@ def method(figures: ShadowFigures) -> tuple[Section, ...]:
                 "Shares have Wilson intervals, means normal ones, all at 95%. Both take requests of one user"
                 " as one cluster (variance of a ratio of sums over users). Errors and days are taken as"
                 " requests.",
-                "The shift is the mean of new minus old. Segments are compared with all other requests by a z test of"
-                " two shares; p-values are corrected by Holm, because one false alarm among many segments would be one"
-                f" too many, and because segments overlap. Segments with fewer than 30 requests are left out. At {LEVEL:g}"
-                " they are marked.",
+                "The shift is the mean of new minus old. Segments are compared with all other requests by a"
+                " z test of two shares; p-values are corrected by Holm, because one false alarm among many"
+                " segments would be one too many, and because segments overlap. Segments with fewer than 30"
+                f" requests are left out. At {LEVEL:g} they are marked.",
                 "The Kolmogorov-Smirnov distance is exact, of all values. Its p-value takes both samples as"
                 " independent; they are of the same requests, so the true p-value is smaller. With many"
                 " requests any difference is significant: look at the distance, not at p.",
