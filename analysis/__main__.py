@@ -3,6 +3,7 @@
 import click
 
 from analysis.commands.abtest import abtest
+from analysis.commands.log import log
 from analysis.commands.options import Cli
 from analysis.commands.power import power
 
@@ -20,7 +21,7 @@ def main() -> None:
     """
 
 
-for command in (abtest, power):
+for command in (log, abtest, power):
     main.add_command(command)
 
 
