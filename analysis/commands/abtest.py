@@ -14,8 +14,8 @@ from analysis.abtest.registration import PlannedUsers, Registration, Segment, re
 from analysis.commands.options import EXIT_LIMIT, between, reading, reporting, segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
-from analysis.measures.users import with_users
 from analysis.reports.abtest import abtest_report
 from analysis.show import print_report, write_page
 from analysis.statistics.power import need
@@ -190,7 +190,7 @@ def report(file: Path, **options: Any) -> None:
     """
     registration, sha256 = read(file)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
-    log = with_users(log, registration.segment.property if registration.segment else None)
+    log = loaded(log, segment=registration.segment is not None)
     wish = Wish(
         metric=_other(registration, options),
         since=options["since"],

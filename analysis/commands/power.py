@@ -10,8 +10,8 @@ from analysis.commands.options import reporting, segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
 from analysis.measures import planning
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Kind, Metric
-from analysis.measures.users import with_users
 from analysis.reports.power import Question, power_report
 from analysis.show import print_report, write_page
 from analysis.statistics.arrivals import Arrivals
@@ -91,7 +91,7 @@ def _question(**options: Any) -> Question:
     arrivals, level, sources = None, None, []
     if options["location"]:
         log = open_log(options["location"], engine=options["engine"])
-        log = with_users(log, options["segment"][0] if options["segment"] else None)
+        log = loaded(log, segment=options["segment"] is not None)
         asked, arrivals = planning.traffic(log, window or timedelta(days=7), options["segment"])
         seen = asked.now - asked.since
         sources.append(

@@ -16,13 +16,12 @@ What counts, for a test from `since` to `until`:
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 import ibis
 from ibis import _
 from ibis.expr import types as ir
 
-from analysis.log import ALL, Log, context_of, moment
+from analysis.log import Log, context_of, moment
 from analysis.measures.metric import Kind, Metric
 from common.names import Model
 
@@ -52,27 +51,6 @@ class Period:
             raise ValueError(f"a test until {self.until} that begins at {self.since}")
         if self.window <= timedelta(0):
             raise ValueError("a window of no length")
-
-
-_OF_REQUESTS: Final = ("request_id", "time", "user", "assigned", "model", "model_name", "model_version")
-
-
-def with_users(log: Log, segment: str | None = None) -> Log:
-    """The log with what measures of users need, read once; the context, too, where there is a `segment`."""
-    context = ("context",) if segment is not None else ()
-    return log.loaded(
-        predictions=(
-            "request_id",
-            "time",
-            "user",
-            "assigned",
-            "model",
-            "model_name",
-            "model_version",
-            *context,
-        ),
-        feedback=ALL,
-    )
 
 
 def per_user(  # noqa: PLR0913 - one for each part of the period
