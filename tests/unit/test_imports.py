@@ -26,6 +26,8 @@ ONLY_DOOR = {
     "apprise": {"rollback/notify.py"},
     "onnxruntime": {"service/model.py"},
     "limits": {"service/rate.py"},
+    "playwright": {"drills/pictures.py", "drills/unleash_ui.py"},
+    "PIL": {"drills/pictures.py"},
     "skl2onnx": {"service/onnx_graph.py"},
     "sklearn": {
         "service/export.py",
