@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from analysis.log import BadLines
 from analysis.measures.segments import MOST_VALUES
 from analysis.reports.document import Code, Report, Section, Table, Tone
-from analysis.reports.measure_words import Unit, chance
+from analysis.reports.measure_words import Unit
 from analysis.reports.segment_figures import LEAST, SegmentEffect, SegmentFigures
-from analysis.reports.words import percent
+from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
 from analysis.statistics.simpson import Mix
