@@ -222,7 +222,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
     if registration.covariate and not wish.sequential:
         covariate = experiment.covariate_time(log, question, registration.covariate)
     reader = compare.Reader(registration, any_time=wish.sequential)
-    arms = experiment.measured(log, metric, question, course.came_before, covariate)
+    arms = experiment.measured(log, metric, question, course.came_before, covariate=covariate, heard=True)
     if not compare.comparable(arms):
         return None
     comparison = reader.read(arms, metric.kind, registration.alpha, covariate=covariate is not None)
@@ -232,7 +232,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
             continue
         alpha = registration.alpha / len(registration.guardrails)
         beside = reader.read(
-            experiment.measured(log, guardrail, question, course.came_before, None), guardrail.kind, alpha
+            experiment.measured(log, guardrail, question, course.came_before), guardrail.kind, alpha
         )
         guardrails.append(Guardrail(guardrail, beside, harmed(beside.effect, guardrail, alpha=alpha)))
     smallest = compare.smallest(registration.design, arms, metric.kind, comparison)

@@ -11,7 +11,8 @@ from analysis.log.bad import BadLines
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest_words import of_users, unit_of
 from analysis.reports.document import Block, Picture, Section, Table
-from analysis.reports.measure_words import NONE, chance, duration, moment, relative, relative_between
+from analysis.reports.measure_words import duration, moment, relative, relative_between
+from analysis.reports.words import NONE, chance
 from analysis.show import pictures
 from analysis.statistics.effect import Effect
 from common.names import Model
