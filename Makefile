@@ -12,7 +12,7 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ chaos: ## The rollback job killed and cut off in 50 trials (10 minutes; TRIALS=2
 	@$(RUN) install
 	@CHAOS_TRIALS=$(or $(TRIALS),50) CHAOS_SEED=$(or $(SEED),1) CHAOS_JSON=$(JSON) \
 		$(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_chaos.py
+
+screenshots: ## The pictures of the README, from real data (8 minutes; ARGS="--stage 60 --out DIR")
+	@$(RUN) install --browser
+	@$(VENV)/python -m drills pictures $(ARGS)
 
 bench: ## The service beside bare Flask and beside itself without shadow, as ratios (ARGS="--json FILE")
 	@$(RUN) install
