@@ -15,7 +15,7 @@ def replica(monkeypatch: pytest.MonkeyPatch, host: str, settings: Settings) -> P
 
 
 def test_each_tells_of_its_own_workers_only(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the worker 15 of one would stand for the worker 15 of the other, and hide that it is behind."""
+    """Otherwise worker 15 of one would stand for worker 15 of the other, and hide that it is behind."""
     one, other = (replica(monkeypatch, host, settings) for host in ("3f0a", "77c2"))
     assert one != other
     assert one.parent == other.parent == settings.state_dir
