@@ -5,6 +5,8 @@ import click
 from analysis.commands.abtest import abtest
 from analysis.commands.options import Cli
 from analysis.commands.power import power
+from analysis.commands.segments import segments
+from analysis.commands.shadow import shadow
 
 
 @click.group(cls=Cli)
@@ -20,7 +22,7 @@ def main() -> None:
     """
 
 
-for command in (abtest, power):
+for command in (abtest, power, segments, shadow):
     main.add_command(command)
 
 

@@ -14,6 +14,7 @@ from analysis.abtest.registration import PlannedUsers, Registration, Segment, re
 from analysis.commands.options import EXIT_LIMIT, between, reading, reporting, segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest import abtest_report
 from analysis.show import print_report, write_page
@@ -189,6 +190,7 @@ def report(file: Path, **options: Any) -> None:
     """
     registration, sha256 = read(file)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
+    log = loaded(log, segment=registration.segment is not None)
     wish = Wish(
         metric=_other(registration, options),
         since=options["since"],

@@ -180,6 +180,10 @@ def _engine_of(name: str) -> Callable[[str, str], Engine]:
         from analysis.log.in_spark import InSpark  # noqa: PLC0415
 
         return lambda location, memory: InSpark(places.find(location), memory)
+    if "://" in name:
+        from analysis.log.in_database import InDatabase  # noqa: PLC0415
+
+        return lambda location, _memory: InDatabase(name, location)
     raise EngineError(
         f"{name!r} is no engine: duckdb, spark, or the URL of a database such as clickhouse://host/"
     )
