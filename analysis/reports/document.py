@@ -1,7 +1,7 @@
 """What a report consists of, whatever it is about and wherever it is shown. No I/O, no libraries.
 
 A report answers first, in a sentence for somebody who knows the product and no statistics. Then it brings the
-evidence, and last the method. Text may mark `code` with backticks; everything else in it is shown as it stands.
+evidence, and last the method. Text may mark `code` with backticks; everything else in it stands as it is.
 """
 
 from dataclasses import dataclass

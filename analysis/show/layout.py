@@ -1,4 +1,4 @@
-"""What terminal and page have in common: which columns are numbers, and which words stand beside a tone. Pure."""
+"""What terminal and page have in common: which columns are numbers, and the words beside a tone. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from analysis.reports.document import Table, Tone
 WORDS: Final[dict[Tone, str]] = {"good": "Good", "bad": "Not good", "wait": "Not yet", "plain": "Result"}
 """A colour alone says nothing on a printed page, or to one reader in twelve."""
 
-_NUMBER = re.compile(r"[-+−<>≤≥~]?\s?[\d.,]+([eE][-+]?\d+)?\s?(%|×|x|ms|s|µs|pp|points)?")
-_NOTHING = {"", "-", "–", "?"}
+_NUMBER = re.compile(r"[-+<>~]?\s?[\d.,]+([eE][-+]?\d+)?\s?(%|x|ms|s|points)?")
+_NOTHING = {"", "-", "?"}
 
 
 def numeric(table: Table) -> tuple[bool, ...]:

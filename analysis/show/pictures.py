@@ -1,8 +1,8 @@
 """Drawings for reports, as SVG that follows the page's colours, light or dark.
 
-The only module that imports matplotlib. It knows no CSS, so drawings are made in stand-in colours, which then
-become the variables of page.html (with a fallback for a drawing that stands alone). Words stay words: they are
-set in the page's font, can be read aloud and searched. Nothing in a drawing depends on the clock or on chance.
+The only module that imports matplotlib. It knows no CSS, so drawings are made in stand-in colours, which
+then become variables of page.html (with a fallback for a drawing that stands alone). Words stay words: they
+are set in the page's font, can be read aloud and searched. No drawing depends on the clock or on chance.
 """
 
 import re
@@ -55,7 +55,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a drawing over days: a value a day, with its interval where it has one; NaN leaves a gap."""
+    """One line of a drawing over days: a value a day, perhaps with its interval; NaN leaves a gap."""
 
     name: str
     values: Sequence[float]
@@ -103,7 +103,7 @@ def intervals(  # noqa: PLR0913 - as above
     line: float | None = 0.0,
     percent: bool = False,
 ) -> Picture:
-    """Values with their intervals below each other, and a line at what would be no difference (None: none)."""
+    """Values with their intervals below each other, and a line at what would be no difference."""
     with _figure(0.75 + 0.3 * max(len(rows), 1)) as (figure, axes):
         places = np.arange(len(rows))[::-1]
         for place, row in zip(places, rows, strict=True):
