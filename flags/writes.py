@@ -6,7 +6,8 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
@@ -54,6 +55,14 @@ def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, 
     since = _last(admin, flag)
     admin.detach_segment(flag, strategy, segment, position)
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
+
+
+def add_constraint(admin: UnleashAdmin, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
+    """Put one condition more on a strategy. Raises as above."""
+    since = _last(admin, flag)
+    admin.add_constraint(flag, strategy, constraint)
+    # Its own field is not named: the list holds what others have set, too.
+    _check(admin, flag, Write(strategy, {}, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
