@@ -12,13 +12,13 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs screenshots demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
-	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
+	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, ..., CANARIO_HOME: docs/settings.md"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
 up: ## Install what is missing, start everything, say where it is
@@ -32,6 +32,9 @@ status: ## How each program is
 
 logs: ## Follow all logs (Ctrl-C ends it)
 	@$(RUN) logs --follow
+
+shell: ## A shell that knows addresses and tokens: python -m flags, rollback, analysis as the docs show them
+	@$(RUN) exec bash
 
 demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --json FILE")
 	@$(RUN) up
@@ -97,7 +100,7 @@ test-unleash-7: ## Integration tests against Unleash 7.6.5
 
 image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
 	@$(RUN) install --python-only
-	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s tests/image $(TESTS)
+	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s $(or $(TESTS),tests/image)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only

@@ -10,7 +10,8 @@ from typing import Final
 import click
 
 from common.config import load_settings
-from flags import canary, lease, people, report
+from common.options import Parsed
+from flags import canary, exclude, lease, people, report
 from flags import quarantine as quarantines
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
@@ -70,6 +71,7 @@ Examples:
   python -m flags set canary 5
   python -m flags show canary --json
   python -m flags history canary
+  python -m flags exclude canary country=NO
   python -m flags rollout status
   python -m flags lift canary --reason "the fix of yesterday is in"
 """
@@ -195,6 +197,25 @@ def on_(
 def off_(admin: UnleashAdmin, _: FlagsSettings, name: str) -> tuple[CanaryState, bool]:
     """Turn the flag NAME off, whatever its strategies: every user gets the champion."""
     return canary.turn_off(admin, name), True
+
+
+@cli.command("exclude")
+@changing
+@click.argument(
+    "users",
+    nargs=-1,
+    required=True,
+    type=Parsed("condition", exclude.parse_condition),
+    metavar="PROPERTY=VALUE...",
+)
+def exclude_(
+    admin: UnleashAdmin, _: FlagsSettings, name: str, users: tuple[tuple[str, str], ...]
+) -> tuple[CanaryState, bool]:
+    """Let users with such a context, as country=NO, keep the champion under the flag NAME.
+
+    It is a condition on the strategy, next to those that are there; a person takes it off in the Unleash UI.
+    """
+    return exclude.exclude(admin, name, users), True
 
 
 @cli.command("history")

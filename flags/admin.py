@@ -183,6 +183,11 @@ class UnleashAdmin:
                 " overwritten; look at it again"
             ) from error
 
+    def add_constraint(self, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
+        """Put one condition more on a strategy; doing it twice is the same condition twice."""
+        patch = [{"op": "add", "path": "/constraints/-", "value": dict(constraint)}]
+        self._patch(flag, strategy, patch, repeatable=False)
+
     def put_back(self, flag: str, strategy: str, patch: Iterable[Mapping[str, Any]]) -> None:
         """Give fields of a strategy the values that were lost (flags.overwritten)."""
         self._patch(flag, strategy, list(patch), repeatable=True)

@@ -6,10 +6,11 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from flags.admin import UnleashAdmin
-from flags.errors import ChangedMeanwhile, NotFound, NotVerified
+from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
 from flags.overwritten import KINDS, Loss, Write, lost, still_lost
 
@@ -56,6 +57,14 @@ def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, 
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
 
 
+def add_constraint(admin: UnleashAdmin, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
+    """Put one condition more on a strategy. Raises as above."""
+    since = _last(admin, flag)
+    admin.add_constraint(flag, strategy, constraint)
+    # Its own field is not named: the list holds what others have set, too.
+    _check(admin, flag, Write(strategy, {}, since=since))
+
+
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
     """What the program `by` has undone and not put back, because it was ended in between; None: nothing.
 
@@ -77,6 +86,11 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     met = None
     for number in range(TRIES):
         lines = _lines(admin, flag)
+        if not lines:  # what its database cannot tell, Unleash calls nothing
+            raise UnexpectedAnswer(
+                f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
+                " whether a person's change was overwritten: look at the flag in the Unleash UI"
+            )
         loss = lost(lines, write)
         if loss is None:
             return met

@@ -178,8 +178,9 @@ def _course(
     log: Log, registration: Registration, question: Question, log_end: datetime, *, sequential: bool
 ) -> Course:
     """The verdict is that of the users with whom both arms were full: a later report says the same."""
-    arrived, planned = experiment.arrived(log, question), registration.users
-    reached = experiment.reached(log, question, planned.champion, planned.challenger)
+    users, planned = experiment.users_of(log, question), registration.users
+    arrived = experiment.arrived(log, users, question)
+    reached = experiment.reached(log, users, planned.champion, planned.challenger)
     complete = reached is not None and reached + question.window < question.now
     if reached and complete and not sequential:
         came_before = reached + _TICK
@@ -192,9 +193,7 @@ def _course(
         reached=reached,
         complete=complete,
         came_before=came_before,
-        compared=arrived.users
-        if came_before == question.now
-        else experiment.sizes(log, question, came_before),
+        compared=arrived.users if came_before == question.now else experiment.sizes(log, users, came_before),
         expected=reached + question.window
         if reached
         else _expected(registration, question, arrived, log_end),
@@ -223,7 +222,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
     if registration.covariate and not wish.sequential:
         covariate = experiment.covariate_time(log, question, registration.covariate)
     reader = compare.Reader(registration, any_time=wish.sequential)
-    arms = experiment.measured(log, metric, question, course.came_before, covariate)
+    arms = experiment.measured(log, metric, question, course.came_before, covariate=covariate, heard=True)
     if not compare.comparable(arms):
         return None
     comparison = reader.read(arms, metric.kind, registration.alpha, covariate=covariate is not None)
@@ -233,7 +232,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
             continue
         alpha = registration.alpha / len(registration.guardrails)
         beside = reader.read(
-            experiment.measured(log, guardrail, question, course.came_before, None), guardrail.kind, alpha
+            experiment.measured(log, guardrail, question, course.came_before), guardrail.kind, alpha
         )
         guardrails.append(Guardrail(guardrail, beside, harmed(beside.effect, guardrail, alpha=alpha)))
     smallest = compare.smallest(registration.design, arms, metric.kind, comparison)

@@ -10,8 +10,9 @@ from analysis.abtest.examine import Examined, Found
 from analysis.log.bad import BadLines
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest_words import of_users, unit_of
-from analysis.reports.document import Block, Section, Table
-from analysis.reports.measure_words import NONE, chance, duration, moment, relative, relative_between
+from analysis.reports.document import Block, Picture, Section, Table
+from analysis.reports.measure_words import duration, moment, relative, relative_between
+from analysis.reports.words import NONE, chance
 from analysis.show import pictures
 from analysis.statistics.effect import Effect
 from common.names import Model
@@ -78,7 +79,7 @@ def _brackets(alpha: float) -> str:
     return f"{100 * (1 - alpha):.3g}% intervals in brackets"
 
 
-def _picture(examined: Examined, found: Found) -> pictures.Picture | None:
+def _picture(examined: Examined, found: Found) -> Picture | None:
     """Relative effects of all metrics on one axis; None where one has no end."""
     rows = []
     shown: list[tuple[Metric, Comparison]] = [(examined.metric, found.comparison)]
@@ -184,7 +185,7 @@ def users(examined: Examined) -> Section:
     return Section("Users", tuple(text), tuple(blocks))
 
 
-def _progress(examined: Examined) -> pictures.Picture | None:
+def _progress(examined: Examined) -> Picture | None:
     """Users of both arms day by day, of those that are needed; None for tests of less than two days."""
     arrived, planned = examined.course.arrived, examined.registration.users
     last = int(arrived.days[-1]) if arrived.days else 0

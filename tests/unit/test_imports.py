@@ -37,6 +37,12 @@ ONLY_DOOR = {
         "bench/peers.py",
     },
     "supervisor": {"stack/supervisor.py"},
+    "tea_tasting": {
+        "analysis/measures/experiment.py",
+        "analysis/statistics/cuped.py",
+        "analysis/statistics/means.py",
+        "analysis/statistics/proportions.py",
+    },
     "grafana_foundation_sdk": {
         f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels")
     },
@@ -68,6 +74,15 @@ def test_only_the_admin_routes_of_the_service_know_flags() -> None:
         file.name for file in files("service") if any(name.startswith("flags") for name in imports(file))
     }
     assert knowing == {"admin.py", "container.py", "rollout.py"}
+
+
+def test_statistics_know_neither_engines_nor_files() -> None:
+    known = {
+        (file.name, name.partition(".")[0])
+        for file in sorted((REPOSITORY / "analysis/statistics").glob("*.py"))
+        for name in imports(file)
+    }
+    assert not {each for each in known if each[1] in {"click", "duckdb", "ibis", "pathlib", "rich", "yaml"}}
 
 
 @pytest.mark.parametrize("library", ONLY_DOOR)

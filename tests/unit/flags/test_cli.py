@@ -267,3 +267,12 @@ def test_help_tells_the_exit_codes_and_examples(run: Run) -> None:
     assert "python -m flags set canary 5" in text
     for command in ("plan", "apply", "show", "set", "on", "off", "bootstrap"):
         assert run(command, "--help").exit_code == 0
+
+
+def test_exclude(run: Run, unleash: FakeUnleash) -> None:
+    unleash.add("canary", gradual(25))
+    done = run("exclude", "canary", "country=NO")
+    assert done.exit_code == 0, done.output
+    assert "country NOT_IN NO" in done.stdout
+    assert run("exclude", "canary", "country").exit_code == 2
+    assert run("exclude", "canary").exit_code == 2

@@ -1,0 +1,143 @@
+"""`python -m analysis segments`."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analysis.abtest.examine import Wish, examine
+from analysis.abtest.registration import read
+from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
+from analysis.errors import AnalysisError, LogError
+from analysis.log import Log, open_log
+from analysis.measures import segments as measures
+from analysis.measures.experiment import Question
+from analysis.measures.metric import Direction, Kind, Metric
+from analysis.reports.segment_figures import SegmentFigures
+from analysis.reports.segments import About, segments_report
+from analysis.show import print_report, write_page
+from common.options import DurationType
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@reading
+@click.option("--metric", "outcome", help="Outcome to look at, where no registered test FILE is given.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    default=Kind.PROPORTION.value,
+    show_default=True,
+    help="Of --metric.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice([direction.value for direction in Direction]),
+    default=Direction.INCREASE.value,
+    show_default=True,
+    help="Of --metric: what is better.",
+)
+@click.option(
+    "--window",
+    type=DurationType(),
+    default="7d",
+    show_default=True,
+    help="Of --metric: how long an outcome counts, from a user's first request.",
+)
+@click.option("--flag", default="canary", show_default=True, help="Of --metric: whose constraint to print.")
+@click.option(
+    "--property",
+    "properties",
+    multiple=True,
+    metavar="NAME",
+    help="Only by this property of the context; may be given several times. Fewer comparisons find more.",
+)
+@between
+@click.option(
+    "--fail-on",
+    type=click.Choice(["harmed"]),
+    help="Exit 1 where a segment is harmed, or the whole misleads.",
+)
+@reporting
+def segments(file: Path | None, **options: Any) -> None:
+    """For whom is the challenger better, and for whom worse?
+
+    Of a registered test FILE once it has ended (its metric, its users, its time), or of any --metric as a
+    hint. Segments are the properties of the context that requests bring: country, plan, device.
+
+    \b
+    Examples:
+      python -m analysis segments tests/loan-4.yaml --log LOG --html segments.html
+      python -m analysis segments --metric bought --log LOG --since 2026-11-02 --property country
+    """
+    if (file is None) == (options["outcome"] is None):
+        raise click.UsageError("give the FILE of a registered test, or --metric")
+    if file and (options["since"] or options["until"]):
+        raise click.UsageError("a registered test has its own time: --since and --until go with --metric")
+    log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
+    figures, about = _registered(log, file, options) if file else _free(log, options)
+    report = segments_report(figures, about, log.bad)
+    if options["page"]:
+        write_page(report, options["page"])
+    print_report(report, options["format_"])
+    if options["fail_on"] and figures is not None and (figures.harmed or figures.paradoxes):
+        raise click.exceptions.Exit(EXIT_LIMIT)
+
+
+def _registered(log: Log, file: Path, options: dict[str, Any]) -> tuple[SegmentFigures | None, About]:
+    registration, sha256 = read(file)
+    if registration.segment is not None:
+        raise AnalysisError(
+            f"{file} was registered for {registration.segment.property}={registration.segment.value} alone:"
+            " segments are parts of a test of all users"
+        )
+    examined = examine(log, registration, sha256, Wish(), datetime.now(UTC))
+    course = examined.course
+    period = f"Test {registration.name}, registered {registration.registered:%Y-%m-%d %H:%M} UTC"
+    if not examined.finding.may_show:
+        why = f"What stands in the way: {examined.finding.value.replace('_', ' ')}."
+        return None, About(registration.name, registration.flag, period, why)
+    about = About(registration.name, registration.flag, period)
+    figures = _figures(
+        log, registration.metric, examined.question, course.came_before, options, registration.alpha
+    )
+    return figures, about
+
+
+def _free(log: Log, options: dict[str, Any]) -> tuple[SegmentFigures, About]:
+    metric = Metric(
+        name=options["outcome"],
+        outcome=options["outcome"],
+        kind=Kind(options["kind"]),
+        direction=Direction(options["direction"]),
+    )
+    survey = log.survey
+    if survey.first is None or survey.last is None:
+        raise LogError("the log is empty")
+    tick = timedelta(microseconds=1)
+    since = options["since"] or survey.first.replace(tzinfo=UTC)
+    until = options["until"] or survey.last.replace(tzinfo=UTC) + tick
+    if until <= since:
+        raise AnalysisError(
+            f"there is no record from {since:%Y-%m-%d %H:%M} on and before {until:%Y-%m-%d %H:%M}"
+        )
+    question = Question(since, until, options["window"])
+    period = f"Users who came from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
+    return _figures(log, metric, question, until, options, 0.05), About(None, options["flag"], period)
+
+
+def _figures(  # noqa: PLR0913, PLR0917 - of a registered test and of none
+    log: Log,
+    metric: Metric,
+    question: Question,
+    came_before: datetime,
+    options: dict[str, Any],
+    alpha: float,
+) -> SegmentFigures:
+    log = log.loaded(
+        predictions=("request_id", "time", "user", "context", "assigned"),
+        feedback=("request_id", "time", "user", "outcome", "value", "known", "assigned"),
+    )
+    names = tuple(dict.fromkeys(options["properties"])) or measures.properties(log, question)
+    return SegmentFigures(metric, measures.divided(log, metric, question, came_before, names), alpha)

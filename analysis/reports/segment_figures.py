@@ -1,0 +1,208 @@
+"""Effects by segment, corrected for how many there are, and what they mean for the whole. Pure."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, sqrt
+from typing import Any, Final
+
+from tea_tasting.aggr import Aggregates
+
+from analysis.measures.metric import Direction, Kind, Metric
+from analysis.measures.segments import Arm, Divided, Segment, whole
+from analysis.statistics import means, proportions
+from analysis.statistics.effect import Effect
+from analysis.statistics.many import benjamini_hochberg, holm
+from analysis.statistics.proportions import Share
+from analysis.statistics.simpson import Mix, Part, difference_variance, heterogeneity_p, mix
+
+LEAST: Final = 100
+"""Users of each arm for an effect of a segment; below, a normal approximation is no good."""
+_MEASURE = "measure"
+
+
+@dataclass(frozen=True)
+class SegmentEffect:
+    """The effect in a segment.
+
+    Attributes:
+        p: corrected by Holm.
+        p_found: corrected by Benjamini and Hochberg.
+        verdict: "harmed", "gains" or "" where chance may have made it.
+    """
+
+    segment: Segment
+    effect: Effect
+    p: float
+    p_found: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class SegmentFigures:
+    """What was measured, and what follows.
+
+    Attributes:
+        alpha: chance of even one false alarm among all segments.
+    """
+
+    metric: Metric
+    divided: Divided
+    alpha: float = 0.05
+
+    @cached_property
+    def all_users(self) -> Segment:
+        """The whole: by the property that has most users, which is any of them where nothing was cut off."""
+        return max((whole(each) for each in self.divided.segments.values()), key=lambda each: each.users)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the whole can be compared at all."""
+        return _large_enough(self.all_users)
+
+    @cached_property
+    def effect(self) -> Effect:
+        """In the whole."""
+        return compare(self.metric, self.all_users, self.alpha)
+
+    @property
+    def verdict(self) -> str:
+        """Of the whole: "harmed", "gains" or ""."""
+        return self._verdict(self.effect, self.effect.p)
+
+    @cached_property
+    def effects(self) -> tuple[SegmentEffect, ...]:
+        """The worst first."""
+        every = [
+            each
+            for segments in self.divided.segments.values()
+            if len(segments) > 1  # a property that all share tells nobody apart
+            for each in segments
+            if _large_enough(each)
+        ]
+        found = [compare(self.metric, each, self.alpha) for each in every]
+        raw = [each.p for each in found]
+        rows = [
+            SegmentEffect(segment, effect, p, less, self._verdict(effect, p))
+            for segment, effect, p, less in zip(every, found, holm(raw), benjamini_hochberg(raw), strict=True)
+        ]
+        return tuple(sorted(rows, key=lambda row: (self.sign * row.effect.difference, row.segment.name)))
+
+    @property
+    def harmed(self) -> tuple[SegmentEffect, ...]:
+        """Segments for which the challenger is worse."""
+        return tuple(each for each in self.effects if each.verdict == "harmed")
+
+    @property
+    def small(self) -> int:
+        """Segments with too few users to compare."""
+        return sum(not _large_enough(each) for of in self.divided.segments.values() for each in of)
+
+    @cached_property
+    def mixes(self) -> dict[str, Mix]:
+        """The whole beside its parts, by property."""
+        return {
+            name: mix([_part(each) for each in segments])
+            for name, segments in self.divided.segments.items()
+            if len(segments) > 1
+        }
+
+    @property
+    def paradoxes(self) -> tuple[str, ...]:
+        """Properties by which the whole says one thing, and every segment the opposite."""
+        return tuple(name for name, each in self.mixes.items() if each.reversed and each.differs)
+
+    @cached_property
+    def heterogeneity(self) -> dict[str, float]:
+        """p of one effect in all segments, by property."""
+        return {
+            name: heterogeneity_p(
+                [each.challenger.mean - each.champion.mean for each in large],
+                [
+                    difference_variance(
+                        (each.champion.variance, each.challenger.variance),
+                        (each.champion.users, each.challenger.users),
+                    )
+                    for each in large
+                ],
+            )
+            for name, segments in self.divided.segments.items()
+            if len(large := [each for each in segments if _large_enough(each)]) > 1
+        }
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.metric.direction is Direction.INCREASE else -1
+
+    def _verdict(self, effect: Effect, p: float) -> str:
+        if p >= self.alpha or not effect.difference:
+            return ""
+        return "gains" if self.sign * effect.difference > 0 else "harmed"
+
+    def numbers(self) -> dict[str, Any]:
+        """Every figure, JSON types only."""
+        return {
+            "kind": "segments",
+            "metric": self.metric.model_dump(mode="json"),
+            "alpha": self.alpha,
+            "whole": _numbers(self.all_users, self.effect) | {"verdict": self.verdict}
+            if self.enough
+            else None,
+            "segments": [
+                {"segment": each.segment.name}
+                | _numbers(each.segment, each.effect)
+                | {"p_holm": each.p, "p_benjamini_hochberg": each.p_found, "verdict": each.verdict}
+                for each in self.effects
+            ],
+            "too_small": self.small,
+            "properties": {
+                name: {"crude": each.crude, "adjusted": each.adjusted, "mix_p": each.p}
+                | {
+                    "simpsons_paradox": each.reversed and each.differs,
+                    "same_effect_p": self.heterogeneity.get(name),
+                }
+                for name, each in self.mixes.items()
+            },
+        }
+
+
+def compare(metric: Metric, segment: Segment, alpha: float) -> Effect:
+    """As the report of the whole does it, without a covariate: z test of shares, Welch's test of means."""
+    ours, theirs = segment.champion, segment.challenger
+    if metric.kind is Kind.PROPORTION:
+        shares = [Share(round(arm.mean * arm.users), arm.users) for arm in (ours, theirs)]
+        return proportions.compare(*shares, alpha=alpha)
+    return means.compare(_aggregates(ours), _aggregates(theirs), means.Columns(_MEASURE), alpha=alpha)
+
+
+def _aggregates(arm: Arm) -> Aggregates:
+    return Aggregates(count_=arm.users, mean_={_MEASURE: arm.mean}, var_={_MEASURE: arm.variance})
+
+
+def _large_enough(segment: Segment) -> bool:
+    return min(segment.champion.users, segment.challenger.users) >= LEAST
+
+
+def _part(segment: Segment) -> Part:
+    ours, theirs = segment.champion, segment.challenger
+    return Part(ours.users, theirs.users, ours.mean, theirs.mean)
+
+
+def _numbers(segment: Segment, effect: Effect) -> dict[str, Any]:
+    low, high = effect.absolute.low, effect.absolute.high
+    return {
+        "champion_users": segment.champion.users,
+        "challenger_users": segment.challenger.users,
+        "champion": effect.champion,
+        "challenger": effect.challenger,
+        "difference": effect.difference,
+        "low": low if isfinite(low) else None,
+        "high": high if isfinite(high) else None,
+        "p": effect.p,
+        "standard_error": sqrt(
+            difference_variance(
+                (segment.champion.variance, segment.challenger.variance),
+                (segment.champion.users, segment.challenger.users),
+            )
+        ),
+    }

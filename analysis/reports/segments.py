@@ -1,0 +1,295 @@
+"""The segments report: for whom is the challenger better, for whom worse, and what can be done about it?"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from analysis.log import BadLines
+from analysis.measures.segments import MOST_VALUES
+from analysis.reports.document import Code, Report, Section, Table, Tone
+from analysis.reports.measure_words import Unit
+from analysis.reports.segment_figures import LEAST, SegmentEffect, SegmentFigures
+from analysis.reports.words import chance, percent
+from analysis.show.pictures import Colour, Interval, intervals
+from analysis.statistics.effect import Effect
+from analysis.statistics.simpson import Mix
+
+SHOWN = 20  # segments, of which all are in the JSON
+_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft"}
+
+
+@dataclass(frozen=True)
+class About:
+    """What the report is of.
+
+    Attributes:
+        test: name of the registered test; None: of no test, so that what it finds is a hint.
+        flag: whose constraint would leave a segment out.
+        period: from when to when, in words.
+        early: why a registered test must not be looked into yet; None: it may.
+    """
+
+    test: str | None
+    flag: str
+    period: str
+    early: str | None = None
+
+
+def segments_report(figures: SegmentFigures | None, about: About, bad: BadLines) -> Report:
+    """Make the report; `figures` is None where they must not be seen."""
+    title = f"Segments of {about.test}" if about.test else "Segments"
+    if figures is None:
+        return Report(
+            title=title,
+            answer=f"Not before the test itself has ended. {about.early or ''}".strip(),
+            tone="wait",
+            evidence=(),
+            method=(
+                Section(
+                    "Why not yet",
+                    (
+                        "Who looks at segments while a test runs finds one that shines, and ends the test for"
+                        " it. The report of the whole says how far the test is:"
+                        " `python -m analysis abtest report`.",
+                    ),
+                ),
+            ),
+            numbers={"kind": "segments", "whole": None, "segments": [], "early": about.early},
+            warnings=tuple(_bad(bad)),
+        )
+    return Report(
+        title=title,
+        answer=_answer(figures),
+        tone=_tone(figures),
+        evidence=tuple(_evidence(figures, about)),
+        method=(_method(figures, about),),
+        numbers=figures.numbers() | {"test": about.test, "bad_lines": bad.count},
+        warnings=(*_bad(bad), *_warnings(figures, about)),
+    )
+
+
+def _tone(figures: SegmentFigures) -> Tone:
+    if not figures.enough:
+        return "wait"
+    if figures.harmed or figures.paradoxes:
+        return "bad"
+    return "good" if figures.verdict == "gains" else "bad" if figures.verdict == "harmed" else "plain"
+
+
+def _answer(figures: SegmentFigures) -> str:
+    if not figures.enough:
+        users = figures.all_users
+        return (
+            f"It is too early to say: {users.champion.users:,} users had the champion and"
+            f" {users.challenger.users:,} the challenger, and {LEAST} of each are needed."
+        )
+    name = figures.metric.name
+    if figures.paradoxes:
+        by = figures.paradoxes[0]
+        adjusted = figures.mixes[by].adjusted * figures.sign
+        word = "better" if adjusted > 0 else "worse"
+        return (
+            f"Do not trust the whole: in all users together the challenger seems"
+            f" {'worse' if word == 'better' else 'better'} in {name}, but for each {by} it is {word}. Its"
+            " users are other people than the champion's."
+        )
+    whole = {
+        "gains": f"The challenger is better in {name} for users as a whole",
+        "harmed": f"The challenger is worse in {name} for users as a whole",
+        "": f"For users as a whole no difference was found in {name}",
+    }[figures.verdict]
+    if not figures.harmed:
+        return f"{whole}, and no segment is harmed."
+    names = _joined([each.segment.name for each in figures.harmed])
+    join = ", but it is worse" if figures.verdict == "gains" else ", and the challenger is worse"
+    return f"{whole}{join} where {names}. Leave those users out, train again, or decide to go on."
+
+
+def _joined(names: list[str], most: int = 3) -> str:
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and in {len(names) - most} segments more"
+    return " and ".join(names)
+
+
+def _unit(figures: SegmentFigures, effect: Effect) -> Unit:
+    width = effect.absolute.width
+    return Unit(figures.metric.kind, width / 2 if width < 1e9 else abs(effect.difference))
+
+
+def _evidence(figures: SegmentFigures, about: About) -> Iterator[Section]:
+    if not figures.enough:
+        return
+    if figures.paradoxes:
+        yield _paradox(figures)
+    if figures.harmed:
+        yield _options(figures, about)
+    yield _effects(figures)
+    if figures.mixes:
+        yield _properties(figures)
+
+
+def _effects(figures: SegmentFigures) -> Section:
+    whole = figures.effect
+    unit = _unit(figures, whole)
+    shown = figures.effects[:SHOWN]
+    text = (
+        f"All users: {unit.level(whole.champion)} with the champion, {unit.level(whole.challenger)} with the"
+        f" challenger, a difference of {unit.change(whole.difference)} ({unit.between(whole.absolute)}).",
+    )
+    rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), figures.verdict)]
+    rows += [
+        _row(each.segment.name, figures, each.effect, each.segment.users, chance(each.p), each.verdict)
+        for each in shown
+    ]
+    marked = frozenset(place + 1 for place, each in enumerate(shown) if each.verdict == "harmed")
+    columns = ("segment", "users", "champion", "challenger", "difference", "p (Holm)", "")
+    more = len(figures.effects) - len(shown)
+    points = " in points" if figures.metric.kind == "proportion" else ""
+    caption = f"The worst first; differences{points} with 95% intervals" + (
+        f"; {more} more are in the JSON" if more else ""
+    )
+    drawn = [_interval("all users", whole, figures.verdict)]
+    drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
+    picture = intervals(
+        drawn,
+        xlabel="challenger minus champion (dashed: no difference)",
+        caption="Effect by segment, 95% intervals; only coloured ones count after the correction",
+        alt="; ".join(f"{row.label} {row.low:.4g} to {row.high:.4g}" for row in drawn),
+        percent=figures.metric.kind == "proportion",
+    )
+    return Section("For whom is it better?", text, (picture, Table(columns, tuple(rows), caption, marked)))
+
+
+def _row(  # noqa: PLR0913, PLR0917 - one for each column
+    name: str, figures: SegmentFigures, effect: Effect, users: int, p: str, verdict: str
+) -> tuple[str, ...]:
+    unit = _unit(figures, effect)
+    return (
+        name,
+        f"{users:,}",
+        unit.level(effect.champion),
+        unit.level(effect.challenger),
+        f"{unit.change(effect.difference).removesuffix(' points')} ({unit.between(effect.absolute)})",
+        p,
+        verdict,
+    )
+
+
+def _interval(name: str, effect: Effect, verdict: str) -> Interval:
+    return Interval(name, effect.absolute.low, effect.difference, effect.absolute.high, _COLOURS[verdict])
+
+
+def _options(figures: SegmentFigures, about: About) -> Section:
+    names = _joined([each.segment.name for each in figures.harmed])
+    commands = [each for each in map(lambda one: _exclude(one, about), figures.harmed) if each]
+    text = (
+        f"The challenger is worse where {names}, and not by chance. There are three ways on:",
+        "1. Leave these users out: a constraint in Unleash keeps the champion for them, at once, and"
+        " everybody else keeps what they have. A person takes it off again in the Unleash UI. It lasts as"
+        " long as the canary: once the challenger is promoted to champion, these users have it too.",
+        "2. Train again: look at what is different there (the shadow report's disagreements by segment help),"
+        " and begin with the new version.",
+        "3. Decide to go on: where what the whole gains is worth more. Say so in writing, with the numbers"
+        " below.",
+    )
+    blocks = (Code("\n".join(commands), "The command for the first:"),) if commands else ()
+    return Section("What can be done", text, blocks)
+
+
+def _exclude(one: SegmentEffect, about: About) -> str:
+    if one.segment.value is None:
+        return ""
+    condition = shlex.quote(f"{one.segment.property}={one.segment.value}")
+    return f"python -m flags exclude {shlex.quote(about.flag)} {condition}"
+
+
+def _paradox(figures: SegmentFigures) -> Section:
+    text = []
+    for name in figures.paradoxes:
+        found = figures.mixes[name]
+        unit = Unit(figures.metric.kind, min(abs(found.crude), abs(found.adjusted)))
+        text.append(
+            f"Simpson's paradox by {name}: the whole says {unit.change(found.crude)}, but every {name} by"
+            f" itself says the opposite; with the same mix of {name} in both arms the difference is"
+            f" {unit.change(found.adjusted)}."
+        )
+    text.append(
+        "It comes about where the challenger's share was not the same for all: a constraint, or a share that"
+        " changed while the mix of users did. Believe the segments; mend the flag, and measure anew."
+    )
+    return Section("The whole misleads", tuple(text))
+
+
+def _properties(figures: SegmentFigures) -> Section:
+    rows = tuple(_property_row(name, each, figures) for name, each in figures.mixes.items())
+    columns = (
+        "property",
+        "whole",
+        "with the same mix",
+        "same mix?",
+        "same effect?",
+    )
+    marked = frozenset(place for place, name in enumerate(figures.mixes) if name in figures.paradoxes)
+    return Section(
+        "Does the mix of users explain it?",
+        (
+            "Beside the difference in the whole stands what it would be with the same mix of users in both"
+            " arms; where the mix is the same anyway, they are alike. The last column is whether the effect"
+            " may be the same in all segments of the property.",
+        ),
+        (Table(columns, rows, marked=marked),),
+    )
+
+
+def _property_row(name: str, found: Mix, figures: SegmentFigures) -> tuple[str, ...]:
+    unit = _unit(figures, figures.effect)
+    same = figures.heterogeneity.get(name)
+    return (
+        name,
+        unit.change(found.crude),
+        unit.change(found.adjusted),
+        f"{'no' if found.differs else 'yes'} (p {chance(found.p)})",
+        "-" if same is None else f"{'no' if same < figures.alpha else 'maybe'} (p {chance(same)})",
+    )
+
+
+def _bad(bad: BadLines) -> Iterator[str]:
+    if bad:
+        yield f"{bad}."
+
+
+def _warnings(figures: SegmentFigures, about: About) -> Iterator[str]:
+    if about.test is None:
+        yield (
+            "This metric was not registered beforehand, so what it shows is a hint for the next test, and no"
+            " verdict."
+        )
+    for name, found in figures.mixes.items():
+        if found.differs and name not in figures.paradoxes:
+            yield (
+                f"The arms are mixed differently by {name} (p {chance(found.p)}): the flag did not give the"
+                " challenger to all alike, and the whole may mislead. Read the segments."
+            )
+    for name, users in figures.divided.rest.items():
+        yield f"{name} has many values: {users:,} users beyond the {MOST_VALUES} largest are left out."
+
+
+def _method(figures: SegmentFigures, about: About) -> Section:
+    test = "z test with continuity correction" if figures.metric.kind == "proportion" else "Welch's t test"
+    return Section(
+        "What was compared",
+        (
+            f"{about.period}. Users count once, in the arm that the flag assigned at their first request, and"
+            " in the segment of that request, whoever answered them.",
+            f"Each segment by itself: {test}, without a covariate; intervals are not corrected. Segments with"
+            f" fewer than {LEAST} users in an arm are left out ({figures.small} here).",
+            f"p-values of {len(figures.effects)} segments are corrected by Holm: the chance to call even one"
+            f" segment harmed (or better) of which it is not true stays below {percent(figures.alpha, 0)}."
+            " Holm and not Benjamini-Hochberg, because each alarm here makes somebody act, and because it"
+            " asks nothing of how segments overlap; the p-values of Benjamini and Hochberg, which find more"
+            " and are wrong more often, are in the JSON. A segment that is not called harmed may be so all"
+            " the same: its interval says how much.",
+            "With the same mix: the mean of the segments' effects, weighted by their share of all users. Same"
+            " mix: a chi-squared test of users by segment and arm, at 0.001. Same effect: Cochran's Q.",
+        ),
+    )

@@ -1,0 +1,90 @@
+"""The effect in the whole beside that in its parts: a mix that makes it another, and Simpson's paradox."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+
+from scipy.stats import chi2, chi2_contingency
+
+MIX_LEVEL = 0.001
+"""A mix that differs between the arms is a fault in who got the challenger: rare, and worth a low level."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the users: how many in each arm, and the mean of the measure in each."""
+
+    champion_users: int
+    challenger_users: int
+    champion: float
+    challenger: float
+
+    @property
+    def users(self) -> int:
+        """In both arms."""
+        return self.champion_users + self.challenger_users
+
+    @property
+    def effect(self) -> float:
+        """Challenger minus champion."""
+        return self.challenger - self.champion
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The whole beside its parts.
+
+    Attributes:
+        crude: the effect in the whole, as if there were no parts.
+        adjusted: the mean of the parts' effects, each part with its share of all users: what the whole would
+            say with the same mix in both arms.
+        p: of the parts being mixed the same in both arms (chi-squared).
+        reversed: Simpson's paradox: the whole says one thing, and every part the opposite.
+    """
+
+    crude: float
+    adjusted: float
+    p: float
+    reversed: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the arms are mixed differently, and not by chance."""
+        return self.p < MIX_LEVEL
+
+
+def mix(parts: Sequence[Part]) -> Mix:
+    """Compare the whole with parts that make it up; of parts in one arm alone only the mix counts."""
+    both = [part for part in parts if part.champion_users and part.challenger_users]
+    ours, theirs = sum(p.champion_users for p in parts), sum(p.challenger_users for p in parts)
+    if not both or not ours or not theirs:
+        return Mix(nan, nan, 1.0, False)
+    crude = (
+        sum(part.challenger * part.challenger_users for part in parts if part.challenger_users) / theirs
+        - sum(part.champion * part.champion_users for part in parts if part.champion_users) / ours
+    )
+    users = sum(part.users for part in both)
+    adjusted = sum(part.effect * part.users for part in both) / users
+    opposite = len(both) > 1 and all(part.effect * crude < 0 for part in both)
+    return Mix(crude, adjusted, _mix_p(parts), opposite)
+
+
+def _mix_p(parts: Sequence[Part]) -> float:
+    table = [(part.champion_users, part.challenger_users) for part in parts if part.users]
+    return float(chi2_contingency(table, correction=False)[1]) if len(table) > 1 else 1.0
+
+
+def heterogeneity_p(effects: Sequence[float], variances: Sequence[float]) -> float:
+    """p of one and the same effect in all parts: Cochran's Q, weights 1 / variance."""
+    known = [(e, 1 / v) for e, v in zip(effects, variances, strict=True) if v > 0]
+    if len(known) < 2:
+        return 1.0
+    total = sum(weight for _, weight in known)
+    mean = sum(effect * weight for effect, weight in known) / total
+    q = sum(weight * (effect - mean) ** 2 for effect, weight in known)
+    return float(chi2.sf(q, len(known) - 1))
+
+
+def difference_variance(variances: tuple[float, float], users: tuple[int, int]) -> float:
+    """Of a difference of two means."""
+    return sum(v / n for v, n in zip(variances, users, strict=True)) if min(users) > 1 else 0.0
