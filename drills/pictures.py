@@ -22,7 +22,7 @@ from stack.api import Stack
 
 PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "board", "traffic")
 RATE = 40.0  # requests a second: enough for verdicts within a minute
-DESKTOP = {"width": 1280, "height": 1480}
+DESKTOP = {"width": 1280, "height": 1280}
 COLOURS = 256
 PHONE = {"width": 390, "height": 844}
 ROLLED_BACK_WITHIN = 60.0
