@@ -34,7 +34,7 @@ logs: ## Follow all logs (Ctrl-C ends it)
 	@$(RUN) logs --follow
 
 shell: ## A shell that knows addresses and tokens: python -m flags, rollback, analysis as the docs show them
-	@$(RUN) exec bash
+	@$(RUN) exec bash || true
 
 demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --json FILE")
 	@$(RUN) up
