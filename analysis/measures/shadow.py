@@ -79,7 +79,7 @@ class Scale:
 class Segment:
     """Requests with this value of this property of the context."""
 
-    property: str
+    key: str
     value: str
     requests: int
     agreements: int
@@ -88,7 +88,7 @@ class Segment:
     @property
     def name(self) -> str:
         """country=NO."""
-        return f"{self.property}={self.value}"
+        return f"{self.key}={self.value}"
 
 
 @dataclass(frozen=True)
@@ -381,10 +381,10 @@ def _segments(log: Log, answered: ir.Table) -> tuple[Segment, ...]:
     )
     rows = log.rows(grouped)
     found = [Segment(**row) for row in rows]
-    alone = {each.property for each in found if sum(one.property == each.property for one in found) == 1}
+    alone = {each.key for each in found if sum(one.key == each.key for one in found) == 1}
     whole = int(log.rows(answered.aggregate(n=_.count()))[0]["n"])
     # A property that all requests share tells none apart.
-    return tuple(each for each in found if each.property not in alone or each.requests < whole)
+    return tuple(each for each in found if each.key not in alone or each.requests < whole)
 
 
 def _days(log: Log, scored: ir.Table) -> tuple[Day, ...]:
