@@ -25,7 +25,7 @@ MOST_DIFFERENT: Final = 20
 MOST_SEGMENTS: Final = 200
 LEAST_IN_SEGMENT: Final = 30
 ROLES: Final = ("champion", "challenger")
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "request_id",
     "time",
     "user",
@@ -153,7 +153,7 @@ def read_shadow(log: Log, since: datetime | None = None, until: datetime | None 
     Raises:
         LogError: there are none.
     """
-    log = log.loaded(shadow=_COLUMNS)
+    log = log.loaded(shadow=COLUMNS)
     rows = log.shadow
     if since is not None:
         rows = rows.filter(_.time >= moment(since))
