@@ -12,13 +12,13 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
-	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, POSTGRES_PORT, CANARIO_HOME"
+	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, ..., CANARIO_HOME: docs/settings.md"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
 up: ## Install what is missing, start everything, say where it is
@@ -33,9 +33,16 @@ status: ## How each program is
 logs: ## Follow all logs (Ctrl-C ends it)
 	@$(RUN) logs --follow
 
+shell: ## A shell that knows addresses and tokens: python -m flags, rollback, analysis as the docs show them
+	@$(RUN) exec bash || true
+
 demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --json FILE")
 	@$(RUN) up
 	@$(VENV)/python -m drills demo $(ARGS)
+
+story: ## From shadow to the decision on simulated users, with reports to open (3 minutes; ARGS="--effect 0.05")
+	@$(RUN) up
+	@$(VENV)/python -m drills story $(ARGS)
 
 drill: ## Every fault of a challenger, and what the other users notice (15 minutes; ARGS="--only burn --json FILE")
 	@$(RUN) install
@@ -49,6 +56,10 @@ chaos: ## The rollback job killed and cut off in 50 trials (10 minutes; TRIALS=2
 	@$(RUN) install
 	@CHAOS_TRIALS=$(or $(TRIALS),50) CHAOS_SEED=$(or $(SEED),1) CHAOS_JSON=$(JSON) \
 		$(VENV)/python -m pytest --timeout 7200 -s tests/integration/test_chaos.py
+
+screenshots: ## The pictures of the README, from real data (8 minutes; ARGS="--stage 60 --out DIR")
+	@$(RUN) install --browser
+	@$(VENV)/python -m drills pictures $(ARGS)
 
 bench: ## The service beside bare Flask and beside itself without shadow, as ratios (ARGS="--json FILE")
 	@$(RUN) install
@@ -93,7 +104,7 @@ test-unleash-7: ## Integration tests against Unleash 7.6.5
 
 image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
 	@$(RUN) install --python-only
-	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s tests/image $(TESTS)
+	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s $(or $(TESTS),tests/image)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only

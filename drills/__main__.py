@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,10 +18,12 @@ from drills import faults, rollback
 from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
+from drills.story.command import story
 from drills.target import Target, of_stack
 from flags.canary import set_share
 from service.guest.faults import Kind
 from stack.api import Stack
+from stack.paths import REPOSITORY
 from stack.settings import ROLLBACK_EVERY
 
 DEFAULTS = Plan()
@@ -41,6 +44,9 @@ def cli() -> None:
 
     Exit codes: 0 passed; 1 failed; 2 usage; 3 the drill could not be carried out.
     """
+
+
+cli.add_command(story)
 
 
 @cli.command()
@@ -204,6 +210,29 @@ def rollback_command(trials: int, every: str, json_file: Path | None) -> None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures: {json_file}")
     sys.exit(0 if rollback.passed(measured) else 1)
+
+
+@cli.command("pictures")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=REPOSITORY / "docs" / "pictures",
+    help="Folder; default: docs/pictures.",
+)
+@click.option("--stage", default=110.0, show_default=True, help="Seconds for which each of 3 stages lasts.")
+def pictures_command(out: Path, stage: float) -> None:
+    """Take the README's pictures of the Unleash UI and of the board, with real data (8 minutes)."""
+    from drills.pictures import take  # noqa: PLC0415 - the other drills need no browser
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        click.echo("error: Chromium is missing: sudo apt-get install chromium", err=True)
+        sys.exit(3)
+    try:
+        take(out, chromium, stage_seconds=stage, say=click.echo)
+    except CanarioError as error:
+        click.echo(f"error: the pictures could not be taken: {error}", err=True)
+        sys.exit(3)
 
 
 def _mute(_since_fault: float | None, _sentence: str) -> None:

@@ -15,6 +15,7 @@ SEGMENTS: Final = "/api/admin/segments"
 CONTEXT: Final = "/api/admin/context"
 TAG_TYPES: Final = "/api/admin/tag-types"
 MOST_EVENTS: Final = 1000  # that Unleash tells in one answer
+AT_ONCE: Final = 5  # writes that may wait for each other
 CONFLICT: Final = 409  # a name that is taken
 
 Constraint = Mapping[str, Any]
@@ -151,7 +152,7 @@ class EventLog:
         query = {name: f"IS:{value}" for name, value in exact.items() if value is not None}
         if words is not None:
             query["query"] = words
-        found = self._found(types, limit=1, **query)
+        found = self._found(types, limit=AT_ONCE, **query)
         return found[0] if found else None
 
     def of(self, flag: str, types: Iterable[str], *, limit: int = MOST_EVENTS) -> tuple[Event, ...]:
@@ -165,5 +166,10 @@ class EventLog:
         return tuple(one for one in found if (one.data or one.pre_data or {}).get("id") == segment.id)
 
     def _found(self, types: Iterable[str], *, limit: int, **query: str) -> tuple[Event, ...]:
+        """The latest first, by their numbers: that is the order of the writes.
+
+        Unleash sorts by time, which is that of a transaction's beginning, and it may have waited for another.
+        """
         asked = {"type": f"IS_ANY_OF:{','.join(types)}", "limit": str(limit), **query}
-        return self._transport.get(Events, "/api/admin/search/events", asked).events
+        found = self._transport.get(Events, "/api/admin/search/events", asked).events
+        return tuple(sorted(found, key=lambda event: event.id, reverse=True))

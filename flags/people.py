@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from flags.admin import LIFE_EVENTS, SHARE_EVENTS, UnleashAdmin
-from flags.errors import NotFound
+from flags.errors import NotFound, UnexpectedAnswer
 from flags.event_words import TAGGED, UNTAGGED
 from flags.marks import APPROVE, PAUSE
 from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK, note_reason
@@ -63,7 +63,12 @@ def history(admin: UnleashAdmin, flag: str, since: datetime | None = None) -> tu
     with suppress(NotFound):
         environments = admin.feature(flag).environments
         now = next((one for one in environments if one.name == admin.environment), None)
-    changes = replayed(admin.events.of(flag, EVENTS), now, admin.environment)
+    events = admin.events.of(flag, EVENTS)
+    if now is not None and not events:  # what its database cannot tell, Unleash calls nothing
+        raise UnexpectedAnswer(
+            f"Unleash's event log tells nothing of {flag}, which exists: see the log of Unleash, try again"
+        )
+    changes = replayed(events, now, admin.environment)
     return tuple(one for one in changes if _ours(one) and (since is None or one.at >= since))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flags.admin import UnleashAdmin
-from flags.errors import ChangedMeanwhile, NotFound, NotVerified
+from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
 from flags.overwritten import KINDS, Loss, Write, lost, still_lost
 
@@ -86,6 +86,11 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     met = None
     for number in range(TRIES):
         lines = _lines(admin, flag)
+        if not lines:  # what its database cannot tell, Unleash calls nothing
+            raise UnexpectedAnswer(
+                f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
+                " whether a person's change was overwritten: look at the flag in the Unleash UI"
+            )
         loss = lost(lines, write)
         if loss is None:
             return met

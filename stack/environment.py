@@ -69,12 +69,16 @@ def flags(site: Site, user: str = "canario-flags") -> dict[str, str]:
 
 
 def flags_command(site: Site) -> dict[str, str]:
-    """Of the flags command line, which also changes the roles of models and sees the service take them."""
+    """Of the flags command line, which also changes the roles of models and sees the service take them.
+
+    And of a person's shell, who looks at the prediction log as well.
+    """
     return {
         **flags(site),
         "CANARIO_MODELS": str(site.home.models),
         "CANARIO_SERVICE_URL": site.addresses.service,
         "CANARIO_ADMIN_TOKEN_FILE": str(site.secrets.path("service-admin.token")),
+        "CANARIO_ANALYSIS_LOG": str(site.home.data / "service" / "log"),
     }
 
 

@@ -16,7 +16,7 @@ def strong_password() -> str:
     """A random password that Unleash accepts: long, with both cases, a digit and a special character."""
     body = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     required = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!-_.")
-    return body + "".join(secrets.choice(kind) for kind in required)
+    return "".join(secrets.choice(kind) for kind in required) + body  # no dot at the end of a printed line
 
 
 def sdk_token() -> str:

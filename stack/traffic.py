@@ -44,8 +44,12 @@ def bodies(users: int, seed: int = 42) -> Iterator[dict[str, Any]]:
 class Sender:
     """Sends requests one after the other, and counts what came of them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, bought: float = 0.0) -> None:
+        """`bought`: share of the answers after which the user buys, whatever the model said."""
         self._url = f"{url}/predict"
+        self._feedback = f"{url}/feedback"
+        self._bought = bought
+        self._dice = random.Random(7)  # noqa: S311 - no secret depends on it
         self._session = requests.Session()
         self._session.trust_env = False
         self._failing = False
@@ -56,6 +60,9 @@ class Sender:
         try:
             answer = self._session.post(self._url, json=body, timeout=(1, 5))
             outcome = str(answer.json()["model"]) if answer.ok else f"status {answer.status_code}"
+            if answer.ok and self._dice.random() < self._bought:
+                told = {"request_id": answer.json()["request_id"], "outcome": "bought"}
+                self._session.post(self._feedback, json=told, timeout=(1, 5))
             reason = ""
         except (requests.RequestException, LookupError, TypeError) as error:
             outcome, reason = "no answer", str(error)
@@ -78,10 +85,11 @@ class Sender:
 @click.option("--url", envvar="CANARIO_SERVICE_URL", required=True, help="Where the service is.")
 @click.option("--rate", default=10.0, show_default=True, help="Requests a second.")
 @click.option("--users", default=2000, show_default=True, help="Size of the pool of users.")
-def main(url: str, rate: float, users: int) -> None:
+@click.option("--bought", default=0.1, show_default=True, help="Share of answers after which a user buys.")
+def main(url: str, rate: float, users: int, bought: float) -> None:
     """Send sample traffic until stopped."""
     configure_logging("traffic")
-    sender = Sender(url)
+    sender = Sender(url, bought=bought)
     start = report = time.monotonic()
     for number, body in zip(itertools.count(), bodies(users), strict=False):
         now = time.monotonic()

@@ -14,9 +14,11 @@ from analysis.abtest.registration import PlannedUsers, Registration, Segment, re
 from analysis.commands.options import EXIT_LIMIT, between, reading, reporting, segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest import abtest_report
 from analysis.show import print_report, write_page
+from analysis.show.working import working
 from analysis.statistics.power import need
 from common.config import dotted, plain
 from common.durations import format_duration
@@ -196,8 +198,11 @@ def report(file: Path, **options: Any) -> None:
         sequential=options["sequential"],
         accepted=options["accepted"],
     )
-    examined = examine(log, registration, sha256, wish, datetime.now(UTC))
-    document = abtest_report(examined, log.bad)
+    with working(log, "reading the log"):
+        log = loaded(log, segment=registration.segment is not None)
+    with working(log, "comparing users of the log,"):
+        examined = examine(log, registration, sha256, wish, datetime.now(UTC))
+        document = abtest_report(examined, log.bad)
     if options["page"]:
         write_page(document, options["page"])
     print_report(document, options["format_"])

@@ -2,6 +2,6 @@
 
 from analysis.log.bad import BadLine, BadLines
 from analysis.log.columns import context_of, moment
-from analysis.log.open import Log, open_log
+from analysis.log.open import ALL, Log, open_log
 
-__all__ = ["BadLine", "BadLines", "Log", "context_of", "moment", "open_log"]
+__all__ = ["ALL", "BadLine", "BadLines", "Log", "context_of", "moment", "open_log"]

@@ -61,7 +61,10 @@ FEEDBACK: Final = ibis.schema(
 
 def context_of(table: ir.Table, name: str) -> ir.StringColumn:
     """The property `name` of each row's context; null where the request had none."""
-    return table["context"].get(name)
+    context = table["context"]
+    if context.type().is_json():  # databases without maps
+        return context[name].unwrap_as("string")
+    return context.get(name)
 
 
 def moment(time: datetime) -> ir.TimestampScalar:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -29,6 +30,7 @@ READ: Final = {name: "VARCHAR" for name in records.RAW if name != "file"} | {
     "challenger": struct(ANSWER),
 }
 """What the reader of JSON lines makes of each field; text where null would hide what does not fit."""
+REPOSITORY_OF_EXTENSIONS: Final = "http://extensions.duckdb.org"
 TRIES: Final = 20
 """Files that may turn out to be unreadable before it is given up."""
 
@@ -79,6 +81,28 @@ class InDuckDB:
         """The rows of a small table."""
         return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist())
 
+    def write_parquet(self, path: Path) -> int:
+        """Write the good records to the file `path`, whole or not at all; how many they were.
+
+        Raises:
+            LogError: the log cannot be read, or the file cannot be written.
+        """
+        part = path.with_name(f".{path.name}.part")  # names that begin with a dot are no part of a log
+
+        def write() -> int:
+            query = self.backend.compile(ibis.union(*[records.tidy(raw) for raw in self._raw]))
+            answer = self._run(f"COPY ({query}) TO {quoted([str(part)])} (FORMAT parquet, COMPRESSION zstd)")
+            return int(answer.fetchone()[0])
+
+        try:
+            written = self._mending(write)
+            part.replace(path)
+        except OSError as error:
+            raise LogError(f"{path}: cannot be written: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return written
+
     def _views(self) -> list[ir.Table]:
         """A view of the lines and one of the Parquet files, which may be left out of it later."""
         made = []
@@ -96,8 +120,10 @@ class InDuckDB:
 
     def _mending(self, ask: Callable[[], Result]) -> Result:
         """What `ask` says; where a file stands in the way, it is left out, and `ask` asked again."""
-        for _ in range(TRIES):
+        for number in range(TRIES):
             try:
+                if number:
+                    self._views()
                 return ask()
             except duckdb.OutOfMemoryException as error:
                 raise EngineError(
@@ -107,16 +133,15 @@ class InDuckDB:
                 if not self._leave_out(str(error)):
                     raise LogError(f"the log cannot be read: {_brief(error)}") from error
                 if not (self._lines or self._parquet):
-                    raise LogError(f"none of the files can be read: {self._unusable[-1].why}") from error
-                self._views()
-        raise LogError(f"over {TRIES} files cannot be read, the last: {self._unusable[-1].file}")
+                    raise LogError(f"nothing of the log can be read: {self._unusable[-1]}") from error
+        raise LogError(f"over {TRIES} files cannot be read, the last: {self._unusable[-1]}")
 
     def _leave_out(self, message: str) -> bool:
         """Leave out the local file that an error names; False where it names none."""
         for files in (self._lines, self._parquet):
             # The longest name first: an error about "a.jsonl.gz" names "a.jsonl" too.
             for file in sorted(files, key=len, reverse=True):
-                if file in message and len(self.files) > 1:
+                if file in message:
                     files.remove(file)
                     self._unusable.append(BadLine(file, 0, f"the whole file: {_plain(message, file)}"))
                     return True
@@ -132,7 +157,7 @@ class InDuckDB:
             try:
                 self._run("LOAD httpfs")
             except duckdb.Error:
-                self._run("INSTALL httpfs")
+                self._run(f"INSTALL httpfs FROM {quoted([REPOSITORY_OF_EXTENSIONS])}")
                 self._run("LOAD httpfs")
             # Keys where the cloud's own tools find them: environment, profile, the machine's role.
             self._run("CREATE SECRET (TYPE s3)")

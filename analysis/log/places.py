@@ -76,6 +76,9 @@ def find(location: str) -> Place:
     full = [path for path in files if sizes[path]]
     faults = {path: why for path in full if (why := _fault(path))}
     usable = [path for path in full if path not in faults]
+    if not usable:
+        path, why = next(iter(faults.items()))
+        raise LogError(f"nothing of the log can be read: {BadLine(str(path), 0, why)}")
     return Place(
         lines=tuple(str(path) for path in usable if _is_of(path, LINES)),
         parquet=tuple(str(path) for path in usable if _is_of(path, PARQUET)),

@@ -7,6 +7,7 @@ means, variances and covariances, counts per user as value counts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import ibis
 import numpy as np
@@ -21,6 +22,8 @@ from analysis.statistics.counts import ValueCounts
 from common.names import Model
 
 MEASURE, BEFORE = "measure", "before"
+PREDICTIONS = ("request_id", "time", "user", "assigned", "model", "model_name", "model_version")
+FEEDBACK = ("request_id", "time", "user", "outcome", "value")
 _STEPS = 200
 
 
@@ -50,6 +53,12 @@ class Question:
         return self.segment[0] if self.segment else None
 
 
+def loaded(log: Log, *, segment: bool) -> Log:
+    """What of a log a test needs, read once."""
+    context = ("context",) if segment else ()
+    return log.loaded(predictions=(*PREDICTIONS, *context), feedback=FEEDBACK)
+
+
 @dataclass(frozen=True)
 class Arrived:
     """Users of the test by time.
@@ -71,9 +80,14 @@ class Arrived:
         return (self.champion[-1], self.challenger[-1]) if self.days else (0, 0)
 
 
-def arrived(log: Log, question: Question) -> Arrived:
-    """Count users as they come."""
-    users = question.within(in_test(log, _period(question), question.property))
+def users_of(log: Log, question: Question) -> ir.Table:
+    """The users of the test: user, assigned, assignments, first; kept by the engine."""
+    users = in_test(log, Period(question.since, question.now, question.window), question.property)
+    return log.keep(question.within(users).select("user", "assigned", "assignments", "first"))
+
+
+def arrived(log: Log, users: ir.Table, question: Question) -> Arrived:
+    """Count `users_of` the test as they come."""
     span = (question.now - question.since).total_seconds()
     step = max(span / _STEPS, 1.0)
     # Whole seconds since 1970 in every engine; Unix seconds of a step's end fit a float exactly.
@@ -82,10 +96,10 @@ def arrived(log: Log, question: Question) -> Arrived:
     rows = log.rows(
         steps.group_by("step", "assigned").aggregate(users=_.count(), changed=(_.assignments > 1).sum())
     )
-    size = max((row["step"] for row in rows), default=-1) + 1
+    size = ceil(span / step)  # also of the steps in which nobody came
     new = {role: np.zeros(size, dtype=np.int64) for role in Model}
     for row in rows:
-        new[Model(row["assigned"])][max(row["step"], 0)] += row["users"]
+        new[Model(row["assigned"])][min(max(row["step"], 0), size - 1)] += row["users"]
     ends = np.minimum((np.arange(size) + 1) * step, span) / 86_400
     return Arrived(
         tuple(float(end) for end in ends),
@@ -95,9 +109,8 @@ def arrived(log: Log, question: Question) -> Arrived:
     )
 
 
-def reached(log: Log, question: Question, champion: int, challenger: int) -> datetime | None:
+def reached(log: Log, users: ir.Table, champion: int, challenger: int) -> datetime | None:
     """When that user came with whom both arms had so many; None: they have not yet."""
-    users = question.within(in_test(log, _period(question), question.property))
     rank = ibis.row_number().over(ibis.window(group_by="assigned", order_by=["first", "user"]))
     needed = {Model.CHAMPION: champion, Model.CHALLENGER: challenger}
     last = [(_.assigned == role.value) & (_.rank == count - 1) for role, count in needed.items()]
@@ -108,9 +121,8 @@ def reached(log: Log, question: Question, champion: int, challenger: int) -> dat
     return latest.replace(tzinfo=UTC)
 
 
-def sizes(log: Log, question: Question, came_before: datetime) -> tuple[int, int]:
+def sizes(log: Log, users: ir.Table, came_before: datetime) -> tuple[int, int]:
     """Users of the champion and of the challenger whose first request came before that time."""
-    users = question.within(in_test(log, _period(question), question.property))
     users = users.filter(_["first"] < moment(came_before))
     rows = log.rows(users.group_by("assigned").aggregate(users=_.count()))
     found = {row["assigned"]: int(row["users"]) for row in rows}
@@ -125,7 +137,7 @@ class ArmReading:
         users: in it.
         aggregates: of MEASURE and, where a covariate was asked for, BEFORE (0 for who was not there).
         counts: how many users have each value; only for counts.
-        heard: share of users of whom any feedback came at all, of any name; None where there are none.
+        heard: share of users of whom any feedback came at all, of any name; None where nobody looked.
     """
 
     users: int
@@ -158,15 +170,26 @@ def covariate_time(log: Log, question: Question, back: timedelta) -> Covariate |
     begin = question.since - back
     requests = log.predictions.filter(_.time >= moment(begin), _.time < moment(question.since))
     exposed = _.assigned == Model.CHALLENGER.value
-    row = log.rows(requests.aggregate(requests=_.count(), exposed=_.time.min(where=exposed)))[0]
-    until = row["exposed"].replace(tzinfo=UTC) if row["exposed"] else question.since
-    return Covariate(begin, until) if row["requests"] and until > begin else None
+    row = log.rows(requests.aggregate(first=_.time.min(), exposed=_.time.min(where=exposed)))[0]
+    first, until = row["first"], row["exposed"] or question.since.astimezone(UTC).replace(tzinfo=None)
+    return Covariate(begin, until.replace(tzinfo=UTC)) if first and first < until else None
 
 
-def measured(
-    log: Log, metric: Metric, question: Question, came_before: datetime, covariate: Covariate | None
+def measured(  # noqa: PLR0913 - a measure, whose, from when, and what else to look at
+    log: Log,
+    metric: Metric,
+    question: Question,
+    came_before: datetime,
+    *,
+    covariate: Covariate | None = None,
+    heard: bool = False,
 ) -> Arms:
-    """The arms, of users whose first request came before `came_before`; each is watched for the window."""
+    """The arms, of users whose first request came before `came_before`; each is watched for the window.
+
+    Args:
+        covariate: the time before the test to read BEFORE from; None: it is 0.
+        heard: whether to look for feedback of any name, too.
+    """
     table = per_user(
         log,
         metric,
@@ -185,17 +208,13 @@ def measured(
         users, "assigned", has_count=True, mean_cols=columns, var_cols=columns, cov_cols=[(BEFORE, MEASURE)]
     )
     counts = _value_counts(log, users) if metric.kind is Kind.COUNT else {}
-    heard = _heard(log, users, question)
+    told = _heard(log, users, question) if heard else {}
 
     def arm(role: Model) -> ArmReading:
         aggregates = found.get(role.value, Aggregates(0, {MEASURE: 0.0, BEFORE: 0.0}))
-        return ArmReading(aggregates.count(), aggregates, counts.get(role), heard.get(role))
+        return ArmReading(aggregates.count(), aggregates, counts.get(role), told.get(role))
 
     return Arms(arm(Model.CHAMPION), arm(Model.CHALLENGER))
-
-
-def _period(question: Question) -> Period:
-    return Period(question.since, question.now, question.window)
 
 
 def _value_counts(log: Log, users: ir.Table) -> dict[Model, ValueCounts]:
@@ -243,5 +262,5 @@ def answered(log: Log, question: Question) -> tuple[Answered, ...]:
         requests = requests.filter(context_of(requests, question.segment[0]) == question.segment[1])
     keys = ["assigned", "model", "model_name", "model_version"]
     rows = log.rows(requests.group_by(keys).aggregate(requests=_.count()))
-    found = [Answered(*(row[key] for key in keys), requests=row["requests"]) for row in rows]
+    found = [Answered(*(row[key] for key in [*keys, "requests"])) for row in rows]
     return tuple(sorted(found, key=lambda each: (-each.requests, each.assigned, each.name, each.version)))

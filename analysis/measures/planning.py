@@ -42,9 +42,9 @@ def traffic(log: Log, window: timedelta, segment: tuple[str, str] | None) -> tup
     if first is None or last is None:
         raise LogError("the log holds no record")
     question = Question(first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + _TICK, window, segment)
-    arrived = experiment.arrived(log, question)
+    arrived = experiment.arrived(log, experiment.users_of(log, question), question)
     users = [sum(pair) for pair in zip(arrived.champion, arrived.challenger, strict=True)]
-    if not users:
+    if not sum(arrived.users):
         raise LogError("the log holds no request of a user" + (" of that segment" if segment else ""))
     return question, Arrivals.seen(arrived.days, users)
 
@@ -61,7 +61,7 @@ def level(log: Log, metric: Metric, question: Question) -> Level:
             "the log is shorter than the window in which an outcome counts; take a shorter --window, "
             "or say --baseline yourself"
         )
-    arm = experiment.measured(log, metric, question, came_before, None).champion
+    arm = experiment.measured(log, metric, question, came_before).champion
     if arm.users < 2 or arm.aggregates.mean(MEASURE) == 0:
         raise AnalysisError(
             f"of {arm.users} users of the champion nobody has the outcome {metric.outcome!r}: is that its "

@@ -6,8 +6,9 @@ from math import ceil, inf, isfinite
 from typing import Any
 
 from analysis.measures.metric import Kind
-from analysis.reports.document import Block, Report, Section, Table
-from analysis.reports.measure_words import NONE, Unit
+from analysis.reports.document import Block, Picture, Report, Section, Table
+from analysis.reports.measure_words import Unit
+from analysis.reports.words import NONE
 from analysis.show import pictures
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design, Need, figures, need, sides, size, smallest_effect
@@ -130,6 +131,7 @@ def _sizes(question: Question, effect: float, needed: Need, unit: Unit) -> Secti
     equal = design.share == 0.5
     whose = "Users of each model" if equal else "Users of the challenger"
     if design.kind is Kind.PROPORTION:
+        rows: list[tuple[str, ...]]
         columns: tuple[str, ...] = ("change", "arcsine", "two proportions", "Fleiss, continuity corrected")
         text = [_recommendation(design, needed, unit)]
         rows = [
@@ -190,7 +192,7 @@ def _findable(
     return Section("What can be found in a time", (text,), tuple(blocks))
 
 
-def _curve(question: Question) -> pictures.Picture | None:
+def _curve(question: Question) -> Picture | None:
     """The smallest change over days, from the first week on; None where it is none."""
     design, arrivals = question.design, question.arrivals
     if arrivals is None:

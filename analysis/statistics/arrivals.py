@@ -76,7 +76,8 @@ class Arrivals:
         """Doublings of the users in so many of the time: growth * (fading + fading**2 + ...)."""
         if self.fading == 1:
             return self.growth * doublings
-        return self.growth * self.fading * (1 - self.fading**doublings) / (1 - self.fading)
+        left = float(pow(self.fading, doublings))
+        return self.growth * self.fading * (1 - left) / (1 - self.fading)
 
     def _factor(self, gained: float) -> float:
         """How many times as long it takes to gain so many doublings of the users."""
@@ -87,7 +88,7 @@ class Arrivals:
         else:
             left = 1 - gained * (1 - self.fading) / (self.growth * self.fading)
             doublings = log(left) / log(self.fading) if left > 0 else inf
-        return float(2**doublings) if doublings < _LONGEST else inf
+        return float(2.0**doublings) if doublings < _LONGEST else inf
 
 
 def _exponent(fewer: float, more: float) -> float:

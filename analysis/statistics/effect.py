@@ -64,7 +64,7 @@ def roots_around(inside: float, beyond: Callable[[float], float], lowest: float,
     def limit(end: float) -> float:
         if end == inside or beyond(end) <= 0:
             return end
-        return float(brentq(beyond, *sorted((inside, end)), xtol=1e-12))
+        return float(brentq(beyond, min(inside, end), max(inside, end), xtol=1e-12))
 
     return Interval(limit(lowest), limit(highest))
 

@@ -153,7 +153,8 @@ def _row(one: Outlook, traffic: Traffic) -> tuple[str, ...]:
     beside = one.stage.share < 100
     worst = f"{one.worst_requests:,.0f} requests in {length(one.rollback_seconds)}"
     if one.worst_users is not None:
-        worst = f"{math.ceil(one.worst_users):,} users, {worst}"
+        users = math.ceil(one.worst_users)
+        worst = f"{users:,} user{'s' if users != 1 else ''}, {worst}"
     return (
         (
             one.stage.name,

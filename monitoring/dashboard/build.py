@@ -10,19 +10,19 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
 from common.names import JobMetric, Metric
-from monitoring.dashboard import rows
+from monitoring.dashboard import behaviour, jobs, rollout
 from monitoring.dashboard.annotations import annotations
 from monitoring.dashboard.panels import SOURCE
 
 FILE: Final = Path(__file__).parents[1] / "grafana" / "dashboards" / "canario.json"
 UID: Final = "canario-rollout"
 ROWS: Final = (
-    ("Who gets which model?", rows.traffic),
-    ("Is the challenger worse?", rows.guardrails),
-    ("Is it slower, does it fail?", rows.speed),
-    ("Is it better for the business?", rows.worth),
-    ("What would it have said? (shadow)", rows.shadow),
-    ("Do the jobs and the log work?", rows.machinery),
+    ("Who gets which model?", rollout.traffic),
+    ("Is the challenger worse?", rollout.guardrails),
+    ("Is it slower, does it fail?", behaviour.speed),
+    ("Is it better for the business?", behaviour.worth),
+    ("What would it have said? (shadow)", behaviour.shadow),
+    ("Do the jobs and the log work?", jobs.machinery),
 )
 
 
@@ -58,7 +58,7 @@ def build(pages: Pages) -> models.Dashboard:
     ):
         if url:
             board = board.link(_link(title, url))
-    for panel in rows.now():
+    for panel in rollout.now():
         board = board.with_panel(panel)
     for title, panels in ROWS:
         board = board.with_row(builders.Row(title))

@@ -1,11 +1,12 @@
 """Panels as this dashboard wants them: each with a question as its description, a unit, and a legend."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -16,6 +17,7 @@ PLACE: Final = {1: 24, 2: 12, 3: 8, 4: 6, 6: 4}  # panels in a line, and the col
 COLOURS: Final = {"champion": "blue", "challenger": "orange", "wanted": "purple"}
 GOOD, WARN, BAD, PLAIN = "green", "yellow", "red", "text"
 
+Panels = Sequence[Builder[models.Panel]]
 Steps = tuple[tuple[float | None, str], ...]
 
 

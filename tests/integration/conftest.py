@@ -20,6 +20,7 @@ from sklearn.datasets import load_breast_cancer
 
 from flags.admin import UnleashAdmin
 from flags.canary import set_share, turn_on
+from flags.models import Segment
 from flags.quarantine import lift, quarantined
 from stack.api import Stack
 
@@ -133,6 +134,11 @@ class ProductManager:
 
     def delete_segment(self, segment: int) -> None:
         self._send("DELETE", f"/../../segments/{segment}")
+
+    def save_segment(self, segment: Segment, constraints: list[dict[str, Any]]) -> None:
+        """Save the form of a segment."""
+        body = {"name": segment.name, "project": segment.project, "description": segment.description}
+        self._send("PUT", f"/../../segments/{segment.id}", body | {"constraints": constraints})
 
     def remove_tag(self, flag: str, kind: str, value: str) -> None:
         self._send("DELETE", f"/../../features/{flag}/tags/{kind}/{quote(value)}")

@@ -8,10 +8,10 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,10 @@ from flags import writes
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
 from flags.errors import ChangedMeanwhile
-from flags.lease import ensure_lease
+from flags.lease import ensure_lease, renew
+from flags.lease_segment import segment_name
+from flags.models import Segment
+from flags.parts import SegmentStore
 from flags.people import history, resume
 from flags.rollout.advance import advance, look_and_decide
 from flags.rollout.decide import Kind
@@ -253,6 +256,34 @@ def test_what_a_job_undid_that_was_ended_is_put_back_by_the_next(
     assert [one["values"] for one in manager.strategies(flag)[0]["constraints"]] == [["NO"]]
     time.sleep(STAGE_SECONDS)
     assert advance(rollout).done == "25% -> 50%: 50% of the users get the challenger"
+
+
+def test_a_renewal_costs_nothing_that_a_person_adds_to_the_segment(
+    admin: UnleashAdmin, manager: ProductManager, own_flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_lease(admin, own_flag, timedelta(minutes=15))
+    name = segment_name(own_flag, "production")
+
+    def segment() -> Segment:
+        return next(one for one in admin.segments.all() if one.name == name)
+
+    real = SegmentStore.rewrite
+
+    def late(self: SegmentStore, seen: Segment, constraints: Sequence[Mapping[str, Any]]) -> None:
+        monkeypatch.setattr(SegmentStore, "rewrite", real)
+        manager.save_segment(seen, [*map(dict, seen.constraints), COUNTRY])
+        real(self, seen, constraints)
+
+    monkeypatch.setattr(SegmentStore, "rewrite", late)
+    until = datetime.now(UTC) + timedelta(minutes=30)
+    lease = renew(admin, own_flag, until)
+    assert lease
+    assert lease.until
+    assert abs(lease.until - until) < timedelta(seconds=1)
+    assert {one["contextName"] for one in segment().constraints} == {"currentTime", "country"}
+    # Once saved by a person and read by a renewal, it is nothing to put back any more.
+    renew(admin, own_flag, until + timedelta(minutes=1))
+    assert len(segment().constraints) == 2
 
 
 def test_at_once_again_and_again_until_unleash_loses_one(

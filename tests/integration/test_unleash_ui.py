@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from drills import unleash_ui as ui
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share
 from flags.lease import ensure_lease, remove_lease
@@ -41,14 +42,7 @@ def page(context: BrowserContext, stack: Stack) -> Page:
     """A page logged in to Unleash."""
     page = context.new_page()
     page.set_default_timeout(60_000)
-    # Unleash 7 welcomes whoever comes for the first time, over whatever page that is.
-    welcome = page.get_by_role("button", name=re.compile("Got it"))
-    page.add_locator_handler(welcome, lambda button: button.click())
-    page.goto(f"{stack.addresses.unleash}/login")
-    page.locator("input[name=username]").fill("admin")
-    page.locator("input[name=password]").fill(stack.secret("unleash-admin.password"))
-    page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
-    page.wait_for_url(lambda url: "login" not in url)
+    ui.sign_in(page, stack.addresses.unleash, stack.secret("unleash-admin.password"))
     return page
 
 
@@ -59,34 +53,11 @@ def picture(page: Page, tmp_path: Path) -> Iterator[None]:
     page.screenshot(path=tmp_path / "page.png")
 
 
-def confirm(page: Page, button: str) -> None:
-    """Unleash asks before it changes a production environment."""
-    warning = page.get_by_role("dialog").filter(has_text="about to make changes to a production environment")
-    warning.get_by_role("button", name=button).click()
-
-
-def open_flag(page: Page, stack: Stack) -> None:
-    page.goto(f"{stack.addresses.unleash}/projects/default/features/{FLAG}")
-
-
-def edit_strategy(page: Page, stack: Stack) -> None:
-    """Open the flag, unfold production, and open its strategy."""
-    open_flag(page, stack)
-    page.get_by_role("button", name=re.compile(r"production.*strategy added", re.DOTALL)).click()
-    page.locator("a[href*='strategies/edit']").first.click()
-
-
-def save_strategy(page: Page) -> None:
-    page.get_by_role("button", name="Save strategy").click()
-    confirm(page, "Save strategy")
-    page.wait_for_url(f"**/features/{FLAG}")
-
-
 def move_rollout(page: Page, stack: Stack, key: str) -> None:
     """Press `key` on the slider of the rollout, and save."""
-    edit_strategy(page, stack)
+    ui.edit_strategy(page, stack.addresses.unleash, FLAG)
     page.locator("input[type=range]").press(key)
-    save_strategy(page)
+    ui.save_strategy(page, FLAG)
 
 
 def test_the_flags_page_leads_to_the_board_and_shows_the_lease(
@@ -94,13 +65,13 @@ def test_the_flags_page_leads_to_the_board_and_shows_the_lease(
 ) -> None:
     ensure_lease(admin, FLAG, timedelta(hours=9), insist=True)
     try:
-        open_flag(page, stack)
+        ui.open_flag(page, stack.addresses.unleash, FLAG)
         with context.expect_page() as opened:
             page.locator(f"a[href^='{stack.addresses.board}']").click()
         shown(opened.value)
         says(opened.value, "Nobody has the challenger")
         opened.value.close()
-        page.get_by_role("button", name=re.compile(r"production.*strategy added", re.DOTALL)).click()
+        ui.unfold_production(page)
         expect(page.get_by_text(segment_name(FLAG, "production")).first).to_be_visible()
     finally:
         remove_lease(admin, FLAG)
@@ -127,15 +98,12 @@ def test_the_switch_turns_the_canary_off_and_on(
 ) -> None:
     set_share(admin, FLAG, 100)
     wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody")
-    open_flag(page, stack)
-    switch = page.locator("input[type=checkbox][aria-label=production]")
-    switch.click()
-    confirm(page, "Disable Environment")
+    ui.open_flag(page, stack.addresses.unleash, FLAG)
+    ui.switch(page, on=False)
     wait_for(lambda: service.all_say("u", "champion"), SEEN_WITHIN_SECONDS, "the champion for everybody")
     says(board, "The flag is off, admin turned it off: everybody has the champion.")
     assert not read_state(admin, FLAG).enabled
-    switch.click()
-    confirm(page, "Enable Environment")
+    ui.switch(page, on=True)
     wait_for(lambda: service.all_say("u", "challenger"), SEEN_WITHIN_SECONDS, "the challenger for everybody")
     says(board, "All users have the challenger")
 
@@ -145,16 +113,9 @@ def test_a_constraint_on_country_narrows_the_share(
 ) -> None:
     set_share(admin, FLAG, 100)
     try:
-        edit_strategy(page, stack)
-        page.get_by_role("tab", name=re.compile("Targeting")).click()
-        page.get_by_role("button", name="Add constraint").click()
-        page.get_by_role("combobox").filter(has_text="appName").click()
-        page.get_by_role("option", name="country").click()
-        page.get_by_role("button", name=re.compile("Add values")).click()
-        page.get_by_placeholder("Enter value").fill("NO")
-        page.keyboard.press("Enter")
-        page.keyboard.press("Escape")
-        save_strategy(page)
+        ui.edit_strategy(page, stack.addresses.unleash, FLAG)
+        ui.add_constraint(page, "country", "NO")
+        ui.save_strategy(page, FLAG)
         in_norway = {"country": "NO"}
         wait_for(
             lambda: (
@@ -181,13 +142,13 @@ def test_after_a_rollback_the_event_log_names_the_job(
         with steady_load(stack.addresses.service, 60):
             wait_for(lambda: not read_state(admin, FLAG).enabled, 45, "the rollback")
             says(board, "The challenger was taken away today at")
-        page.goto(f"{stack.addresses.unleash}/projects/default/features/{FLAG}/logs")
+        ui.open_event_log(page, stack.addresses.unleash, FLAG)
         # The newest entries stand first: the mark of quarantine, and the flag turned off.
         for what in ("feature-environment-disabled", "feature-tagged"):
             entry = page.locator("li, article, div").filter(has_text=what)
             entry = entry.filter(has_text="canario-rollback").last
             expect(entry).to_be_visible(timeout=20_000)
-        open_flag(page, stack)
+        ui.open_flag(page, stack.addresses.unleash, FLAG)
         expect(page.get_by_text(re.compile(r"canario-quarantine:")).first).to_be_visible()
         newest = board.locator("#changes li[data-kind=rollback]").first
         expect(newest).to_contain_text("The rollback job")

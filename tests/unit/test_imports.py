@@ -26,17 +26,27 @@ ONLY_DOOR = {
     "apprise": {"rollback/notify.py"},
     "onnxruntime": {"service/model.py"},
     "limits": {"service/rate.py"},
+    "playwright": {"drills/pictures.py", "drills/unleash_ui.py"},
+    "PIL": {"drills/pictures.py"},
     "skl2onnx": {"service/onnx_graph.py"},
     "sklearn": {
         "service/export.py",
         "service/train.py",
         "stack/traffic.py",
         "drills/__main__.py",
+        "drills/story/command.py",
         "bench/peers.py",
     },
     "supervisor": {"stack/supervisor.py"},
+    "tea_tasting": {
+        "analysis/measures/experiment.py",
+        "analysis/reports/segment_figures.py",
+        "analysis/statistics/cuped.py",
+        "analysis/statistics/means.py",
+        "analysis/statistics/proportions.py",
+    },
     "grafana_foundation_sdk": {
-        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels", "rows")
+        f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels")
     },
 }
 
@@ -66,6 +76,15 @@ def test_only_the_admin_routes_of_the_service_know_flags() -> None:
         file.name for file in files("service") if any(name.startswith("flags") for name in imports(file))
     }
     assert knowing == {"admin.py", "container.py", "rollout.py"}
+
+
+def test_statistics_know_neither_engines_nor_files() -> None:
+    known = {
+        (file.name, name.partition(".")[0])
+        for file in sorted((REPOSITORY / "analysis/statistics").glob("*.py"))
+        for name in imports(file)
+    }
+    assert not {each for each in known if each[1] in {"click", "duckdb", "ibis", "pathlib", "rich", "yaml"}}
 
 
 @pytest.mark.parametrize("library", ONLY_DOOR)

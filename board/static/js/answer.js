@@ -86,7 +86,7 @@ export function showFacts(board) {
 
 function ticking(value) {
   if (typeof value !== "object") return h("span", { class: "value" }, value);
-  return h("span", { class: "value", "data-since": value.since, "data-until": value.until, "data-ago": value.ago });
+  return h("span", { class: "value", "data-since": value.since, "data-until": value.until, "data-ago": value.ago ?? null });
 }
 
 /** Times that pass, once a second. */
@@ -102,6 +102,6 @@ export function tick() {
 export function showSources(board) {
   show("sources", board.sources, () =>
     board.sources.map((one) =>
-      h("li", { "data-ok": String(one.ok) }, h("span", { class: "dot", "aria-hidden": "true" }),
+      h("li", { "data-ok": one.ok }, h("span", { class: "dot", "aria-hidden": "true" }),
         `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
 }

@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
-from analysis.log import Log, open_log
+from analysis.log import open_log
 from analysis.measures.metric import Kind, Metric
-from analysis.measures.users import per_user
-from tests.unit.analysis.make_log import START, LogPlan, Record, make_records, write_log
-from tests.unit.analysis.plain_users import plain_users
+from analysis.measures.users import per_user, with_users
+from tests.unit.analysis.make_log import (
+    START,
+    LogPlan,
+    Record,
+    make_records,
+    write_log,
+)
+from tests.unit.analysis.plain_users import Wish, plain_users
 
 UNTIL = START + timedelta(days=7)
 WINDOW = timedelta(hours=6)
-
-
-def users_of(log: Log, kind: Kind, segment: str | None = None) -> dict[str, dict[str, Any]]:
-    """The rows of the test from START to UNTIL, by user."""
-    metric = Metric(name="sales", outcome="bought", kind=kind)
-    table = per_user(log, metric, since=START, until=UNTIL, window=WINDOW, segment=segment)
-    rows = log.rows(table)
-    assert len({row["user"] for row in rows}) == len(rows)
-    return {row["user"]: row for row in rows}
 
 
 def untidy(seed: int) -> list[Record]:
@@ -64,17 +61,33 @@ def untidy(seed: int) -> list[Record]:
     return records + extra
 
 
+WISHES = [
+    Wish(START, UNTIL, WINDOW, segment="country"),
+    Wish(START, UNTIL, timedelta(days=3), from_first=True, before=timedelta(days=2)),
+    Wish(START + timedelta(days=1), UNTIL, WINDOW, before_until=START - timedelta(days=1)),
+]
+
+
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("kind", list(Kind))
-def test_the_same_as_in_plain_python(tmp_path: Path, seed: int, kind: Kind) -> None:
+def test_the_same_as_in_plain_python(tmp_path: Path, seed: int) -> None:
     records = untidy(seed)
-    rows = users_of(open_log(str(write_log(tmp_path, records, files=2))), kind, "country")
-    expected = plain_users(records, "bought", kind, START, UNTIL, WINDOW, "country")
-    assert rows.keys() == expected.keys()
-    for user, row in rows.items():
-        wanted = expected[user]
-        assert row["first"].replace(tzinfo=UTC) == wanted["first"]
-        for name in ("assigned", "assignments", "requests", "segment", "outcomes", "converted"):
-            assert row[name] == wanted[name], name
-        for name in ("total", "measure", "before"):
-            assert row[name] == pytest.approx(wanted[name], abs=1e-9), name
+    log = open_log(str(write_log(tmp_path, records, files=2)))
+    if seed % 2:
+        log = with_users(log, "country")
+    for kind, wish in zip(Kind, (WISHES * 2)[seed % 3 :], strict=False):
+        metric = Metric(name="sales", outcome="bought", kind=kind)
+        rows = log.rows(per_user(log, metric, **vars(wish)))
+        expected = plain_users(records, "bought", kind, wish)
+        assert sorted(row["user"] for row in rows) == sorted(expected)
+        for row in rows:
+            check(row, expected[row["user"]], wish)
+
+
+def check(row: dict[str, Any], wanted: dict[str, Any], wish: Wish) -> None:
+    """Raises AssertionError where a row is not as wanted."""
+    assert row["first"].replace(tzinfo=UTC) == wanted["first"]
+    names = ["assigned", "assignments", "requests", "outcomes", "converted"]
+    for name in names + (["segment"] if wish.segment else []):
+        assert row[name] == wanted[name], name
+    for name in ("total", "measure", "before"):
+        assert row[name] == pytest.approx(wanted[name], abs=1e-9), name

@@ -8,12 +8,14 @@ import pytest
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out
 from flags.canary import set_share
-from flags.errors import ChangedMeanwhile, NotVerified
+from flags.errors import ChangedMeanwhile, NotVerified, UnexpectedAnswer
 from flags.lease import ensure_lease, remove_lease, renew
 from flags.lease_segment import segment_name
+from flags.people import history
 from flags.steps import ChangeParameter
 from flags.writes import TRIES, put_back
 from tests.unit.flags.conftest import QUICK
+from tests.unit.flags.server import Answer
 from tests.unit.flags.unleash import FakeUnleash, gradual
 
 COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
@@ -41,6 +43,16 @@ def test_a_write_that_meets_nobody_looks_once_and_writes_once(
 ) -> None:
     set_share(admin, flag, 25)
     assert unleash.writes() == [("PATCH", "s")]
+
+
+def test_a_log_that_tells_nothing_is_no_proof(unleash: FakeUnleash, admin: UnleashAdmin, flag: str) -> None:
+    empty, told = Answer({"events": []}), Answer({"events": unleash.events[::-1]})
+    unleash.fail("GET", "/search/events", told, told, told, empty)  # the last one is the look behind
+    with pytest.raises(UnexpectedAnswer, match="not known whether a person's change was overwritten"):
+        set_share(admin, flag, 25)
+    unleash.fail("GET", "/search/events", empty)
+    with pytest.raises(UnexpectedAnswer, match="tells nothing of canary, which exists"):
+        history(admin, flag)
 
 
 def test_an_overwritten_constraint_comes_back(unleash: FakeUnleash, admin: UnleashAdmin, flag: str) -> None:

@@ -121,6 +121,7 @@ KNOWN = {
     *Recorded,
     f"{Metric.LATENCY}_bucket",
     f"{Metric.LATENCY}_count",
+    "flask_http_request_duration_seconds_count",
     "up",
     "ALERTS",
 }

@@ -9,6 +9,7 @@ import yaml
 from stack import monitoring
 from stack.errors import StackError
 from stack.fingerprint import fingerprint
+from stack.paths import REPOSITORY
 from stack.programs import Program, all_programs
 from stack.secrets import MAKERS
 from stack.settings import BY_DEFAULT, PROGRAMS, Settings
@@ -117,6 +118,24 @@ def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> Non
     assert tells == {"file_sd_configs": [{"files": ["targets/alertmanager.yml"]}]}
     assert by_name(moved)["rollback"].environment["CANARIO_ROLLBACK_METRICS_BIND"] == "127.0.0.1:8124"
     assert all(list(folder.glob(rules)) for rules in config["rule_files"])
+    assert not any("dns_sd_configs" in job for job in config["scrape_configs"]), "a name of docker compose"
+
+
+def test_alertmanager_tells_whom_up_was_told(site: Site) -> None:
+    assert monitoring.routes(site) == REPOSITORY / "monitoring" / "alertmanager.yml"
+    before = by_name(site)["alertmanager"]
+    mine = site.home.root / "mine.yml"
+    mine.write_text("route: {}")
+    told = replace(site, settings=Settings(alertmanager_config=str(mine)))
+    after = by_name(told)["alertmanager"]
+    assert f"--config.file={mine}" in after.command
+    assert before.inputs != after.inputs, "a change of the file is a reason to restart it"
+
+
+def test_without_alertmanager_prometheus_asks_for_none(site: Site) -> None:
+    monitoring.write(replace(site, settings=Settings(programs=("prometheus",))))
+    targets = monitoring.config(site).parent / "targets" / "alertmanager.yml"
+    assert yaml.safe_load(targets.read_text()) == []
 
 
 def test_the_last_words_tell_addresses_and_one_secret(site: Site) -> None:

@@ -73,6 +73,24 @@ def test_whatever_the_service_does_is_counted() -> None:
     assert sender.counts == Counter({"champion": 2, "challenger": 1, "status 503": 1, "no answer": 1})
 
 
+def test_some_users_buy_and_the_service_is_told() -> None:
+    answers: list[tuple[int, object]] = [
+        (200, {"model": "champion", "request_id": "a"}),
+        (202, {"duplicate": False}),
+        (503, {"title": "not ready"}),
+        (200, {"model": "champion", "request_id": "b"}),
+        (202, {"duplicate": False}),
+    ]
+    left = iter(answers)
+    with serving(left) as url:
+        sender = Sender(url, bought=1.0)
+        for body in itertools.islice(bodies(users=5), 3):
+            sender.send(body)
+        sender.close()
+    assert sender.counts == Counter({"champion": 2, "status 503": 1})
+    assert list(left) == []
+
+
 def test_it_says_only_once_that_the_service_is_away(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

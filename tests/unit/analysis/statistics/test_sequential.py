@@ -57,8 +57,8 @@ def test_the_same_of_means(mean: float) -> None:
 
 def test_a_share_is_no_mean_but_nearly() -> None:
     share = compare_shares(Share(1140, 1200), Share(1100, 1200), Planned(2312, 2312, 0.0475))
-    arms = [Arm(each / 1200, each / 1200 * (1 - each / 1200), 1200) for each in (1140, 1100)]
-    mean = compare_means(*arms, Planned(2312, 2312, 0.0475))
+    champion, challenger = (Arm(each / 1200, each / 1200 * (1 - each / 1200), 1200) for each in (1140, 1100))
+    mean = compare_means(champion, challenger, Planned(2312, 2312, 0.0475))
     assert share.p == pytest.approx(mean.p, rel=0.1)
     assert share.absolute.width == pytest.approx(mean.absolute.width, rel=0.05)
 
@@ -127,7 +127,7 @@ def test_read_after_each_user_it_is_false_in_5_percent_at_most(
         y = (dice.random(arms.size) < baseline).astype(np.float64)
         difference, error, may = shares_errors(arms, y)
         evidence = log_e(difference[may], error[may], planned.error(), ALPHA)
-        ever += bool((evidence >= log(1 / ALPHA)).any())  # type: ignore[union-attr]
+        ever += bool((evidence >= log(1 / ALPHA)).any())
     assert ever / runs <= ALPHA
 
 
@@ -157,8 +157,10 @@ def test_means_too_also_of_small_arms_with_rare_values(
             mine, theirs = y[:n][arms[:n]], y[:n][~arms[:n]]
             if min(len(mine), len(theirs)) < LEAST_USERS:
                 continue
-            pair = [Arm(float(each.mean()), float(each.var(ddof=1)), len(each)) for each in (theirs, mine)]
-            if 0 not in compare_means(*pair, planned).absolute:
+            champion, challenger = (
+                Arm(float(each.mean()), float(each.var(ddof=1)), len(each)) for each in (theirs, mine)
+            )
+            if 0 not in compare_means(champion, challenger, planned).absolute:
                 ever += 1
                 break
     assert ever / runs <= ALPHA

@@ -1,0 +1,216 @@
+"""What is read, how seldom, and what is asked of Prometheus."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from board.history import Span, read_history
+from board.numbers import read_numbers
+from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader
+from common.answers import Sample, Track
+from common.prometheus import Prometheus, PrometheusError
+from flags.errors import ChangedMeanwhile
+from flags.rollout.look import Rollout
+from flags.rollout.situation import Readings
+from rollback.decision import Decision, Kind, StopRecord
+from rollback.decisions import DecisionError, DecisionLog
+from tests.unit.flags.rollout.scenes import PLAN, at
+
+NOW = datetime.now(UTC)
+
+
+class Looked:
+    """A rollout that counts how often it was read whole, and an event log with one last event."""
+
+    def __init__(self) -> None:
+        self.whole = 0
+        self.event: int | None = 7
+        self.admin = SimpleNamespace(events=SimpleNamespace(last=self._last))
+
+    def _last(self, _types: object) -> Any:
+        return None if self.event is None else SimpleNamespace(id=self.event)
+
+    def look(self) -> Any:
+        self.whole += 1
+        return replace(at(5), now=datetime.now(UTC))
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
+    return Looked()
+
+
+def reader(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> FlagReader:
+    monkeypatch.setattr("board.sources.replace", lambda rollout, **_changes: rollout)
+    return FlagReader(cast(Rollout, looked))
+
+
+def test_flags_are_read_whole_only_after_an_event(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader(looked, monkeypatch)
+    for _ in range(5):
+        read()
+    assert looked.whole == 1
+    looked.event = 8
+    read()
+    read()
+    assert looked.whole == 2
+
+
+def test_flags_are_read_whole_now_and_then(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader(looked, monkeypatch)
+    first = read()
+    read._last = replace(first, now=first.now - WHOLE_AT_LEAST_EVERY)
+    read()
+    assert looked.whole == 2
+
+
+def test_somebody_who_is_at_it_is_no_fault(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader(looked, monkeypatch)
+    before = read()
+    looked.event = 8
+    look = looked.look
+    monkeypatch.setattr(looked, "look", lambda: (_ for _ in ()).throw(ChangedMeanwhile("again and again")))
+    assert read() is before
+    monkeypatch.setattr(looked, "look", look)
+    assert read() is not before
+
+
+def decision(kind: Kind, number: int, **fields: Any) -> Decision:
+    name = {Kind.ROLLBACK: "rollback", Kind.STOPPED: "stop", Kind.VERDICT: "verdict"}[kind]
+    return Decision(
+        id=f"20261123T12000{number}.000Z-{name}-aaaa",
+        time=NOW,
+        kind=kind,
+        flag="canary",
+        environment="production",
+        **fields,
+    )
+
+
+def test_the_last_rollback_is_told_with_its_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = DecisionLog(tmp_path, most_bytes=10**6)
+    read = DecisionReader(tmp_path)
+    assert read() is None
+    log.write(decision(Kind.VERDICT, 1))
+    told = read()
+    assert told
+    assert told.decision.kind is Kind.VERDICT
+    log.write(
+        decision(Kind.ROLLBACK, 2, rollback={"guardrail": "errors", "breached_at": None, "off_revision": 9})
+    )
+    log.write(decision(Kind.VERDICT, 3))
+    told = read()
+    assert told
+    assert (told.decision.kind, told.stop) == (Kind.ROLLBACK, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(DecisionLog, "read", lambda *_: pytest.fail("nothing has changed"))
+        assert read() is told
+    stop = StopRecord(
+        state="stopped",
+        sentence="still",
+        off_at=NOW,
+        off_by=None,
+        off_revision=9,
+        looked_at=NOW,
+        limit_seconds=60,
+        last_answer=None,
+        stopped_at=NOW,
+        instances=(),
+    )
+    log.write(decision(Kind.STOPPED, 4, stop=stop))
+    told = read()
+    assert told
+    assert told.stop
+    assert told.stop.kind is Kind.STOPPED
+
+
+def test_a_folder_that_cannot_be_read_is_a_fault_and_none_is_not(tmp_path: Path) -> None:
+    assert DecisionReader(None)() is None
+    assert DecisionReader(tmp_path / "not made yet")() is None
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(DecisionError):
+        DecisionReader(file)()
+
+
+class Asked:
+    """A Prometheus that keeps the queries, and answers with what a test gives it."""
+
+    def __init__(self, *vectors: list[Sample]) -> None:
+        self.vectors = iter(vectors)
+        self.queries: list[str] = []
+        self.steps: list[tuple[datetime, timedelta, int]] = []
+
+    def vector(self, query: str) -> list[Sample]:
+        self.queries.append(query)
+        return next(self.vectors)
+
+    def matrix(self, query: str, start: datetime, step: timedelta, points: int) -> list[Track]:
+        self.queries.append(query)
+        self.steps.append((start, step, points))
+        line = np.full(points, np.nan)
+        line[-1] = 2.0
+        return [
+            Track({"__name__": "error_rate", "model": "champion"}, line),
+            Track({"__name__": "agreement_rate"}, line),
+            Track({"__name__": "rollback_log_e", "guardrail": "errors"}, line),
+        ]
+
+
+def rollout_with(prometheus: Asked, readings: Readings) -> Rollout:
+    found = SimpleNamespace(prometheus=prometheus, plan=PLAN, measure=lambda _seen: readings)
+    return cast(Rollout, found)
+
+
+def test_numbers_are_of_the_stage_and_finite() -> None:
+    asked = Asked(
+        [
+            Sample({"__name__": "latency_seconds:p99", "model": "champion"}, 0.01),
+            Sample({"__name__": "error_rate", "model": "champion"}, float("nan")),
+        ],
+        [Sample({"model": "challenger", "outcome": "bought"}, 12.0)],
+    )
+    seen = at(5)
+    found = read_numbers(rollout_with(asked, Readings(version="2")), seen)
+    assert found.of("latency_seconds:p99", "champion") == 0.01
+    assert found.of("error_rate", "champion") is None
+    assert found.outcomes == {("challenger", "bought"): 12.0}
+    assert found.since == max(seen.changes[-1].at, found.since)
+    assert asked.queries[1].startswith("sum by (model, outcome) (increase(outcomes_total{")
+
+
+def test_numbers_begin_with_the_version_where_that_came_later() -> None:
+    later = NOW - timedelta(minutes=1)
+    found = read_numbers(rollout_with(Asked([], []), Readings(version_since=later)), at(5))
+    assert found.since == later
+
+
+def test_without_unleash_the_numbers_are_of_an_hour() -> None:
+    asked = Asked([], [])
+    read_numbers(rollout_with(asked, Readings(fault="never asked")), None)
+    assert "[3600s]" in asked.queries[1]
+
+
+def test_a_fault_of_prometheus_is_one_of_the_source() -> None:
+    with pytest.raises(PrometheusError, match="down"):
+        read_numbers(rollout_with(Asked(), Readings(fault="down")), at(5))
+
+
+def test_a_history_is_one_question_with_steady_moments() -> None:
+    asked = Asked()
+    found = read_history(cast(Prometheus, asked), Span.HOUR)
+    again = read_history(cast(Prometheus, asked), Span.HOUR)
+    assert len(asked.queries) == 2
+    assert asked.queries[0].startswith("max by (__name__, model, guardrail) (")
+    assert len(found.times) == Span.HOUR.points == 241
+    assert all(moment % 15 == 0 for moment in (*found.times, *again.times))
+    assert set(found.lines) == {
+        ("error_rate", "champion"),
+        ("agreement_rate", ""),
+        ("rollback_log_e", "errors"),
+    }
