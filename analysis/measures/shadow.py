@@ -405,7 +405,9 @@ def _unlike(log: Log, answered: ir.Table) -> tuple[dict[str, Any], ...]:
     far = answered.mutate(far=(_.challenger - _.champion).abs()).order_by(ibis.desc("far"), "request_id")
     names: Sequence[str] = ("request_id", "time", "context", *ROLES, "far")
     more = [f"{role}_class_name" for role in ROLES]
-    return tuple(log.rows(far.select(*names, *more).limit(MOST_DIFFERENT)))
+    rows = log.rows(far.select(*names, *more).limit(MOST_DIFFERENT))
+    # Engines give a map as pairs or as a dictionary.
+    return tuple(row | {"context": dict(sorted(dict(row["context"] or {}).items()))} for row in rows)
 
 
 def _date(value: date | datetime) -> date:
