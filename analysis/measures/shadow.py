@@ -366,17 +366,17 @@ def _confusion(log: Log, answered: ir.Table) -> dict[tuple[str, str], int]:
 def _segments(log: Log, answered: ir.Table) -> tuple[Segment, ...]:
     """The largest segments. A property that tells requests apart one by one has none of any size."""
     each = answered.select(
-        "context", "agree", difference=_.challenger - _.champion, property=_.context.keys().unnest()
+        "context", "agree", difference=_.challenger - _.champion, key=_.context.keys().unnest()
     )
     grouped = (
-        each.mutate(value=each.context.get(each.property))
+        each.mutate(value=each.context.get(each.key))
         .filter(_.value.notnull())
-        .group_by("property", "value")
+        .group_by("key", "value")
         .aggregate(
             requests=_.count(), agreements=_.agree.cast("int64").sum(), difference=_["difference"].mean()
         )
         .filter(_.requests >= LEAST_IN_SEGMENT)
-        .order_by(ibis.desc("requests"), "property", "value")
+        .order_by(ibis.desc("requests"), "key", "value")
         .limit(MOST_SEGMENTS)
     )
     rows = log.rows(grouped)
