@@ -16,7 +16,7 @@ from analysis.log import Log, moment
 from analysis.measures import shadow_sums
 from analysis.measures.shadow_reading import ROLES, Pair, Scale, ShadowReading
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "request_id",
     "time",
     "user",
@@ -37,7 +37,7 @@ def read_shadow(log: Log, since: datetime | None = None, until: datetime | None 
     Raises:
         LogError: there are none.
     """
-    log = log.loaded(shadow=_COLUMNS)
+    log = log.loaded(shadow=COLUMNS)
     rows = log.shadow
     if since is not None:
         rows = rows.filter(_.time >= moment(since))

@@ -66,7 +66,7 @@ def test_a_condition_that_is_not_there_afterwards_is_told(unleash: FakeUnleash, 
     def lose(*_: Any) -> None:
         """Unleash takes the order and does nothing."""
 
-    admin.add_constraint = lose  # type: ignore[method-assign]
+    admin.add_constraint = lose  # type: ignore[assignment, method-assign]
     with pytest.raises(NotVerified, match="is not there after it was set"):
         exclude(admin, "canary", [("country", "NO")])
 
