@@ -34,6 +34,7 @@ ONLY_DOOR = {
         "service/train.py",
         "stack/traffic.py",
         "drills/__main__.py",
+        "drills/story/command.py",
         "bench/peers.py",
     },
     "supervisor": {"stack/supervisor.py"},
