@@ -61,11 +61,12 @@ def test_what_a_person_saves_in_the_same_moment_is_put_back(
 
 def test_a_condition_that_is_not_there_afterwards_is_told(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.add("canary", gradual(25))
+    unleash.log("feature-strategy-add", "canary", "ada", "production", data=gradual(25, id="s1"))
 
     def lose(*_: Any) -> None:
         """Unleash takes the order and does nothing."""
 
-    admin.add_constraint = lose  # type: ignore[method-assign]
+    admin.add_constraint = lose  # type: ignore[assignment, method-assign]
     with pytest.raises(NotVerified, match="is not there after it was set"):
         exclude(admin, "canary", [("country", "NO")])
 
