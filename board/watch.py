@@ -48,7 +48,7 @@ class Source(Generic[T]):
     """One thing that a thread of its own reads when somebody looks, and not more often than it may."""
 
     def __init__(self, name: str, read: Callable[[], T], *, every: float) -> None:
-        """`read` raises CanarioError for what can be foreseen; `every`: seconds between readings, at least."""
+        """`read` raises CanarioError for what can be foreseen; `every`: seconds between readings."""
         self.name = name
         self._read = read
         self._every = every
