@@ -13,6 +13,7 @@ from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
 from flags.overwritten import KINDS, Loss, Write, lost, still_lost
+from flags.strategy_fields import member
 
 LINES: Final = 100  # of the log, of which the last half minute counts
 TRIES: Final = 5
@@ -61,8 +62,7 @@ def add_constraint(admin: UnleashAdmin, flag: str, strategy: str, constraint: Ma
     """Put one condition more on a strategy. Raises as above."""
     since = _last(admin, flag)
     admin.add_constraint(flag, strategy, constraint)
-    # Its own field is not named: the list holds what others have set, too.
-    _check(admin, flag, Write(strategy, {}, since=since))
+    _check(admin, flag, Write(strategy, {member("constraints", constraint): True}, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
@@ -77,7 +77,7 @@ def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
     if loss is None:
         return None
     _put_back(admin, flag, loss)
-    _check(admin, flag, Write(loss.strategy, loss.fields, loss.now, lines[-1].id))
+    _check(admin, flag, Write(loss.strategy, loss.fields, since=lines[-1].id, puts_back=True))
     return f"what {loss.who} had set was put back, which Unleash had overwritten: {loss.words}"
 
 
@@ -86,7 +86,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     met = None
     for number in range(TRIES):
         lines = _lines(admin, flag)
-        if not lines:  # what its database cannot tell, Unleash calls nothing
+        if write.since and not lines:  # what its database cannot tell, Unleash calls nothing
             raise UnexpectedAnswer(
                 f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
                 " whether a person's change was overwritten: look at the flag in the Unleash UI"
@@ -97,7 +97,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
         if number == 0 and loss.conflict:
             met = loss
         _put_back(admin, flag, loss)
-        write = Write(write.strategy, loss.fields, loss.now, lines[-1].id)
+        write = Write(write.strategy, loss.fields, since=lines[-1].id, puts_back=True)
     raise NotVerified(
         f"somebody changes {flag} in {admin.environment} again and again while Canario does: look at its"
         " strategy in the Unleash UI"

@@ -30,7 +30,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Segment:
-    """Users whose first request in the test had this value (None: had none)."""
+    """Users whose first request in the test had this value of the property `key` (None: had none)."""
 
     key: str
     value: str | None

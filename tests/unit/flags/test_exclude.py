@@ -59,6 +59,13 @@ def test_what_a_person_saves_in_the_same_moment_is_put_back(
     assert constraints(unleash) == [NO]
 
 
+def test_a_condition_of_a_person_in_the_same_moment_stays(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.add("canary", gradual(25))
+    unleash.overwrite("strategies", lambda: unleash.save(constraints=[PRO]))
+    exclude(admin, "canary", [("country", "NO")])
+    assert constraints(unleash) == [NO, PRO]
+
+
 def test_a_condition_that_is_not_there_afterwards_is_told(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.add("canary", gradual(25))
     unleash.log("feature-strategy-add", "canary", "ada", "production", data=gradual(25, id="s1"))
