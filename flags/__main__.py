@@ -33,6 +33,7 @@ from flags.commands import (
 )
 from flags.desired import load_context, load_desired
 from flags.errors import FlagError
+from flags.exclude_commands import exclude, include
 from flags.models_cli import models
 from flags.plan import FlagPlan, Wishes, plan
 from flags.rollout.commands import rollout
@@ -70,6 +71,7 @@ Examples:
   python -m flags set canary 5
   python -m flags show canary --json
   python -m flags history canary
+  python -m flags exclude canary country=NO
   python -m flags rollout status
   python -m flags lift canary --reason "the fix of yesterday is in"
 """
@@ -85,8 +87,8 @@ def cli() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry; the outcome is told anyway
 
 
-cli.add_command(models)
-cli.add_command(rollout)
+for command in (exclude, include, models, rollout):
+    cli.add_command(command)
 
 
 @cli.command("plan")

@@ -6,12 +6,14 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
-from flags.overwritten import KINDS, Loss, Write, lost, still_lost
+from flags.overwritten import CONSTRAINTS, KINDS, Loss, Write, lost, still_lost
+from flags.strategy_fields import fields
 
 LINES: Final = 100  # of the log, of which the last half minute counts
 TRIES: Final = 5
@@ -54,6 +56,26 @@ def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, 
     since = _last(admin, flag)
     admin.detach_segment(flag, strategy, segment, position)
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
+
+
+def change_constraints(
+    admin: UnleashAdmin,
+    flag: str,
+    strategy: str,
+    constraints: Sequence[Mapping[str, Any]],
+    *,
+    seen: Sequence[Mapping[str, Any]],
+) -> None:
+    """Give a strategy other conditions than those that were `seen`, and nothing else. Raises as above."""
+    since = _last(admin, flag)
+    admin.change_constraints(flag, strategy, constraints, seen=seen)
+    new, old = ({CONSTRAINTS: fields({"constraints": one})[CONSTRAINTS]} for one in (constraints, seen))
+    met = _check(admin, flag, Write(strategy, new, old, since))
+    if met:
+        raise ChangedMeanwhile(
+            f"{met.who} changed {flag} in {admin.environment} in the moment in which its constraints were set"
+            f" ({met.words}): they are as {met.who} wants them. Look at it again"
+        )
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
