@@ -100,7 +100,7 @@ test-unleash-7: ## Integration tests against Unleash 7.6.5
 
 image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
 	@$(RUN) install --python-only
-	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s tests/image $(TESTS)
+	@ENGINE=$(or $(ENGINE),podman) $(VENV)/python -m pytest --timeout 1800 -m slow -s $(or $(TESTS),tests/image)
 
 lint: ## Format, lint and types, as CI checks them
 	@$(RUN) install --python-only

@@ -3,6 +3,7 @@
 import click
 
 from analysis.commands.abtest import abtest
+from analysis.commands.log import log
 from analysis.commands.options import Cli
 from analysis.commands.power import power
 from analysis.commands.segments import segments
@@ -22,7 +23,7 @@ def main() -> None:
     """
 
 
-for command in (abtest, power, segments, shadow):
+for command in (log, shadow, power, abtest, segments):
     main.add_command(command)
 
 

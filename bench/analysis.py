@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -162,7 +162,7 @@ def _child(task: str, path: str, memory: str) -> None:
     print(json.dumps({"cpu_seconds": cpu, "peak_mib": round(peak / 1024), "answer": str(answer[0])}))
 
 
-def _table(figures: dict[str, Sequence[dict[str, Any]]], records: int) -> Table:
+def _table(figures: Mapping[str, Sequence[dict[str, Any]]], records: int) -> Table:
     table = Table("measured", "seconds", "CPU seconds", "peak memory", "goal", title=f"{records:,} records")
     for name, runs in figures.items():
         middle = sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]

@@ -11,6 +11,7 @@ from board.numbers import Numbers, read_numbers
 from board.settings import BoardSettings
 from board.watch import Source
 from common.prometheus import Prometheus
+from flags.errors import ChangedMeanwhile
 from flags.people import EVENTS
 from flags.rollout.look import Rollout
 from flags.rollout.settings import rollout_of
@@ -49,7 +50,11 @@ class FlagReader:
         event, now = last.id if last else None, datetime.now(UTC)
         if self._last and event == self._event and now - self._last.now < WHOLE_AT_LEAST_EVERY:
             return self._last
-        self._last, self._event = self._rollout.look(), event
+        try:
+            self._last, self._event = self._rollout.look(), event
+        except ChangedMeanwhile:  # somebody is at it right now: the next second will tell
+            if self._last is None:
+                raise
         return self._last
 
 

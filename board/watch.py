@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from common.errors import CanarioError
 
 LOOKED_AT_SECONDS = 30.0  # after which nobody is thought to look any more
+LATE_SECONDS = 10.0  # after which an answer that is still to come counts as none
 FIRST_SECONDS = 4.0  # that a page waits for a reading that is not too old
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Source(Generic[T]):
         self._every = every
         self._reading: Reading[T] = Reading()
         self._tried = 0.0
+        self._asked: float | None = None  # since when an answer is waited for
         self._looked = 0.0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -63,6 +65,9 @@ class Source(Generic[T]):
             self._changed.notify_all()
             if began - self._tried > LOOKED_AT_SECONDS or not self._tried:
                 self._changed.wait_for(lambda: self._tried >= began, wait)
+            late = time.monotonic() - self._asked if self._asked else 0.0
+            if late > LATE_SECONDS:
+                return replace(self._reading, fault=f"it has not answered for {late:.0f} s")
             return self._reading
 
     def peek(self) -> Reading[T]:
@@ -78,10 +83,10 @@ class Source(Generic[T]):
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: time.monotonic() - self._looked < LOOKED_AT_SECONDS)
-            began = time.monotonic()
+            began = self._asked = time.monotonic()
             found = self._attempt()
             with self._changed:
-                self._reading, self._tried = found, time.monotonic()
+                self._reading, self._tried, self._asked = found, time.monotonic(), None
                 self._changed.notify_all()
             time.sleep(max(0.1, self._every - (time.monotonic() - began)))
 

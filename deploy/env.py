@@ -89,12 +89,12 @@ def password() -> str:
 def content() -> str:
     """The text of an env file with new secrets."""
     new = {
-        "CANARIO_UNLEASH_ADMIN_PASSWORD": password,
-        "CANARIO_UNLEASH_SDK_TOKEN": lambda: f"default:production.{secrets.token_hex(32)}",
+        "CANARIO_UNLEASH_ADMIN_PASSWORD": password(),
+        "CANARIO_UNLEASH_SDK_TOKEN": f"default:production.{secrets.token_hex(32)}",
     }
     lines = [_HEAD]
     for name, about in SECRETS.items():
-        value = new.get(name, lambda: secrets.token_urlsafe(32))()
+        value = new.get(name) or secrets.token_urlsafe(32)
         lines.append(f"\n# {about}\n{name}={value}\n")
     lines.append(_OPTIONS_HEAD)
     for name, option in OPTIONS.items():

@@ -18,6 +18,7 @@ from drills import faults, rollback
 from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
+from drills.story.command import story
 from drills.target import Target, of_stack
 from flags.canary import set_share
 from service.guest.faults import Kind
@@ -43,6 +44,9 @@ def cli() -> None:
 
     Exit codes: 0 passed; 1 failed; 2 usage; 3 the drill could not be carried out.
     """
+
+
+cli.add_command(story)
 
 
 @cli.command()

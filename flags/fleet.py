@@ -75,8 +75,9 @@ def _addresses(url: str) -> list[str]:
         found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
     except OSError as error:
         raise FleetError(f"{url}: the name has no address ({error})") from error
-    hosts = {(f"[{at[0]}]" if family == socket.AF_INET6 else at[0], at[1]) for family, _, _, _, at in found}
-    return sorted(f"http://{host}:{port}{parts.path}" for host, port in hosts)
+    hosts = {str(at[0]) for *_, at in found}
+    told = (f"[{host}]" if ":" in host else host for host in hosts)
+    return sorted(f"http://{host}:{parts.port or 80}{parts.path}" for host in told)
 
 
 def _ask(url: str, token: SecretStr) -> Crew:

@@ -58,6 +58,7 @@ class Course:
         came_before: users whose first request came before this are compared.
         compared: how many those are, of the champion and of the challenger.
         expected: when the planned end was or will be, as users come now; None: never at this rate.
+        watched: users who came less than the window ago, so that their outcomes may still come.
     """
 
     arrived: Arrived
@@ -66,6 +67,7 @@ class Course:
     came_before: datetime
     compared: tuple[int, int]
     expected: datetime | None
+    watched: int
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def examine(log: Log, registration: Registration, sha256: str, wish: Wish, clock
 
 
 def _question(registration: Registration, wish: Wish, present: datetime) -> Question:
-    since, now = wish.since or registration.registered, wish.until or present
+    since, now = wish.since or registration.registered, min(wish.until or present, present)
     if now <= since:
         raise AnalysisError(
             f"the test begins at {since.isoformat(timespec='seconds')}, and nothing before that time counts"
@@ -184,10 +186,11 @@ def _course(
     complete = reached is not None and reached + question.window < question.now
     if reached and complete and not sequential:
         came_before = reached + _TICK
-    elif sequential:  # only those whose measure is final
-        came_before = question.now - question.window
+    elif sequential:  # only those whose measure is final, also where the log is behind the clock
+        came_before = min(question.now, log_end + _TICK) - question.window
     else:
         came_before = question.now
+    closed = sum(experiment.sizes(log, users, question.now - question.window))
     return Course(
         arrived=arrived,
         reached=reached,
@@ -197,6 +200,7 @@ def _course(
         expected=reached + question.window
         if reached
         else _expected(registration, question, arrived, log_end),
+        watched=sum(arrived.users) - closed,
     )
 
 
@@ -222,7 +226,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
     if registration.covariate and not wish.sequential:
         covariate = experiment.covariate_time(log, question, registration.covariate)
     reader = compare.Reader(registration, any_time=wish.sequential)
-    arms = experiment.measured(log, metric, question, course.came_before, covariate)
+    arms = experiment.measured(log, metric, question, course.came_before, covariate=covariate, heard=True)
     if not compare.comparable(arms):
         return None
     comparison = reader.read(arms, metric.kind, registration.alpha, covariate=covariate is not None)
@@ -232,7 +236,7 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
             continue
         alpha = registration.alpha / len(registration.guardrails)
         beside = reader.read(
-            experiment.measured(log, guardrail, question, course.came_before, None), guardrail.kind, alpha
+            experiment.measured(log, guardrail, question, course.came_before), guardrail.kind, alpha
         )
         guardrails.append(Guardrail(guardrail, beside, harmed(beside.effect, guardrail, alpha=alpha)))
     smallest = compare.smallest(registration.design, arms, metric.kind, comparison)

@@ -18,6 +18,7 @@ from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest import abtest_report
 from analysis.show import print_report, write_page
+from analysis.show.working import working
 from analysis.statistics.power import need
 from common.config import dotted, plain
 from common.durations import format_duration
@@ -190,7 +191,6 @@ def report(file: Path, **options: Any) -> None:
     """
     registration, sha256 = read(file)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
-    log = loaded(log, segment=registration.segment is not None)
     wish = Wish(
         metric=_other(registration, options),
         since=options["since"],
@@ -198,8 +198,11 @@ def report(file: Path, **options: Any) -> None:
         sequential=options["sequential"],
         accepted=options["accepted"],
     )
-    examined = examine(log, registration, sha256, wish, datetime.now(UTC))
-    document = abtest_report(examined, log.bad)
+    with working(log, "reading the log"):
+        log = loaded(log, segment=registration.segment is not None)
+    with working(log, "comparing users of the log,"):
+        examined = examine(log, registration, sha256, wish, datetime.now(UTC))
+        document = abtest_report(examined, log.bad)
     if options["page"]:
         write_page(document, options["page"])
     print_report(document, options["format_"])

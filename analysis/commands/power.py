@@ -14,6 +14,7 @@ from analysis.measures.experiment import loaded
 from analysis.measures.metric import Kind, Metric
 from analysis.reports.power import Question, power_report
 from analysis.show import print_report, write_page
+from analysis.show.working import working
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design
 from common.options import DurationType
@@ -91,7 +92,8 @@ def _question(**options: Any) -> Question:
     arrivals, level, sources = None, None, []
     if options["location"]:
         log = open_log(options["location"], engine=options["engine"])
-        log = loaded(log, segment=options["segment"] is not None)
+        with working(log, "reading the log"):
+            log = loaded(log, segment=options["segment"] is not None)
         asked, arrivals = planning.traffic(log, window or timedelta(days=7), options["segment"])
         seen = asked.now - asked.since
         sources.append(

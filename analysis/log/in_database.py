@@ -49,9 +49,10 @@ class InDatabase:
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table."""
         try:
-            return self.backend.to_pyarrow(table).to_pylist()
+            rows: list[dict[str, Any]] = self.backend.to_pyarrow(table).to_pylist()
         except Exception as error:  # each driver has its own
             raise LogError(f"{self.name} does not answer: {_brief(error)}") from error
+        return rows
 
     def _find(self, location: str) -> Mapping[str, ir.Table]:
         found = {}

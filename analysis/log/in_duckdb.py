@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -79,6 +80,28 @@ class InDuckDB:
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table."""
         return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist())
+
+    def write_parquet(self, path: Path) -> int:
+        """Write the good records to the file `path`, whole or not at all; how many they were.
+
+        Raises:
+            LogError: the log cannot be read, or the file cannot be written.
+        """
+        part = path.with_name(f".{path.name}.part")  # names that begin with a dot are no part of a log
+
+        def write() -> int:
+            query = self.backend.compile(ibis.union(*[records.tidy(raw) for raw in self._raw]))
+            answer = self._run(f"COPY ({query}) TO {quoted([str(part)])} (FORMAT parquet, COMPRESSION zstd)")
+            return int(answer.fetchone()[0])
+
+        try:
+            written = self._mending(write)
+            part.replace(path)
+        except OSError as error:
+            raise LogError(f"{path}: cannot be written: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return written
 
     def _views(self) -> list[ir.Table]:
         """A view of the lines and one of the Parquet files, which may be left out of it later."""

@@ -8,7 +8,7 @@ import gzip
 import json
 import re
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,7 +132,7 @@ def _is_time(value: Any) -> bool:
     if found is None:
         return False
     try:
-        time = datetime(*[int(part or 0) for part in found.groups()], tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+        return EARLIEST <= datetime(year, month, day, hour, minute, second) < LATEST
     except ValueError:
         return False
-    return EARLIEST <= time.replace(tzinfo=None) < LATEST

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ibis.backends import BaseBackend
@@ -134,6 +135,18 @@ class Log:
     def keep(self, table: ir.Table) -> ir.Table:
         """`table` computed once and kept by the engine, where several queries follow."""
         return self._engine.keep(table)
+
+    def write_parquet(self, path: Path) -> int:
+        """Write the good records to a file of Parquet; how many they were.
+
+        Raises:
+            EngineError: the engine writes no files.
+            LogError: the log cannot be read, or the file cannot be written.
+        """
+        write = getattr(self._engine, "write_parquet", None)
+        if write is None:
+            raise EngineError(f"{self.engine} writes no Parquet here; DuckDB does")
+        return int(write(path))
 
     def _bad(self, rows: Sequence[dict[str, Any]]) -> BadLines:
         named: list[BadLine] = []

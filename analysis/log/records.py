@@ -49,6 +49,15 @@ EARLIEST: Final = datetime(2000, 1, 1)
 LATEST: Final = datetime(2200, 1, 1)
 ROLES: Final = tuple(role.value for role in Model)
 
+_TYPES: Final = {
+    "prediction": "string",  # a label may be a word
+    "probability": "float64",
+    "seconds": "float64",
+    "agree": "boolean",
+    "value": "float64",
+    "known": "boolean",
+}
+
 Fault = tuple[ir.BooleanValue, str]
 
 
@@ -72,6 +81,19 @@ def typed(raw: ir.Table, wanted: dict[str, Sequence[str]]) -> ir.Table:
 def table_of(records: ir.Table, kind: str, names: Sequence[str]) -> ir.Table:
     """The good records of one kind, of a table that `typed` made."""
     return records.filter(_.kind == kind, _.fault.isnull()).select(*names)
+
+
+def tidy(raw: ir.Table) -> ir.Table:
+    """The good records of the known kinds as they were logged, in types of their own, for Parquet."""
+    texts = [name for name in RAW if name not in {"file", "schema", "time", "context", *ROLES, *_TYPES}]
+    answers = {
+        role: ibis.struct({name: _as(raw[role][name], kind) for name, kind in ANSWER.items()})
+        for role in ROLES
+    }
+    kinds = {name: _as(raw[name], kind) for name, kind in _TYPES.items()}
+    table = raw.filter(raw.kind.isin(list(TABLES)), fault(raw).isnull())
+    schema = raw["schema"].cast("int64")
+    return table.select("time", "context", *texts, schema=schema, **kinds, **answers)
 
 
 def once(feedback: ir.Table) -> ir.Table:

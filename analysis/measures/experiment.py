@@ -137,7 +137,7 @@ class ArmReading:
         users: in it.
         aggregates: of MEASURE and, where a covariate was asked for, BEFORE (0 for who was not there).
         counts: how many users have each value; only for counts.
-        heard: share of users of whom any feedback came at all, of any name; None where there are none.
+        heard: share of users of whom any feedback came at all, of any name; None where nobody looked.
     """
 
     users: int
@@ -175,10 +175,21 @@ def covariate_time(log: Log, question: Question, back: timedelta) -> Covariate |
     return Covariate(begin, until.replace(tzinfo=UTC)) if first and first < until else None
 
 
-def measured(
-    log: Log, metric: Metric, question: Question, came_before: datetime, covariate: Covariate | None
+def measured(  # noqa: PLR0913 - a measure, whose, from when, and what else to look at
+    log: Log,
+    metric: Metric,
+    question: Question,
+    came_before: datetime,
+    *,
+    covariate: Covariate | None = None,
+    heard: bool = False,
 ) -> Arms:
-    """The arms, of users whose first request came before `came_before`; each is watched for the window."""
+    """The arms, of users whose first request came before `came_before`; each is watched for the window.
+
+    Args:
+        covariate: the time before the test to read BEFORE from; None: it is 0.
+        heard: whether to look for feedback of any name, too.
+    """
     table = per_user(
         log,
         metric,
@@ -197,11 +208,11 @@ def measured(
         users, "assigned", has_count=True, mean_cols=columns, var_cols=columns, cov_cols=[(BEFORE, MEASURE)]
     )
     counts = _value_counts(log, users) if metric.kind is Kind.COUNT else {}
-    heard = _heard(log, users, question)
+    told = _heard(log, users, question) if heard else {}
 
     def arm(role: Model) -> ArmReading:
         aggregates = found.get(role.value, Aggregates(0, {MEASURE: 0.0, BEFORE: 0.0}))
-        return ArmReading(aggregates.count(), aggregates, counts.get(role), heard.get(role))
+        return ArmReading(aggregates.count(), aggregates, counts.get(role), told.get(role))
 
     return Arms(arm(Model.CHAMPION), arm(Model.CHALLENGER))
 

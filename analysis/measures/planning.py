@@ -61,7 +61,7 @@ def level(log: Log, metric: Metric, question: Question) -> Level:
             "the log is shorter than the window in which an outcome counts; take a shorter --window, "
             "or say --baseline yourself"
         )
-    arm = experiment.measured(log, metric, question, came_before, None).champion
+    arm = experiment.measured(log, metric, question, came_before).champion
     if arm.users < 2 or arm.aggregates.mean(MEASURE) == 0:
         raise AnalysisError(
             f"of {arm.users} users of the champion nobody has the outcome {metric.outcome!r}: is that its "

@@ -27,6 +27,7 @@ def numbers(examined: Examined, bad: BadLines) -> dict[str, Any]:
             "so_far": dict(zip(("champion", "challenger"), course.arrived.users, strict=True)),
             "compared": {"champion": ratio.champion, "challenger": ratio.challenger},
             "changed_arm": course.arrived.changed,
+            "outcomes_open": course.watched,
         },
         "expected": course.expected.isoformat() if course.expected else None,
         "sample_ratio": {

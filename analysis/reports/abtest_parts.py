@@ -11,7 +11,8 @@ from analysis.log.bad import BadLines
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.abtest_words import of_users, unit_of
 from analysis.reports.document import Block, Picture, Section, Table
-from analysis.reports.measure_words import NONE, chance, duration, moment, relative, relative_between
+from analysis.reports.measure_words import duration, moment, relative, relative_between
+from analysis.reports.words import NONE, chance
 from analysis.show import pictures
 from analysis.statistics.effect import Effect
 from common.names import Model
@@ -168,9 +169,11 @@ def users(examined: Examined) -> Section:
             "segment lets in on one side only; a challenger that fails, so that its users do not come back; "
             "a log that lacks files of some workers; clients that send no user, or a new one each time."
         )
-    waiting = course.arrived.users[0] + course.arrived.users[1] - ratio.champion - ratio.challenger
-    if waiting > 0 and examined.wish.sequential:
-        text.append(f"{waiting:,} users came less than the window ago: their outcomes are still missing.")
+    if course.watched:
+        text.append(
+            f"{course.watched:,} of {champion + challenger:,} users came less than "
+            f"{duration(examined.registration.window)} ago: their outcomes may still come."
+        )
     if arms:
         text.append(
             "No feedback yet: users of whom none of any name has come. It is large without harm where "
@@ -293,6 +296,11 @@ def _of_file(examined: Examined) -> Iterator[str]:
 def _of_data(examined: Examined) -> Iterator[str]:
     course, found = examined.course, examined.found
     total = sum(course.arrived.users)
+    if not total:
+        yield (
+            "The log holds no request of a user of the test: is it the right one, did users get ids, and is "
+            "`CANARIO_LOG_USERS` not off?"
+        )
     if total and course.arrived.changed > _MOVED * total:
         yield (
             f"{course.arrived.changed:,} of {total:,} users had both models: the flag's stickiness is not "

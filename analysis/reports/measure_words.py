@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from math import floor, isfinite, log10
 
 from analysis.measures.metric import Kind
+from analysis.reports.words import NONE
 from analysis.statistics.effect import Interval
-
-NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,6 @@ def relative_between(interval: Interval | None) -> str:
     return " to ".join(
         relative(end) if isfinite(end) else "anything" for end in (interval.low, interval.high)
     )
-
-
-def chance(p: float) -> str:
-    """A p-value: .121, or below .001."""
-    return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def moment(time: datetime) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.measures.metric import Kind
 from analysis.reports.document import Block, Picture, Report, Section, Table
-from analysis.reports.measure_words import NONE, Unit
+from analysis.reports.measure_words import Unit
+from analysis.reports.words import NONE
 from analysis.show import pictures
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design, Need, figures, need, sides, size, smallest_effect

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from analysis.log import BadLines
 from analysis.measures.segments import MOST_VALUES
 from analysis.reports.document import Code, Report, Section, Table, Tone
-from analysis.reports.measure_words import Unit, chance
+from analysis.reports.measure_words import Unit
 from analysis.reports.segment_figures import LEAST, SegmentEffect, SegmentFigures
-from analysis.reports.words import percent
+from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
 from analysis.statistics.simpson import Mix
 
 SHOWN = 20  # segments, of which all are in the JSON
-_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "plain"}
+_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft"}
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,12 @@ def _effects(figures: SegmentFigures) -> Section:
         for each in shown
     ]
     marked = frozenset(place + 1 for place, each in enumerate(shown) if each.verdict == "harmed")
-    columns = ("segment", "users", "champion", "challenger", "difference", "95% interval", "p (Holm)", "")
+    columns = ("segment", "users", "champion", "challenger", "difference", "p (Holm)", "")
     more = len(figures.effects) - len(shown)
-    caption = "The worst first" + (f"; {more} more are in the JSON" if more else "")
+    points = " in points" if figures.metric.kind == "proportion" else ""
+    caption = f"The worst first; differences{points} with 95% intervals" + (
+        f"; {more} more are in the JSON" if more else ""
+    )
     drawn = [_interval("all users", whole, figures.verdict)]
     drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
     picture = intervals(
@@ -166,8 +169,7 @@ def _row(  # noqa: PLR0913, PLR0917 - one for each column
         f"{users:,}",
         unit.level(effect.champion),
         unit.level(effect.challenger),
-        unit.change(effect.difference),
-        unit.between(effect.absolute),
+        f"{unit.change(effect.difference).removesuffix(' points')} ({unit.between(effect.absolute)})",
         p,
         verdict,
     )
@@ -183,7 +185,8 @@ def _options(figures: SegmentFigures, about: About) -> Section:
     text = (
         f"The challenger is worse where {names}, and not by chance. There are three ways on:",
         "1. Leave these users out: a constraint in Unleash keeps the champion for them, at once, and"
-        " everybody else keeps what they have. A person can take it off again in the Unleash UI.",
+        " everybody else keeps what they have. A person takes it off again in the Unleash UI. It lasts as"
+        " long as the canary: once the challenger is promoted to champion, these users have it too.",
         "2. Train again: look at what is different there (the shadow report's disagreements by segment help),"
         " and begin with the new version.",
         "3. Decide to go on: where what the whole gains is worth more. Say so in writing, with the numbers"
@@ -221,17 +224,18 @@ def _properties(figures: SegmentFigures) -> Section:
     rows = tuple(_property_row(name, each, figures) for name, each in figures.mixes.items())
     columns = (
         "property",
-        "difference in the whole",
-        "with the same mix in both arms",
-        "same mix in both arms?",
-        "same effect in all its segments?",
+        "whole",
+        "with the same mix",
+        "same mix?",
+        "same effect?",
     )
     marked = frozenset(place for place, name in enumerate(figures.mixes) if name in figures.paradoxes)
     return Section(
         "Does the mix of users explain it?",
         (
-            "Where both arms have the same mix of users, the second and the third column are alike. A small p"
-            " in the fourth says that the mix differs; in the last, that the effect does.",
+            "Beside the difference in the whole stands what it would be with the same mix of users in both"
+            " arms; where the mix is the same anyway, they are alike. The last column is whether the effect"
+            " may be the same in all segments of the property.",
         ),
         (Table(columns, rows, marked=marked),),
     )
@@ -245,7 +249,7 @@ def _property_row(name: str, found: Mix, figures: SegmentFigures) -> tuple[str, 
         unit.change(found.crude),
         unit.change(found.adjusted),
         f"{'no' if found.differs else 'yes'} (p {chance(found.p)})",
-        "-" if same is None else f"{'no' if same < figures.alpha else 'not excluded'} (p {chance(same)})",
+        "-" if same is None else f"{'no' if same < figures.alpha else 'maybe'} (p {chance(same)})",
     )
 
 

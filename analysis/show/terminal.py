@@ -16,7 +16,6 @@ from analysis.show.layout import WORDS, numeric, pieces
 
 COLOURS: Final[dict[Tone, str]] = {"good": "green", "bad": "red", "wait": "yellow", "plain": "blue"}
 INDENT: Final = (0, 0, 0, 2)
-SHORT: Final = 14  # cells up to here are not broken
 
 
 def show(report: Report, console: Console) -> None:
@@ -69,9 +68,8 @@ def _grid(table: Table) -> Grid:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for place, (column, number) in enumerate(zip(table.columns, numeric(table), strict=True)):
-        short = number or all(len(row[place]) <= SHORT for row in table.rows)
-        grid.add_column(Text(column), justify="right" if number else "left", overflow="fold", no_wrap=short)
+    for column, number in zip(table.columns, numeric(table), strict=True):
+        grid.add_column(Text(column), justify="right" if number else "left", overflow="fold")
     for place, row in enumerate(table.rows):
         grid.add_row(*(Text(cell) for cell in row), style="bold" if place in table.marked else "")
     return grid

@@ -112,7 +112,8 @@ def _flag(_plan: Plan, place: Place, seen: Situation) -> str | None:
             return shadow.trouble
         return None
     by = ""
-    if hold := seen.hold:  # programs may have written since, and it is still a person's doing
+    # Programs may have written since, and it is a person's doing all the same.
+    if hold := seen.hold or switched_off(seen.changes):
         by = f" ({hold.words} by {hold.who} at {moment(hold.at)})"
     elif canary.changed_by and canary.changed_at:
         by = f" ({canary.change_in_words} by {canary.changed_by} at {moment(canary.changed_at)})"

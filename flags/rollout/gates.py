@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common.durations import format_duration
+from flags.quarantine import label
 from flags.rollout.place import Place, approved
-from flags.rollout.schema import WHOLE, Plan, Stage
+from flags.rollout.schema import WHOLE, Plan, ShadowReportRule, Stage
+from flags.rollout.shadow_report import ShadowReport
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Readings, Situation
 
 SLACK = timedelta(seconds=10)  # between the clocks of this machine and of the rollback job
@@ -98,6 +100,27 @@ def _shadow(rules: Stage, place: Place, seen: Situation) -> Iterator[Gate]:
         failed = readings.failures / copies if copies else 0.0
         told = f"no usable answer to {failed:.2%} of {int(copies):,} copies, of {rules.failures:.2%} allowed"
         yield Gate("failures", failed <= rules.failures, told)
+    if rules.shadow_report is not None:
+        yield _shadow_report(rules.shadow_report, seen)
+
+
+def _shadow_report(rule: ShadowReportRule, seen: Situation) -> Gate:
+    name, report = "shadow report", seen.shadow_report or ShadowReport(fault="it was not read")
+    if report.fault or report.written is None:
+        return Gate(name, False, report.fault or "it has no date")
+    age, version = seen.now - report.written, seen.version
+    if age > rule.max_age or age < -SLACK:
+        told = f"made {short(age)} ago" if age > SLACK else "dated in the future"
+        return Gate(
+            name, False, f"{rule.file} was {told}, and {short(rule.max_age)} is the most: make it anew"
+        )
+    if version is None or label(report.version, version.rpartition(" ")[2]) != version:
+        return Gate(name, False, f"{rule.file} is about version {report.version}, and {version} is deployed")
+    if report.passed is None:
+        return Gate(name, False, f"{rule.file} was made without --fail-on, so nothing was asked of it")
+    if not report.passed:
+        return Gate(name, False, f"{rule.file}: {'; '.join(report.breached)}")
+    return Gate(name, True, f"made {short(age)} ago on {report.requests:,} requests: all its limits hold")
 
 
 def _lease(seen: Situation) -> Iterator[Gate]:

@@ -15,6 +15,7 @@ from flags.quarantine import label
 from flags.rollout.place import place_of
 from flags.rollout.readings import read
 from flags.rollout.schema import Plan
+from flags.rollout.shadow_report import read_report
 from flags.rollout.situation import Models, Readings, Situation
 from flags.snapshot import take
 from flags.state import CanaryState, state_of
@@ -61,6 +62,7 @@ class Rollout:
                 shadow=shadow,
                 shadow_changes=of_shadow,
                 shadow_hold=held(of_shadow),
+                shadow_report=read_report(rule.file) if (rule := self.plan.shadow.shadow_report) else None,
             )
         return replace(seen, readings=self.measure(seen))
 

@@ -17,6 +17,15 @@ Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+class ShadowReportRule(StrictModel):
+    """A file of `python -m analysis shadow --format json`, all of whose limits must have held."""
+
+    file: Path
+    """Where it lies; from the folder in which the job runs, if it is no whole path."""
+    max_age: Duration = timedelta(days=1)
+    """How old it may be."""
+
+
 class Stage(StrictModel):
     """A share of the users, and what must hold before the next stage.
 
@@ -42,6 +51,8 @@ class Stage(StrictModel):
     """Of the shadow stage: the share of those for which both chose the same, at least."""
     failures: Fraction | None = None
     """Of the shadow stage: the share of copies without a usable answer of the challenger, at most."""
+    shadow_report: ShadowReportRule | None = None
+    """Of the shadow stage: a report on this challenger that holds its own limits."""
 
     @property
     def name(self) -> str:
@@ -62,7 +73,7 @@ class Stage(StrictModel):
     def _check(self) -> "Stage":
         if (self.shadow is None) == (self.share is None):
             raise ValueError("give either share or shadow")
-        of_shadow = {"samples", "agreement", "failures"} & self.model_fields_set
+        of_shadow = {"samples", "agreement", "failures", "shadow_report"} & self.model_fields_set
         of_canary = {"requests", "outcomes", "share_within"} & self.model_fields_set
         if wrong := of_canary if self.shadow else of_shadow:
             kind, other = ("shadow", "share") if self.shadow else ("share", "shadow")

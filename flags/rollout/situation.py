@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flags.people import Change, Held
+from flags.rollout.shadow_report import ShadowReport
 from flags.state import CanaryState
 
 OK, BREACH, NO_DATA = "ok", "breach", "no data"  # as rollback.verdict names them
@@ -87,6 +88,7 @@ class Situation:
         paused: the reasons of the pauses on the flag's page.
         models: the models folder.
         readings: Prometheus.
+        shadow_report: the report that the plan's shadow stage asks for; None where it asks for none.
         now: the time, in UTC.
     """
 
@@ -98,6 +100,7 @@ class Situation:
     paused: tuple[str, ...] = ()
     models: Models = field(default_factory=Models)
     readings: Readings = field(default_factory=Readings)
+    shadow_report: ShadowReport | None = None
     hold: Held | None = None
     shadow_hold: Held | None = None
 

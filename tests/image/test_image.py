@@ -52,7 +52,7 @@ def test_every_module_that_is_in_it_can_be_imported(service: Container) -> None:
     code = (
         "import importlib, json, pkgutil, sys; sys.path.insert(0, '/app'); bad = {}\n"
         "for one in pkgutil.walk_packages(['/app'], onerror=lambda name: None):\n"
-        "    if one.name.endswith('__main__') or one.name == 'service.gunicorn_conf': continue\n"
+        "    if one.name.endswith(('__main__', '.gunicorn_conf', '.wsgi')): continue\n"
         "    try: importlib.import_module(one.name)\n"
         "    except ImportError as error: bad[one.name] = str(error)\n"
         "print(json.dumps(bad))"
@@ -61,14 +61,14 @@ def test_every_module_that_is_in_it_can_be_imported(service: Container) -> None:
     assert {name: why for name, why in bad.items() if name not in TRAINING} == {}
 
 
-@pytest.mark.parametrize("room", ["service", "flags", "rollback"])
+@pytest.mark.parametrize("room", ["service", "flags", "rollback", "board"])
 def test_its_commands_start(service: Container, room: str) -> None:
     assert "Usage" in service.exec("python", "-m", room, "--help")
 
 
 def test_what_others_need_stays_out(service: Container) -> None:
     rooms = set(service.exec("ls", "/app").split())
-    assert {"service", "flags", "rollback", "common"} <= rooms
+    assert {"service", "flags", "rollback", "board", "common"} <= rooms
     assert not rooms & {"tests", "stack", "drills", "bench", "analysis", "docs", "deploy"}
     assert service.python("import importlib.util as u; print(u.find_spec('sklearn'))").strip() == "None"
 

@@ -112,17 +112,22 @@ def trial(job: UnleashAdmin, admin: UnleashAdmin, manager: ProductManager, name:
         check(changes, mine)
     found = look_and_decide(rollout)
     assert found.step.sentence
-    if mine and (mine[-1].lowered or mine[-1].after.reach == 0):
+    if mine and stops(mine[-1]):
         assert found.step.kind is Kind.REFUSE, (name, sentence(found))
         assert "admin" in found.step.sentence, sentence(found)
     return sentence(found)
+
+
+def stops(change: Change) -> bool:
+    """Whether the person took users away, or the flag itself, at whatever share."""
+    return change.lowered or not change.after.on
 
 
 def check(changes: tuple[Change, ...], mine: list[Change]) -> None:
     """Nothing of the person's was overwritten, and what was lowered was never raised."""
     last = mine[-1]
     later = [one for one in changes if one.id > last.id and one.is_automation]
-    lowered = last.lowered or last.after.reach == 0
+    lowered = stops(last)
     told = "\n".join(f"{one.id} {one.at:%S.%f} {one.who}: {one.words}" for one in changes)
     for one in later:
         assert one.type == "feature-strategy-update", "nothing but the share is ever written"

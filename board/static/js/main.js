@@ -32,10 +32,11 @@ const poll = new Poll({
     $("token").focus();
   },
   away(last) {
-    $("away").hidden = false;
-    $("away").textContent = last
+    const words = last
       ? `The board itself does not answer. Last seen ${when(last, { seconds: true })}; trying again.`
       : "The board does not answer; trying again.";
+    $("away").hidden = false;
+    if ($("away").textContent !== words) $("away").textContent = words; // it is read out once
   },
 });
 

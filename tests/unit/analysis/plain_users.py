@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.unit.analysis.make_log import Record
@@ -10,16 +11,22 @@ from tests.unit.analysis.make_log import Record
 Rows = dict[str, dict[str, Any]]
 
 
-def plain_users(
-    records: Sequence[Record],
-    outcome: str,
-    kind: str,
-    since: datetime,
-    until: datetime,
-    window: timedelta,
-    segment: str | None = None,
-) -> Rows:
+@dataclass(frozen=True)
+class Wish:
+    """The arguments of `per_user` under their names."""
+
+    since: datetime
+    until: datetime
+    window: timedelta
+    segment: str | None = None
+    before: timedelta | None = None
+    from_first: bool = False
+    before_until: datetime | None = None
+
+
+def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) -> Rows:
     """user -> the columns of `per_user`."""
+    since, until, window, segment = wish.since, wish.until, wish.window, wish.segment
     asked = sorted(
         (
             (_time(r), r["assigned"] == "challenger", r)
@@ -28,7 +35,7 @@ def plain_users(
         ),
         key=lambda each: (*each[:2], each[2]["user"]),
     )
-    told = {}
+    told: dict[str | int, Record] = {}
     for number, record in enumerate(sorted(records, key=_time)):
         if record["kind"] == "feedback" and record["outcome"] == outcome:
             told.setdefault(record["request_id"] or number, record)
@@ -49,10 +56,16 @@ def plain_users(
                 user["segment"] = min(user["segment"] or "", record["context"].get(segment) or "") or None
             user["requests"] += 1
             user["arms"].add(record["assigned"])
-    _earn(users, [r for t, _, r in asked if since <= t < until], list(told.values()), window)
-    earlier: Rows = {r["user"]: {"first": None, "values": []} for t, _, r in asked if t < since}
+    outcomes = list(told.values())
+    _earn(users, [r for t, _, r in asked if since <= t < until], outcomes, window, from_first=wish.from_first)
+    begin = since - wish.before if wish.before is not None else datetime.min.replace(tzinfo=UTC)
+    end = wish.before_until or since
+    earlier: Rows = {r["user"]: {"first": None, "values": []} for t, _, r in asked if begin <= t < end}
     _earn(
-        earlier, [r for t, _, r in asked if t < since], [r for r in told.values() if _time(r) < since], window
+        earlier,
+        [r for t, _, r in asked if begin <= t < end],
+        [r for r in outcomes if begin <= _time(r) < end],
+        window,
     )
     for name, user in users.items():
         user |= {"outcomes": len(user["values"]), "total": sum(user["values"])}
@@ -62,10 +75,9 @@ def plain_users(
     return users
 
 
-def _earn(users: Rows, asked: Sequence[Record], told: Sequence[Record], window: timedelta) -> None:
-    requests: dict[str, Record] = {}
-    for record in asked:
-        requests.setdefault(record["request_id"], record)
+def _earn(
+    users: Rows, asked: Sequence[Record], told: Sequence[Record], window: timedelta, from_first: bool = False
+) -> None:
     by_id: dict[str, list[Record]] = defaultdict(list)
     for record in asked:
         by_id[record["request_id"]].append(record)
@@ -74,7 +86,9 @@ def _earn(users: Rows, asked: Sequence[Record], told: Sequence[Record], window: 
         if record["request_id"]:
             fitting = [r for r in by_id[record["request_id"]] if _within(_time(r), _time(record), window)]
             if fitting:
-                users[fitting[0]["user"]]["values"].append(value)
+                user = users[fitting[0]["user"]]
+                if not from_first or _within(user["first"], _time(record), window):
+                    user["values"].append(value)
         elif record["user"] in users:
             first = users[record["user"]]["first"]
             if first is None or _within(first, _time(record), window):

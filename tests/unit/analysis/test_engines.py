@@ -44,9 +44,8 @@ def test_there_is_sql_for_it(dialect: str) -> None:
         for kind, schema in records.TABLES.items()
     }
     compiler = importlib.import_module(f"ibis.backends.sql.compilers.{dialect}").compiler
-    log = Log(
-        tables["prediction"], tables["shadow"], records.once(tables["feedback"]), _engine=None, _records=None
-    )
+    nothing: Any = None
+    log = Log(tables["prediction"], tables["shadow"], records.once(tables["feedback"]), nothing, nothing)
     wanted = {kind: schema.names for kind, schema in records.TABLES.items()}
     for expression in (measured(log), records.counted(together(tables, wanted))):
         assert "SELECT" in compiler.to_sqlglot(expression).sql(compiler.dialect)
@@ -69,7 +68,8 @@ def database(tmp_path: Path) -> tuple[str, Log]:
 def test_a_database_behind_a_url_says_the_same(database: tuple[str, Log]) -> None:
     url, log = database
     other = open_log("canario", engine=url)
-    assert_same(*[sorted(one.rows(measured(one)), key=lambda row: row["user"]) for one in (log, other)])
+    here, there = (sorted(one.rows(measured(one)), key=lambda row: row["user"]) for one in (log, other))
+    assert_same(here, there)
     assert other.survey._replace(bad=log.bad) == log.survey
     loaded = other.loaded(predictions=("user", "context"), feedback=("*",))
     by_country = loaded.predictions.group_by(country=context_of(loaded.predictions, "country"))

@@ -14,6 +14,7 @@ from board.numbers import read_numbers
 from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader
 from common.answers import Sample, Track
 from common.prometheus import Prometheus, PrometheusError
+from flags.errors import ChangedMeanwhile
 from flags.rollout.look import Rollout
 from flags.rollout.situation import Readings
 from rollback.decision import Decision, Kind, StopRecord
@@ -66,6 +67,17 @@ def test_flags_are_read_whole_now_and_then(looked: Looked, monkeypatch: pytest.M
     read._last = replace(first, now=first.now - WHOLE_AT_LEAST_EVERY)
     read()
     assert looked.whole == 2
+
+
+def test_somebody_who_is_at_it_is_no_fault(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader(looked, monkeypatch)
+    before = read()
+    looked.event = 8
+    look = looked.look
+    monkeypatch.setattr(looked, "look", lambda: (_ for _ in ()).throw(ChangedMeanwhile("again and again")))
+    assert read() is before
+    monkeypatch.setattr(looked, "look", look)
+    assert read() is not before
 
 
 def decision(kind: Kind, number: int, **fields: Any) -> Decision:

@@ -1,5 +1,6 @@
 """Sources are read once for all who look, and never for nobody."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -73,6 +74,28 @@ def test_a_slow_source_is_not_waited_for_twice() -> None:
     began = time.monotonic()
     assert source.latest(wait=0.2) == Reading()
     assert time.monotonic() - began < 1
+
+
+def test_a_source_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LATE_SECONDS", 0.3)
+    hang = threading.Event()
+    answers = iter([1])
+
+    def read() -> int:
+        try:
+            return next(answers)
+        except StopIteration:
+            hang.wait(20)
+            raise CanarioError("too late") from None
+
+    source = Source("test", read, every=0.1)
+    assert source.latest() == Reading(1, source.latest().at, None)
+    time.sleep(0.5)
+    late = source.latest()
+    hang.set()
+    assert late.value == 1
+    assert late.fault
+    assert "has not answered for" in late.fault
 
 
 def test_what_is_old_is_not_fresh() -> None:

@@ -160,6 +160,7 @@ def test_set_with_an_expectation(run: Run, unleash: FakeUnleash) -> None:
 
 def test_a_share_that_is_not_the_one_just_set_exits_4(run: Run, unleash: FakeUnleash) -> None:
     unleash.add("canary", gradual(5))
+    unleash.log("feature-strategy-add", "canary", "ada", "production", data=gradual(5, id="s1"))
     unleash.fail("PATCH", "/s1", Answer())  # taken, and not done
     result = run("set", "canary", "25")
     assert result.exit_code == 4

@@ -163,9 +163,10 @@ def test_who_was_faster_stays(unleash: FakeUnleash, admin: UnleashAdmin) -> None
 
 def test_what_unleash_overwrote_comes_back(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.add("canary", gradual(25, id="s"))
-    unleash.overwrite("strategies/s", lambda: unleash.save(parameters={"rollout": "5"}))
+    unleash.overwrite("strategies/s", lambda: unleash.save(parameters={"rollout": "5"}, title="slower"))
     state = exclude(admin, "canary", [NORWAY])
     assert (state.percent, state.constraints) == (5, ("country NOT_IN NO",))
+    assert unleash.here()["strategies"][0]["title"] == "slower"
     unleash.overwrite("strategies/s", lambda: unleash.save(constraints=[PLAN]))
     with pytest.raises(ChangedMeanwhile, match="they are as ada wants them"):
         exclude(admin, "canary", [SWEDEN])

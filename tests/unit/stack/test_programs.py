@@ -118,6 +118,7 @@ def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> Non
     assert tells == {"file_sd_configs": [{"files": ["targets/alertmanager.yml"]}]}
     assert by_name(moved)["rollback"].environment["CANARIO_ROLLBACK_METRICS_BIND"] == "127.0.0.1:8124"
     assert all(list(folder.glob(rules)) for rules in config["rule_files"])
+    assert not any("dns_sd_configs" in job for job in config["scrape_configs"]), "a name of docker compose"
 
 
 def test_alertmanager_tells_whom_up_was_told(site: Site) -> None:

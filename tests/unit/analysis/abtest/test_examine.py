@@ -246,6 +246,24 @@ def test_a_log_ahead_of_the_clock_is_believed(tmp_path: Path) -> None:
     assert examined.question.now > examined.log_end > datetime.fromisoformat("2026-11-08T00:00+00:00")
 
 
+def test_nobody_can_read_the_future(tmp_path: Path) -> None:
+    """An --until beyond the present closes no window."""
+    visits = crowd(1, 330, 0.1, 0.9)
+    log, test = open_log(str(write_visits(tmp_path, visits))), promised()
+    clock = START + timedelta(days=6.8)
+    examined = examine(log, test, test.sha256, Wish(until=START + timedelta(days=60)), clock)
+    assert examined.finding is Finding.TOO_EARLY
+    assert examined.course.watched > 30
+
+
+def test_a_log_that_is_behind_closes_no_window_at_any_time(tmp_path: Path) -> None:
+    visits = crowd(1, 300, 0.1, 0.9)
+    on_time = read(tmp_path / "1", visits, day=7, sequential=True)
+    behind = read(tmp_path / "2", visits, day=30, sequential=True)
+    assert on_time.course.compared == pytest.approx(behind.course.compared, abs=5)
+    assert sum(behind.course.compared) < sum(behind.course.arrived.users)
+
+
 def test_equal_models_through_whole_logs(tmp_path: Path) -> None:
     """A few logs of equal models, and of models that differ as planned, from file to verdict."""
     equal = [read(tmp_path / f"e{seed}", crowd(seed, 360, 0.5, 0.5)).finding for seed in range(6)]

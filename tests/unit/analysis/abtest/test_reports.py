@@ -103,7 +103,7 @@ CASES: dict[str, tuple[Callable[[Path], Examined], str, list[str]]] = {
     "any time": (
         lambda path: read(path, crowd(1, 400, 0.45, 0.55), day=6, sequential=True),
         "wait",
-        ["Nothing is certain yet", "Read on as often as you like", "outcomes are still missing"],
+        ["Nothing is certain yet", "Read on as often as you like", "their outcomes may still come"],
     ),
     "nothing yet": (
         lambda path: read(path, crowd(1, 400, 0.5, 0.5), day=1.5, sequential=True),

@@ -163,6 +163,18 @@ def test_gates(seen: Situation, expected: tuple[str, str | None, set[str]]) -> N
             "the flag canary is archived (None by ada at 2026-12-24 06:00:00 UTC)",
             id="archived",
         ),
+        pytest.param(
+            of_log(
+                changes(*START, life(PERSON, "archived"), share(PLAN_JOB, 1, 0)),
+                0,
+                enabled=False,
+                trouble="it is archived",
+                changed_by=PLAN_JOB,
+                changed_at=NOW,
+            ),
+            "it is archived (archived by ada at",
+            id="archived, and a raise of that moment taken back",
+        ),
         pytest.param(at(0, models=Models(known=True)), "there is no challenger", id="no challenger"),
         pytest.param(
             at(0, models=Models(), readings=less(version=None)), "there is no challenger", id="none is served"

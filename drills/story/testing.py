@@ -1,0 +1,90 @@
+"""Acts four and five: is it better, and for whom? The A/B test and its segments."""
+
+import time
+from collections import Counter
+
+import yaml
+
+from common.names import Model
+from drills.story.crowd import BOUGHT
+from drills.story.looking import TEST_SHARE, require_exposure
+from drills.story.scene import FLUSH_SECONDS, Scene
+from drills.story.tools import Said, typed
+
+WINDOW_SECONDS = 15
+LOOK_AT = 0.25  # of the users: the look that is refused
+MOST_USERS = 3  # times those that both arms need
+
+
+def abtest(scene: Scene) -> tuple[str, Said]:
+    """Register, look too early, wait for all users, read the verdict: the early finding, and the report."""
+    voice, file = scene.voice, scene.tools.folder / "test.yaml"
+    voice.act(
+        "A/B test: is it better?",
+        "What will be measured, and on how many users, is written down and hashed before the first of them"
+        f" comes. A purchase counts for {WINDOW_SECONDS} s after a user's first request: a week, in real life.",
+    )
+    arguments = (
+        *(
+            "--metric",
+            BOUGHT,
+            "--baseline",
+            f"{scene.truth.baseline:g}",
+            "--effect",
+            f"{scene.plan.effect:g}",
+        ),
+        *("--share", str(TEST_SHARE), "--window", f"{WINDOW_SECONDS}s", "--covariate", "off"),
+        *("--name", "challenger or champion", "--note", "simulated users of make story"),
+    )
+    voice.command(typed("analysis", "abtest", "register", str(file), *arguments))
+    voice.found(scene.tools.register(file, *arguments).splitlines()[0].partition(": ")[2], style="")
+    needed = yaml.safe_load(file.read_text(encoding="utf-8"))["users"]
+    most = max(needed.values())
+    users = iter(scene.truth.users("ab", MOST_USERS * 2 * most, len(scene.rows)))
+
+    def send(least: dict[str, int], before: Counter[str]) -> Counter[str]:
+        def enough(counts: Counter[str]) -> bool:
+            sums = before + counts
+            advance(min(sums[Model.CHAMPION], sums[Model.CHALLENGER]))
+            return all(sums[arm] >= count for arm, count in least.items())
+
+        with voice.progress(
+            "users of each model who asked, and bought or left", max(least.values())
+        ) as advance:
+            return before + scene.crowd.send(users, scene.truth, enough=enough)
+
+    counts = send({arm: int(LOOK_AT * count) for arm, count in needed.items()}, Counter())
+    time.sleep(FLUSH_SECONDS)
+    early = _report(scene, "4-too-early")
+    voice.say("A look before the end. It is refused, because who looks often finds something by chance:")
+    voice.report(early)
+    send(needed, counts)
+    require_exposure(scene)
+    with voice.progress(
+        "seconds until the last user's time is over", WINDOW_SECONDS + FLUSH_SECONDS
+    ) as advance:
+        begun = time.monotonic()
+        while (passed := time.monotonic() - begun) < WINDOW_SECONDS + FLUSH_SECONDS:
+            advance(passed)
+            time.sleep(0.2)
+    said = _report(scene, "4-abtest")
+    voice.report(said)
+    return early.numbers["finding"], said
+
+
+def segments(scene: Scene) -> frozenset[str]:
+    """Who is harmed while the whole gains."""
+    scene.voice.act(
+        "Segments: better for everybody?",
+        "A gain over all users can hide a loss of a few. The same test is read by country, with a correction"
+        " for looking five times.",
+    )
+    file = scene.tools.folder / "test.yaml"
+    said = scene.tools.report("5-segments", "segments", file, "--log", scene.tools.log, "--by", "country")
+    scene.voice.report(said)
+    return frozenset(harmed(said.numbers))
+
+
+def _report(scene: Scene, page: str) -> Said:
+    file = scene.tools.folder / "test.yaml"
+    return scene.tools.report(page, "abtest", "report", file, "--log", scene.tools.log)

@@ -1,0 +1,61 @@
+"""Measures of the A/B test and of its plan: Spark says what DuckDB says, to 1e-9."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from analysis.abtest.examine import Wish, examine
+from analysis.abtest.registration import PlannedUsers, Segment
+from analysis.log import Log, open_log
+from analysis.measures import planning
+from analysis.measures.metric import Direction, Kind, Metric
+from analysis.measures.users import with_users
+from tests.spark.same import assert_same
+from tests.unit.analysis.abtest.test_registration import registration
+from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+PLAN = LogPlan(users=150, days_before=5, by_user=0.2, changers=0.1, effect=0.2, spread=0.1, seed=11)
+UNTIL = START + timedelta(days=8)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, Log]]:
+    """Of DuckDB and of Spark."""
+    folder = write_log(tmp_path_factory.mktemp("log"), make_records(PLAN))
+    spark = open_log(str(folder), engine="spark")
+    yield with_users(open_log(str(folder)), "country"), with_users(spark, "country")
+    spark.backend._session.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sequential"),
+    [(Kind.PROPORTION, False), (Kind.MEAN, False), (Kind.COUNT, False), (Kind.MEAN, True)],
+)
+def test_the_same_test(logs: tuple[Log, Log], kind: Kind, sequential: bool) -> None:
+    segment = Segment(property="country", value="NO") if kind is Kind.COUNT else None
+    test = registration(
+        registered=START,
+        metric=Metric(name="sales", outcome="bought", kind=kind),
+        deviation=20 if kind is Kind.MEAN else None,
+        users=PlannedUsers(champion=20, challenger=20),
+        window="1d",
+        covariate="4d",
+        segment=segment,
+        guardrails=[Metric(name="returned", outcome="returned", direction=Direction.DECREASE)],
+    )
+    wish = Wish(until=UNTIL, sequential=sequential)
+    one, two = (examine(log, test, test.sha256, wish, UNTIL) for log in logs)
+    assert one.found is not None
+    assert_same(one, two, "examined")
+
+
+def test_the_same_plan(logs: tuple[Log, Log]) -> None:
+    metric = Metric(name="sales", outcome="bought", kind=Kind.MEAN)
+    plans = []
+    for log in logs:
+        question, arrivals = planning.traffic(log, timedelta(days=1), None)
+        plans.append((question, arrivals, planning.level(log, metric, question)))
+    assert_same(*plans, where="plan")

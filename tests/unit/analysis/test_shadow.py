@@ -1,0 +1,192 @@
+"""The shadow report: what the engine aggregates against numpy and scipy, what it says, and its exit codes."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from scipy.stats import ks_2samp
+
+from analysis.__main__ import main
+from analysis.errors import LogError
+from analysis.log import open_log
+from analysis.measures.shadow import ShadowReading, read_shadow
+from analysis.reports.shadow import shadow_report
+from analysis.reports.shadow_figures import ShadowFigures
+from flags.rollout.shadow_report import read_report
+from tests.unit.analysis.make_log import START, Record, write_log
+from tests.unit.analysis.shadow_logs import shadow_records
+
+
+def reading(folder: Path, records: list[Record]) -> ShadowReading:
+    return read_shadow(open_log(str(write_log(folder, records))))
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, ["shadow", *args])
+
+
+def yes(answer: dict[str, Any]) -> float:
+    return float(answer["probability"] if answer["class_name"] == "yes" else 1 - answer["probability"])
+
+
+def test_the_engine_finds_what_numpy_finds(tmp_path: Path) -> None:
+    records = shadow_records(3000, harmed="DE")
+    found = reading(tmp_path, records)
+    good = [each for each in records if each["error"] is None]
+    ours, theirs = (np.array([yes(each[role]) for each in good]) for role in ("champion", "challenger"))
+    assert (found.scale.kind, found.scale.name) == ("class", "yes")
+    assert (found.records, found.answered) == (3000, len(good))
+    assert found.errors == Counter(each["error"] for each in records if each["error"])
+    assert found.agreements == sum(each["agree"] for each in good)
+    assert found.ks == pytest.approx(ks_2samp(np.round(ours, 9), np.round(theirs, 9)).statistic, abs=1e-9)
+    assert found.means["champion"] == pytest.approx(ours.mean(), abs=1e-9)
+    assert found.difference.y == pytest.approx((theirs - ours).sum(), abs=1e-6)
+    assert found.correlation == pytest.approx(np.corrcoef(ours, theirs)[0, 1], abs=1e-9)
+    assert found.absolute == pytest.approx(abs(theirs - ours).mean(), abs=1e-9)
+    for role in ("champion", "challenger"):
+        seconds = [each[role]["seconds"] for each in good]
+        assert found.latency[role] == pytest.approx(np.quantile(seconds, [0.5, 0.95, 0.99]), abs=1e-9)
+    assert found.confusion == Counter(
+        (each["champion"]["class_name"], each["challenger"]["class_name"]) for each in good
+    )
+    assert sum(found.champion) == sum(found.challenger) == len(good)
+    assert sum(day.answered for day in found.days) == len(good)
+    assert sum(day.records for day in found.days) == 3000
+    far = np.sort(abs(theirs - ours))[::-1][:20]
+    assert [row["far"] for row in found.unlike] == pytest.approx(far.tolist(), abs=1e-9)
+
+
+def test_users_are_the_clusters(tmp_path: Path) -> None:
+    records = shadow_records(1500)
+    found = reading(tmp_path, records).agreement
+    users: dict[str, list[bool]] = {}
+    for each in records:
+        if each["error"] is None:
+            users.setdefault(each["user"] or each["request_id"], []).append(each["agree"])
+    assert found.users == len(users)
+    assert found.nn == sum(len(each) ** 2 for each in users.values())
+    assert found.ny == sum(len(each) * sum(each) for each in users.values())
+    assert found.yy == sum(sum(each) ** 2 for each in users.values())
+
+
+def test_segments_are_those_of_the_context(tmp_path: Path) -> None:
+    records = shadow_records(3000, harmed="DE")
+    found = {each.name: each for each in reading(tmp_path, records).segments}
+    assert set(found) == {"country=NO", "country=SE", "country=DE"}  # all share app=web
+    german = [each for each in records if each["context"]["country"] == "DE" and not each["error"]]
+    assert found["country=DE"].requests == len(german)
+    assert found["country=DE"].agreements == sum(each["agree"] for each in german)
+
+
+def test_the_segment_that_differs_is_told(tmp_path: Path) -> None:
+    found = reading(tmp_path, shadow_records(3000, harmed="DE"))
+    report = shadow_report(ShadowFigures(found, open_log(str(tmp_path)).bad))
+    assert "least where country=DE" in report.answer
+    assert report.tone == "bad"
+    assert report.numbers["segments"][0]["segment"] == "country=DE"
+
+
+def test_a_regressor(tmp_path: Path) -> None:
+    records = shadow_records(2000, regressor=True, failing=0)
+    found = reading(tmp_path, records)
+    ours, theirs = (
+        np.array([each[role]["prediction"] for each in records]) for role in ("champion", "challenger")
+    )
+    assert found.scale.kind == "value"
+    assert found.difference.y / 2000 == pytest.approx((theirs - ours).mean(), abs=1e-9)
+    assert found.correlation == pytest.approx(np.corrcoef(ours, theirs)[0, 1], abs=1e-9)
+    assert found.confusion == {}
+    report = shadow_report(ShadowFigures(found, open_log(str(tmp_path)).bad))
+    relative = report.numbers["difference"]["relative"]
+    assert relative == pytest.approx((theirs.mean() - ours.mean()) / ours.mean(), abs=1e-9)
+
+
+def test_only_the_pair_that_was_compared_last_counts(tmp_path: Path) -> None:
+    old = shadow_records(50, version="4-rc", hours=0.01)
+    new = shadow_records(40, version="4", hours=2)
+    found = reading(tmp_path, [*old, *new])
+    assert found.pair.challenger == ("loan", "4")
+    assert found.records == 40
+    assert [(each.challenger[1], each.records) for each in found.others] == [("4-rc", 50)]
+
+
+def test_numbers_that_are_none_are_failures(tmp_path: Path) -> None:
+    records = shadow_records(30, failing=0)
+    records[3]["challenger"]["probability"] = None
+    found = reading(tmp_path, records)
+    assert found.errors == {"no number": 1}
+    assert found.answered == 29
+
+
+def test_three_classes_keep_the_probability_of_the_chosen_one(tmp_path: Path) -> None:
+    records = shadow_records(30, failing=0)
+    records[3]["challenger"]["class_name"] = "maybe"
+    assert reading(tmp_path, records).scale.kind == "chosen"
+
+
+def test_few_requests_say_what_they_cannot_say(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", shadow_records(300))
+    result = run("--log", str(log), "--fail-on", "requests<200,agreement<0.1")
+    assert "too early to say" in " ".join(result.output.split())
+    assert "What cannot be said yet" in result.output
+    assert result.exit_code == 1
+    assert "agreement cannot be told" in result.stderr
+    assert "requests" not in result.stderr
+
+
+def test_a_challenger_that_always_fails(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", shadow_records(50, failing=1.0))
+    result = run("--log", str(log), "--format", "json", "--html", str(tmp_path / "r.html"))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["numbers"]["requests"] == 0
+
+
+def test_limits_that_hold_and_that_do_not(tmp_path: Path) -> None:
+    log = str(write_log(tmp_path / "log", shadow_records(2000, failing=0.005)))
+    good = run("--log", log, "--fail-on", "agreement<0.8,errors>5%,psi>0.5,ks>0.5,p99>100,difference>0.5")
+    assert good.exit_code == 0, good.output
+    bad = run("--log", log, "--fail-on", "agreement<0.999,p50>0.5,errors>5%")
+    assert bad.exit_code == 1
+    assert "breached: agreement is 0.9" in bad.stderr
+    assert "breached: p50 is" in bad.stderr
+    assert "errors" not in bad.stderr
+    assert run("--log", log, "--fail-on", "agreement>0.9").exit_code == 2
+
+
+def test_the_plan_reads_what_is_written(tmp_path: Path) -> None:
+    log = str(write_log(tmp_path / "log", shadow_records(2000)))
+    result = run("--log", log, "--format", "json", "--fail-on", "agreement<0.5,errors>0.001")
+    file = tmp_path / "shadow.json"
+    file.write_text(result.stdout, encoding="utf-8")
+    found = read_report(file)
+    assert found.fault is None
+    assert (found.version, found.passed) == ("4", False)
+    assert len(found.breached) == 1
+    assert "errors>0.001" in found.breached[0]
+
+
+def test_the_page_has_its_pictures_and_no_markup_from_the_log(tmp_path: Path) -> None:
+    records = shadow_records(1500)
+    for each in records[::2]:
+        each["context"]["country"] = "<script>alert(1)</script>"
+    log = str(write_log(tmp_path / "log", records))
+    page = tmp_path / "report.html"
+    assert run("--log", log, "--html", str(page)).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") == 4
+    assert "<script" not in text
+
+
+def test_bad_lines_are_told(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", shadow_records(1100), bad=[b"{cut"])
+    assert "1 bad lines" in " ".join(run("--log", str(log)).output.split())
+
+
+def test_no_shadow_records_at_all(tmp_path: Path) -> None:
+    log = open_log(str(write_log(tmp_path, shadow_records(5))))
+    with pytest.raises(LogError, match="flag `shadow`"):
+        read_shadow(log, until=START)
