@@ -12,7 +12,7 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,11 +34,15 @@ logs: ## Follow all logs (Ctrl-C ends it)
 	@$(RUN) logs --follow
 
 shell: ## A shell that knows addresses and tokens: python -m flags, rollback, analysis as the docs show them
-	@$(RUN) exec bash
+	@$(RUN) exec bash || true
 
 demo: ## A bad challenger is taken away while you watch (ARGS="--percent 5 --json FILE")
 	@$(RUN) up
 	@$(VENV)/python -m drills demo $(ARGS)
+
+story: ## From shadow to the decision on simulated users, with reports to open (3 minutes; ARGS="--effect 0.05")
+	@$(RUN) up
+	@$(VENV)/python -m drills story $(ARGS)
 
 drill: ## Every fault of a challenger, and what the other users notice (15 minutes; ARGS="--only burn --json FILE")
 	@$(RUN) install

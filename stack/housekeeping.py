@@ -63,7 +63,7 @@ def clean(everything: bool, yes: bool) -> None:
     folders = [home.data, home.secrets, home.logs, home.run, home.ports, home.root / "up.lock"]
     if everything:
         folders += [cache.venv, cache.unleash("x").parent, cache.prometheus, cache.alertmanager, cache.models]
-        folders += [cache.logs, cache.root / "install.lock"]
+        folders += [cache.logs, cache.root / "install.lock", cache.root / "image-test"]
     there = [folder for folder in folders if folder.exists()]
     if not there:
         click.echo("nothing to remove")

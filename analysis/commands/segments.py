@@ -12,7 +12,7 @@ from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
 from analysis.errors import AnalysisError, LogError
 from analysis.log import Log, open_log
 from analysis.measures import segments as measures
-from analysis.measures.experiment import Question
+from analysis.measures.experiment import Question, loaded
 from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segments import About, segments_report
@@ -76,6 +76,7 @@ def segments(file: Path | None, **options: Any) -> None:
     if file and (options["since"] or options["until"]):
         raise click.UsageError("a registered test has its own time: --since and --until go with --metric")
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
+    log = loaded(log, segment=True)
     figures, about = _registered(log, file, options) if file else _free(log, options)
     report = segments_report(figures, about, log.bad)
     if options["page"]:
@@ -135,9 +136,5 @@ def _figures(  # noqa: PLR0913, PLR0917 - of a registered test and of none
     options: dict[str, Any],
     alpha: float,
 ) -> SegmentFigures:
-    log = log.loaded(
-        predictions=("request_id", "time", "user", "context", "assigned"),
-        feedback=("request_id", "time", "user", "outcome", "value", "known", "assigned"),
-    )
     names = tuple(dict.fromkeys(options["properties"])) or measures.properties(log, question)
     return SegmentFigures(metric, measures.divided(log, metric, question, came_before, names), alpha)

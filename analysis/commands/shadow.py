@@ -6,7 +6,7 @@ import click
 
 from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
 from analysis.log import open_log
-from analysis.measures.shadow import read_shadow
+from analysis.measures.shadow import COLUMNS, read_shadow
 from analysis.reports.limits import Limit, parse_limits
 from analysis.reports.shadow import shadow_report
 from analysis.reports.shadow_figures import SIGNS, ShadowFigures
@@ -55,6 +55,7 @@ def shadow(**options: Any) -> None:
       python -m analysis shadow --log LOG --since 2026-11-20 --fail-on 'agreement<0.95,errors>0.01,p99>1.5'
     """
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
+    log = log.loaded(shadow=COLUMNS)  # so that bad lines are counted where they are read anyway
     found = read_shadow(log, options["since"], options["until"])
     figures = ShadowFigures(found, log.bad, options["limits"])
     report = shadow_report(figures)

@@ -46,6 +46,7 @@ class Log:
     _engine: Engine = field(repr=False)
     _records: ir.Table = field(repr=False)
     _kinds: tuple[str, ...] = KINDS
+    _is_loaded: bool = False
 
     @property
     def engine(self) -> str:
@@ -96,6 +97,8 @@ class Log:
     ) -> "Log":
         """The same log with these columns of these tables read once, in one go, and kept by the engine.
 
+        A log that has them already is returned as it is.
+
         Args:
             predictions, shadow, feedback: columns, or ALL; None: the table is not needed, and stays unread.
         """
@@ -105,6 +108,11 @@ class Log:
             for kind, names in asked.items()
             if names is not None
         }
+        tables = {"prediction": self.predictions, "shadow": self.shadow, "feedback": self.feedback}
+        if self._is_loaded and all(
+            kind in self._kinds and set(names) <= set(tables[kind].columns) for kind, names in wanted.items()
+        ):
+            return self
         kept = self._engine.keep(
             self._engine.records({kind: _needed(kind, names) for kind, names in wanted.items()})
         )
@@ -122,6 +130,7 @@ class Log:
             _engine=self._engine,
             _records=kept,
             _kinds=tuple(wanted),
+            _is_loaded=True,
         )
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:

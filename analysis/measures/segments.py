@@ -32,7 +32,7 @@ class Arm:
 class Segment:
     """Users whose first request in the test had this value (None: had none)."""
 
-    property: str
+    key: str
     value: str | None
     champion: Arm
     challenger: Arm
@@ -40,7 +40,7 @@ class Segment:
     @property
     def name(self) -> str:
         """country=NO."""
-        return f"{self.property}={self.value}" if self.value is not None else f"without {self.property}"
+        return f"{self.key}={self.value}" if self.value is not None else f"without {self.key}"
 
     @property
     def users(self) -> int:

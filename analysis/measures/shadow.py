@@ -25,7 +25,7 @@ MOST_DIFFERENT: Final = 20
 MOST_SEGMENTS: Final = 200
 LEAST_IN_SEGMENT: Final = 30
 ROLES: Final = ("champion", "challenger")
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "request_id",
     "time",
     "user",
@@ -79,7 +79,7 @@ class Scale:
 class Segment:
     """Requests with this value of this property of the context."""
 
-    property: str
+    key: str
     value: str
     requests: int
     agreements: int
@@ -88,7 +88,7 @@ class Segment:
     @property
     def name(self) -> str:
         """country=NO."""
-        return f"{self.property}={self.value}"
+        return f"{self.key}={self.value}"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def read_shadow(log: Log, since: datetime | None = None, until: datetime | None 
     Raises:
         LogError: there are none.
     """
-    log = log.loaded(shadow=_COLUMNS)
+    log = log.loaded(shadow=COLUMNS)
     rows = log.shadow
     if since is not None:
         rows = rows.filter(_.time >= moment(since))
@@ -381,10 +381,10 @@ def _segments(log: Log, answered: ir.Table) -> tuple[Segment, ...]:
     )
     rows = log.rows(grouped)
     found = [Segment(**row) for row in rows]
-    alone = {each.property for each in found if sum(one.property == each.property for one in found) == 1}
+    alone = {each.key for each in found if sum(one.key == each.key for one in found) == 1}
     whole = int(log.rows(answered.aggregate(n=_.count()))[0]["n"])
     # A property that all requests share tells none apart.
-    return tuple(each for each in found if each.property not in alone or each.requests < whole)
+    return tuple(each for each in found if each.key not in alone or each.requests < whole)
 
 
 def _days(log: Log, scored: ir.Table) -> tuple[Day, ...]:
@@ -405,7 +405,9 @@ def _unlike(log: Log, answered: ir.Table) -> tuple[dict[str, Any], ...]:
     far = answered.mutate(far=(_.challenger - _.champion).abs()).order_by(ibis.desc("far"), "request_id")
     names: Sequence[str] = ("request_id", "time", "context", *ROLES, "far")
     more = [f"{role}_class_name" for role in ROLES]
-    return tuple(log.rows(far.select(*names, *more).limit(MOST_DIFFERENT)))
+    rows = log.rows(far.select(*names, *more).limit(MOST_DIFFERENT))
+    # Engines give a map as pairs or as a dictionary.
+    return tuple(row | {"context": dict(sorted(dict(row["context"] or {}).items()))} for row in rows)
 
 
 def _date(value: date | datetime) -> date:

@@ -199,7 +199,7 @@ def _options(figures: SegmentFigures, about: About) -> Section:
 def _exclude(one: SegmentEffect, about: About) -> str:
     if one.segment.value is None:
         return ""
-    condition = shlex.quote(f"{one.segment.property}={one.segment.value}")
+    condition = shlex.quote(f"{one.segment.key}={one.segment.value}")
     return f"python -m flags exclude {shlex.quote(about.flag)} {condition}"
 
 

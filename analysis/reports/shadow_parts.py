@@ -316,7 +316,7 @@ def _unlike(figures: ShadowFigures) -> Section:
             f"{row['time']:%Y-%m-%d %H:%M}",
             *(_said(row, role) for role in ROLES),
             number(row["far"]),
-            ", ".join(f"{name}={value}" for name, value in sorted(dict(row["context"] or {}).items())),
+            ", ".join(f"{name}={value}" for name, value in row["context"].items()),
             row["request_id"],
         )
         for row in figures.reading.unlike

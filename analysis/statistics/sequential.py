@@ -7,7 +7,7 @@ are a confidence sequence: the true one is in ALL its intervals with a chance of
 Information is 1 / variance of the difference. It plays the part of time: it grows as users come. That
 variance is taken under the difference in question, from both arms together: a small arm that has not yet met
 its rare and large values has too small a mean AND too small a variance. With variances of their own, 8-29% of
-canaries of 5% "find" a difference that is none (docs/decisions/0020-ab-test.md).
+canaries of 5% "find" a difference that is none (docs/decisions/0021-ab-test.md).
 
 Asymptotic: it needs the central limit theorem, so a reading begins at LEAST_USERS an arm.
 

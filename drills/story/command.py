@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer
 from common.errors import CanarioError
 from drills.story import looking, testing
 from drills.story.crowd import Crowd
-from drills.story.ending import Findings, decision, faults
+from drills.story.ending import Findings, compared, decision, faults
 from drills.story.keeper import kept
 from drills.story.scene import Plan, Scene, TakenAwayError
 from drills.story.tools import Tools
@@ -32,7 +32,7 @@ DEFAULTS = Plan()
 )
 @click.option(
     "--effect",
-    type=click.FloatRange(0.02, 0.06),
+    type=click.FloatRange(0.02, 0.05),
     default=DEFAULTS.effect,
     show_default=True,
     help="Smallest change that the test must not miss; a larger one needs fewer users.",
@@ -90,6 +90,7 @@ def story(shadow: int, effect: float, rate: float, json_file: Path | None, home:
         click.echo("interrupted", err=True)
         sys.exit(130)
     wrong = faults(found, TRUTH)
+    voice.table(("", "the reports found", "simulated"), compared(found, TRUTH))
     voice.next_steps(stack.addresses, folder)
     for each in wrong:
         voice.found(f"NOT AS SIMULATED: {each}.", style="bold red")
@@ -130,5 +131,5 @@ def _tell(stack: Stack, voice: Voice, plan: Plan) -> tuple[Findings, Path]:
             harmed=harmed,
         )
         voice.act("The decision")
-        voice.found(decision(found, TRUTH))
+        voice.found(decision(found))
     return found, folder

@@ -11,30 +11,30 @@ TOO_EARLY = "too_early"
 
 @dataclass(frozen=True)
 class Findings:
-    """What the reports found; None where a report was not made.
+    """What the reports found.
 
     Attributes:
         true_agreement: of the two models on the rows that were sent, asked without the service.
         agreement: what the shadow report says.
         early: the A/B report's finding before all users had come.
         verdict: its finding at the end.
-        effect, interval: the difference of the shares who bought, and its 95% interval.
+        effect, interval: the difference of the shares who bought, and its 95% interval; None without one.
         harmed: countries that the segments report calls harmed.
     """
 
     true_agreement: float
-    agreement: float | None
+    agreement: float
     early: str
     verdict: str
     effect: float | None
     interval: tuple[float, float] | None
-    harmed: frozenset[str] | None
+    harmed: frozenset[str]
 
 
 def faults(found: Findings, truth: Truth) -> tuple[str, ...]:
     """What came out otherwise than simulated, a sentence each; empty if all is as it must be."""
     said = []
-    if found.agreement is not None and abs(found.agreement - found.true_agreement) > AGREEMENT_MARGIN:
+    if abs(found.agreement - found.true_agreement) > AGREEMENT_MARGIN:
         said.append(
             f"the shadow report says that the models agree on {found.agreement:.1%} of the requests, and they"
             f" do on {found.true_agreement:.1%}"
@@ -43,16 +43,17 @@ def faults(found: Findings, truth: Truth) -> tuple[str, ...]:
         said.append(f"before its users had come, the A/B report said {found.early!r} instead of waiting")
     if found.verdict != BETTER:
         said.append(
-            f"the A/B report says {found.verdict!r}, and the challenger is better by {_points(truth.effect)}"
+            f"the A/B report says {found.verdict!r}, and the challenger is better, by {points(truth.effect)}"
+            " points"
         )
-    if found.harmed is not None and found.harmed != truth.harmed:
+    if found.harmed != truth.harmed:
         said.append(
             f"the segments report finds harm in {_named(found.harmed)}, and it is in {_named(truth.harmed)}"
         )
     return tuple(said)
 
 
-def decision(found: Findings, truth: Truth) -> str:
+def decision(found: Findings) -> str:
     """What a team would decide now, in two sentences."""
     if found.verdict != BETTER or found.effect is None or found.interval is None:
         return (
@@ -61,20 +62,35 @@ def decision(found: Findings, truth: Truth) -> str:
         )
     low, high = found.interval
     gain = (
-        f"The challenger brings {_points(found.effect)} more buyers (95%: {_points(low)} to {_points(high)}),"
-        " so it goes on to 100%"
+        f"The challenger changes the share who buy by {points(found.effect)} points (95% interval"
+        f" {points(low)} to {points(high)}): it goes on to 100%"
     )
     if not found.harmed:
         return f"{gain}. No country is known to lose by it, so nobody is left out."
     return (
-        f"{gain}, without {_named(found.harmed)}, where it loses buyers. There the champion stays until it is"
-        f" trained anew, which over all users is worth {_points(truth.effect_without(found.harmed))} instead"
-        f" of {_points(truth.effect)}, as only the simulation knows."
+        f"{gain}, without {_named(found.harmed)}, where it loses buyers. There the champion stays until the"
+        " challenger is trained anew."
     )
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f} points"
+def compared(found: Findings, truth: Truth) -> list[tuple[str, str, str]]:
+    """What was asked, what the reports found, and what was simulated: rows for a person."""
+    return [
+        ("requests on which the models agree", f"{found.agreement:.1%}", f"{found.true_agreement:.1%}"),
+        ("a look before the end", found.early.replace("_", " "), TOO_EARLY.replace("_", " ")),
+        ("the challenger is", found.verdict.replace("_", " "), BETTER),
+        (
+            "change of the share who buy, points",
+            "-" if found.effect is None else points(found.effect),
+            points(truth.effect),
+        ),
+        ("harmed", _named(found.harmed), _named(truth.harmed)),
+    ]
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points, without the word."""
+    return f"{100 * share:+.1f}"
 
 
 def _named(names: frozenset[str]) -> str:

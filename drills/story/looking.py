@@ -8,12 +8,12 @@ from drills.story.models import true_agreement
 from drills.story.scene import FLUSH_SECONDS, SETTLE_SECONDS, Scene, TakenAwayError
 
 CANARY_SHARE, TEST_SHARE = 5, 50
-CANARY_USERS_A_SECOND = 60.0
-CANARY_SECONDS = 26.0  # guardrails need three scrapes of the stage
+CANARY_USERS_A_SECOND = 120.0
+CANARY_SECONDS = 26.0  # guardrails need three scrapes of the stage, and a hundred calls
 
 
-def shadow(scene: Scene) -> tuple[float, float | None]:
-    """The challenger sees requests, and nobody sees its answers: the true agreement, and the reported one."""
+def shadow(scene: Scene) -> tuple[float, float]:
+    """The challenger sees requests, and nobody its answers: the true agreement, and the reported one."""
     voice, users = scene.voice, scene.truth.users("shadow", scene.plan.shadow, len(scene.rows))
     voice.act(
         "Shadow: what would the challenger say?",
@@ -33,7 +33,12 @@ def shadow(scene: Scene) -> tuple[float, float | None]:
         "1-shadow", "shadow", "--log", scene.tools.log, "--since", since.isoformat(timespec="milliseconds")
     )
     voice.report(said)
-    return true, said.numbers["agreement"]["value"]
+    if said.tone == "bad":
+        voice.say(
+            "A team would look into that before it goes on. This story goes on: the example models are of two"
+            " kinds, which are sure of themselves in different ways, and what users meet is the class."
+        )
+    return true, float(said.numbers["agreement"]["value"])
 
 
 def power(scene: Scene) -> None:
@@ -41,8 +46,8 @@ def power(scene: Scene) -> None:
     baseline, effect = scene.truth.baseline, scene.plan.effect
     scene.voice.act(
         "Power: how many users does a test need?",
-        f"Today {baseline:.0%} of the users buy. A change of {100 * effect:g} points must not be missed. To know"
-        " the number beforehand is to know when to look, and not to stop at the first good day.",
+        f"Today {baseline:.0%} of the users buy, and a change of {100 * effect:g} points must not be missed."
+        " Who knows the number beforehand knows when to look, and does not stop at the first good day.",
     )
     said = scene.tools.report(
         "2-power",

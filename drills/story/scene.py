@@ -80,8 +80,8 @@ class Scene:
         while abs((seen := self._seen(probes)) - percent / 100) > PROBE_MARGIN or (percent and not seen):
             if time.monotonic() > end:
                 raise NotFollowedError(
-                    f"{self.flag} has {percent}% in Unleash, and the service gives {seen:.0%} of the users the"
-                    " challenger: see `python3 -m stack status`, `python3 -m stack exec python -m flags show`"
+                    f"{self.flag} has {percent}% in Unleash, and {seen:.0%} of the users get the challenger:"
+                    " see `python3 -m stack status` and `python3 -m stack exec python -m flags show`"
                 )
             time.sleep(1)
 

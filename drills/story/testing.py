@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
+from typing import Any
 
 import yaml
 
 from common.names import Model
 from drills.story.crowd import BOUGHT
+from drills.story.ending import points
 from drills.story.looking import TEST_SHARE, require_exposure
 from drills.story.scene import FLUSH_SECONDS, Scene
 from drills.story.tools import Said, typed
@@ -22,7 +24,7 @@ def abtest(scene: Scene) -> tuple[str, Said]:
     voice.act(
         "A/B test: is it better?",
         "What will be measured, and on how many users, is written down and hashed before the first of them"
-        f" comes. A purchase counts for {WINDOW_SECONDS} s after a user's first request: a week, in real life.",
+        f" comes. A purchase counts for {WINDOW_SECONDS} s after the first request: a week, in real life.",
     )
     arguments = (
         *(
@@ -55,7 +57,7 @@ def abtest(scene: Scene) -> tuple[str, Said]:
 
     counts = send({arm: int(LOOK_AT * count) for arm, count in needed.items()}, Counter())
     time.sleep(FLUSH_SECONDS)
-    early = _report(scene, "4-too-early")
+    early = _report(scene, "4a-too-early")
     voice.say("A look before the end. It is refused, because who looks often finds something by chance:")
     voice.report(early)
     send(needed, counts)
@@ -67,7 +69,7 @@ def abtest(scene: Scene) -> tuple[str, Said]:
         while (passed := time.monotonic() - begun) < WINDOW_SECONDS + FLUSH_SECONDS:
             advance(passed)
             time.sleep(0.2)
-    said = _report(scene, "4-abtest")
+    said = _report(scene, "4b-abtest")
     voice.report(said)
     return early.numbers["finding"], said
 
@@ -80,9 +82,30 @@ def segments(scene: Scene) -> frozenset[str]:
         " for looking five times.",
     )
     file = scene.tools.folder / "test.yaml"
-    said = scene.tools.report("5-segments", "segments", file, "--log", scene.tools.log, "--by", "country")
+    said = scene.tools.report(
+        "5-segments", "segments", file, "--log", scene.tools.log, "--property", "country"
+    )
     scene.voice.report(said)
-    return frozenset(harmed(said.numbers))
+    shown = said.numbers["segments"]
+    scene.voice.table(("country", "users", "points", "95% interval", ""), [_segment(each) for each in shown])
+    harmed = frozenset(each["segment"].partition("=")[2] for each in shown if each["verdict"] == "harmed")
+    if harmed:
+        scene.voice.say("They can keep the champion, at once, by a constraint in Unleash:")
+        values = [f"country={each}" for each in sorted(harmed)]
+        scene.voice.command(typed("flags", "exclude", scene.flag, *values))
+    return harmed
+
+
+def _segment(each: dict[str, Any]) -> tuple[str, ...]:
+    users = each["champion_users"] + each["challenger_users"]
+    interval = f"{points(each['low'])} to {points(each['high'])}"
+    return (
+        each["segment"].partition("=")[2],
+        f"{users:,}",
+        points(each["difference"]),
+        interval,
+        each["verdict"],
+    )
 
 
 def _report(scene: Scene, page: str) -> Said:

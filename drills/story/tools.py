@@ -26,12 +26,14 @@ class Said:
     Attributes:
         command: as a person types it.
         answer: its first sentence.
+        tone: good, bad, wait or plain.
         numbers: its figures by name.
         page: the HTML file.
     """
 
     command: str
     answer: str
+    tone: str
     warnings: tuple[str, ...]
     numbers: dict[str, Any]
     page: Path
@@ -55,7 +57,12 @@ class Tools:
         command = ("analysis", *map(str, arguments), "--html", str(page))
         document = json.loads(self._run(*command, "--format", "json"))
         return Said(
-            typed(*command), document["answer"], tuple(document["warnings"]), document["numbers"], page
+            command=typed(*command),
+            answer=document["answer"],
+            tone=document["tone"],
+            warnings=tuple(document["warnings"]),
+            numbers=document["numbers"],
+            page=page,
         )
 
     def register(self, file: Path, *arguments: str) -> str:
@@ -67,21 +74,9 @@ class Tools:
         found: dict[str, Any] = json.loads(self._run("rollback", "check", "--json", good=(0, 1)))
         return found
 
-    def knows(self, *command: str) -> bool:
-        """Whether there is this command."""
-        return self._start(*command, "--help").returncode == 0
-
     def _run(self, *command: str, good: tuple[int, ...] = (0,)) -> str:
-        done = self._start(*command)
-        if done.returncode not in good:
-            raise ToolError(
-                f"`{typed(*command)}` ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
-            )
-        return done.stdout
-
-    def _start(self, *command: str) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-m", *command],
                 env=self._environment,
                 cwd=REPOSITORY,
@@ -94,6 +89,11 @@ class Tools:
             raise ToolError(
                 f"`{typed(*command)}` is not done after {MOST_SECONDS:.0f} s: is this machine busy?"
             ) from error
+        if done.returncode not in good:
+            raise ToolError(
+                f"`{typed(*command)}` ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
+            )
+        return done.stdout
 
 
 def typed(*command: str) -> str:

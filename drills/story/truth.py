@@ -73,10 +73,6 @@ class Truth:
         """Countries whose users buy less with the challenger."""
         return frozenset(each.name for each in self.countries if each.effect < 0)
 
-    def effect_without(self, names: frozenset[str]) -> float:
-        """What the challenger changes where these countries keep the champion, over all users."""
-        return sum(each.share * each.effect for each in self.countries if each.name not in names)
-
     def buys(self, user: User, assigned: Model) -> bool:
         """Whether the user buys after an answer for that arm; asked again, it is the same."""
         country = self._by_name[user.country]

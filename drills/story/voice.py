@@ -1,11 +1,12 @@
 """How the story is told: a heading for each act, what happens and why, progress, figures, commands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from drills.story.tools import Said
 from stack.site import Addresses
@@ -61,6 +62,14 @@ class Voice:
         self.line("A challenger that fails:     make demo")
         self.say("")
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A small table."""
+        table = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        self._console.print()
+        self._console.print(table)
+
     def line(self, text: str) -> None:
         """A line to be copied from: never wrapped."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -82,6 +91,7 @@ class Voice:
                 return done >= total
 
             yield advance
+            advance(total)
 
     @property
     def _is_log(self) -> bool:

@@ -9,7 +9,10 @@ import duckdb
 import pytest
 
 from analysis.log import Log, open_log
+from analysis.measures.experiment import Question
 from analysis.measures.metric import Kind, Metric
+from analysis.measures.segments import divided, properties
+from analysis.measures.shadow import read_shadow
 from analysis.measures.users import per_user
 from tests.spark.same import assert_same
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
@@ -105,3 +108,16 @@ def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
     assert_same(rows(one, one.predictions), rows(two, two.predictions))
     assert_same(rows(one, one.feedback), rows(two, two.feedback))
     assert one.bad == two.bad
+
+
+def test_the_same_shadow(logs: tuple[Log, Log]) -> None:
+    assert_same(*(read_shadow(log) for log in logs))
+
+
+def test_the_same_segments(logs: tuple[Log, Log]) -> None:
+    metric = Metric(name="sales", outcome="bought", kind=Kind.MEAN)
+    until = START + timedelta(days=7)
+    question = Question(START, until, timedelta(hours=6))
+    names = [properties(log, question) for log in logs]
+    assert names[0] == names[1]
+    assert_same(*(divided(log, metric, question, until, names[0]) for log in logs), "segments")

@@ -9,8 +9,8 @@ from analysis.abtest.examine import Wish, examine
 from analysis.abtest.registration import PlannedUsers, Segment
 from analysis.log import Log, open_log
 from analysis.measures import planning
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
-from analysis.measures.users import with_users
 from tests.spark.same import assert_same
 from tests.unit.analysis.abtest.test_registration import registration
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
@@ -26,7 +26,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, Log]]:
     """Of DuckDB and of Spark."""
     folder = write_log(tmp_path_factory.mktemp("log"), make_records(PLAN))
     spark = open_log(str(folder), engine="spark")
-    yield with_users(open_log(str(folder)), "country"), with_users(spark, "country")
+    yield loaded(open_log(str(folder)), segment=True), loaded(spark, segment=True)
     spark.backend._session.stop()
 
 

@@ -49,7 +49,9 @@ def harmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]
 
 def plain(records: list[Record], name: str) -> Mapping[tuple[str, str], tuple[int, int]]:
     """(value, arm) -> users and those who bought, in plain Python."""
-    user_of, first, bought = {}, {}, set()
+    user_of: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
+    bought: set[str] = set()
     for each in records:
         if each["kind"] == "prediction":
             user_of[each["request_id"]] = each["user"]

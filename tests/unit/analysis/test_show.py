@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from analysis.reports.document import Code, Picture, Report, Section, Table
-from analysis.show import as_json, print_report, write_page
+from analysis.show import print_report, write_page
+from analysis.show.as_json import as_json
 from analysis.show.layout import numeric, pieces
 from analysis.show.page import PageError, page
 from analysis.show.pictures import Interval, Line, histograms, intervals, over_days

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from analysis.log import open_log
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Kind, Metric
-from analysis.measures.users import per_user, with_users
+from analysis.measures.users import per_user
 from tests.unit.analysis.make_log import (
     START,
     LogPlan,
@@ -73,7 +74,7 @@ def test_the_same_as_in_plain_python(tmp_path: Path, seed: int) -> None:
     records = untidy(seed)
     log = open_log(str(write_log(tmp_path, records, files=2)))
     if seed % 2:
-        log = with_users(log, "country")
+        log = loaded(log, segment=True)
     for kind, wish in zip(Kind, (WISHES * 2)[seed % 3 :], strict=False):
         metric = Metric(name="sales", outcome="bought", kind=kind)
         rows = log.rows(per_user(log, metric, **vars(wish)))
