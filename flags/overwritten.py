@@ -19,7 +19,7 @@ from flags.strategy_fields import Fields, fields, patch_of
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
 SHARE: Final = "/parameters/rollout"
-CONSTRAINTS: Final = "/constraints"
+CONSTRAINTS: Final = "/constraints/"
 OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
 
@@ -31,7 +31,6 @@ class Loss:
     Attributes:
         strategy: its id.
         fields: what was lost, by the place in the strategy, as it was meant to be; None: it was not there.
-        now: what is there instead.
         patch: the JSON patch that puts it back.
         who: whose change it was; `words`: what it did.
         conflict: whether it is also the very field that the program set.
@@ -39,7 +38,6 @@ class Loss:
 
     strategy: str
     fields: Fields
-    now: Fields
     patch: tuple[Mapping[str, Any], ...]
     who: str
     words: str
@@ -54,19 +52,23 @@ class Write:
         fields: what it set, by the place in the strategy; None: it took that away.
         seen: values on which it rested. Another one just before it was somebody's, and is wanted.
         since: id of the last line before it.
+        puts_back: it gives fields what a person wanted; one who has saved the strategy since wants it so.
     """
 
     strategy: str
     fields: Fields
     seen: Fields = field(default_factory=dict)
     since: int = 0
+    puts_back: bool = False
 
     def is_line(self, line: Event, state: Fields) -> bool:
         """Whether this line of a program can be the write's own."""
         return line.id > self.since and all(state.get(place) == one for place, one in self.fields.items())
 
-    def met(self, before: Fields) -> set[str]:
-        """Fields that somebody had changed since they were seen."""
+    def met(self, above: Sequence[Event], before: Fields) -> set[str]:
+        """Fields that somebody had set otherwise than the write, since what it rests on was seen."""
+        if self.puts_back and any(one.id > self.since and not is_automation(one.created_by) for one in above):
+            return {place for place, one in self.fields.items() if before.get(place) != one}
         return {
             place for place, one in self.seen.items() if before.get(place) not in (one, self.fields[place])
         }
@@ -134,7 +136,7 @@ def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None
         places, met = _brought_back(lines, after, n), frozenset[str]()
         is_write = write is not None and writer in (None, line.created_by) and write.is_line(line, after[n])
         if write is not None and is_write:
-            writer, met = line.created_by, frozenset(write.met(after[n - 1]))
+            writer, met = line.created_by, frozenset(write.met(lines[:n], after[n - 1]))
             places = places - write.fields.keys() | met
         else:
             places = frozenset() if _is_about_one_part(line, after, n) else places - OWN
@@ -187,11 +189,10 @@ def _author(lines: Sequence[Event], n: int, places: Collection[str]) -> Event:
 def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
     """What is to be put back of it."""
     wanted, now = lines[undone.n - 1].data, lines[-1].data
-    meant, new, places = fields(wanted), fields(now), sorted(undone.places)
+    meant, places = fields(wanted), sorted(undone.places)
     return Loss(
         strategy=str(now["id"]),
         fields={place: meant.get(place) for place in places},
-        now={place: new.get(place) for place in places},
         patch=tuple(patch_of(places, wanted, now)),
         who=undone.author.created_by,
         words=in_words(undone.author),
@@ -202,14 +203,12 @@ def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
 def _is_about_one_part(line: Event, after: Sequence[Fields], n: int) -> bool:
     """A line that changed one segment and nothing else put the lease on, or took it off.
 
-    One of the command line that changed the constraints alone kept a segment of users out, or let it in.
+    One of the command line that changed constraints alone kept users out, or let them in.
     """
     changed = [*_changed(after, n, n - 1)]
-    if len(changed) != 1:
-        return False
-    return changed[0].startswith("/segments/") or (
-        changed[0] == CONSTRAINTS and line.created_by == COMMAND_LINE
-    )
+    if line.created_by == COMMAND_LINE and all(place.startswith(CONSTRAINTS) for place in changed):
+        return True
+    return len(changed) == 1 and changed[0].startswith("/segments/")
 
 
 def _strategies(events: Iterable[Event]) -> Iterable[str]:

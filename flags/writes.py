@@ -12,8 +12,8 @@ from typing import Any, Final
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
-from flags.overwritten import CONSTRAINTS, KINDS, Loss, Write, lost, still_lost
-from flags.strategy_fields import fields
+from flags.overwritten import KINDS, Loss, Write, lost, still_lost
+from flags.strategy_fields import member
 
 LINES: Final = 100  # of the log, of which the last half minute counts
 TRIES: Final = 5
@@ -69,13 +69,9 @@ def change_constraints(
     """Give a strategy other conditions than those that were `seen`, and nothing else. Raises as above."""
     since = _last(admin, flag)
     admin.change_constraints(flag, strategy, constraints, seen=seen)
-    new, old = ({CONSTRAINTS: fields({"constraints": one})[CONSTRAINTS]} for one in (constraints, seen))
-    met = _check(admin, flag, Write(strategy, new, old, since))
-    if met:
-        raise ChangedMeanwhile(
-            f"{met.who} changed {flag} in {admin.environment} in the moment in which its constraints were set"
-            f" ({met.words}): they are as {met.who} wants them. Look at it again"
-        )
+    old, new = ({member("constraints", one) for one in each} for each in (seen, constraints))
+    moved = dict.fromkeys(new - old, True) | dict.fromkeys(old - new)
+    _check(admin, flag, Write(strategy, moved, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
@@ -90,7 +86,7 @@ def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
     if loss is None:
         return None
     _put_back(admin, flag, loss)
-    _check(admin, flag, Write(loss.strategy, loss.fields, loss.now, lines[-1].id))
+    _check(admin, flag, Write(loss.strategy, loss.fields, since=lines[-1].id, puts_back=True))
     return f"what {loss.who} had set was put back, which Unleash had overwritten: {loss.words}"
 
 
@@ -99,7 +95,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     met = None
     for number in range(TRIES):
         lines = _lines(admin, flag)
-        if not lines:  # what its database cannot tell, Unleash calls nothing
+        if write.since and not lines:  # what its database cannot tell, Unleash calls nothing
             raise UnexpectedAnswer(
                 f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
                 " whether a person's change was overwritten: look at the flag in the Unleash UI"
@@ -110,7 +106,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
         if number == 0 and loss.conflict:
             met = loss
         _put_back(admin, flag, loss)
-        write = Write(write.strategy, loss.fields, loss.now, lines[-1].id)
+        write = Write(write.strategy, loss.fields, since=lines[-1].id, puts_back=True)
     raise NotVerified(
         f"somebody changes {flag} in {admin.environment} again and again while Canario does: look at its"
         " strategy in the Unleash UI"

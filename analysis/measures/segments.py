@@ -50,7 +50,10 @@ class Others:
 
 @dataclass(frozen=True)
 class Segment:
-    """Users whose first request in the test had this value (None: had none, or one of `others`)."""
+    """Users whose first request in the test had this value of the property `key`.
+
+    `value` is None where they had none, or one of `others`.
+    """
 
     key: str
     value: str | None

@@ -258,7 +258,7 @@ def _method(figures: SegmentFigures, about: About) -> Section:
             f"{about.period}. Users count once, in the arm that the flag assigned at their first request, and"
             " in the segment of that request, whoever answered them.",
             f"Each segment by itself: {test}, without a covariate; the whole as its own report has it."
-            " Intervals are Bonferroni's, so that all of a family hold together, a little wider than Holm needs.",
+            " Intervals are Bonferroni's, so all of a family hold together, a little wider than Holm needs.",
             *_put_together(figures),
             f"p-values of {_families(figures)} are corrected by Holm: the chance to call even one"
             f" segment harmed (or better) of which it is not true stays below {percent(figures.alpha, 0)}."

@@ -168,9 +168,16 @@ def test_what_unleash_overwrote_comes_back(unleash: FakeUnleash, admin: UnleashA
     assert (state.percent, state.constraints) == (5, ("country NOT_IN NO",))
     assert unleash.here()["strategies"][0]["title"] == "slower"
     unleash.overwrite("strategies/s", lambda: unleash.save(constraints=[PLAN]))
-    with pytest.raises(ChangedMeanwhile, match="they are as ada wants them"):
-        exclude(admin, "canary", [SWEDEN])
-    assert constraints(unleash) == [PLAN]
+    exclude(admin, "canary", [SWEDEN])  # and she had just replaced the constraint by another
+    assert constraints(unleash) == [not_in("NO", "SE"), PLAN]
+
+
+def test_who_narrows_in_the_same_moment_keeps_users_out(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.add("canary", gradual(25, id="s", constraints=[not_in("NO")]))
+    unleash.overwrite("strategies/s", lambda: unleash.save(constraints=[not_in("NO", "SE")]))
+    with pytest.raises(ChangedMeanwhile, match="still keep country=NO out: somebody"):
+        include(admin, "canary", [NORWAY])
+    assert constraints(unleash) == [not_in("NO", "SE")]
 
 
 def test_somebody_undoes_it_at_once(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
