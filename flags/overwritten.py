@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from flags.accounts import is_automation
+from flags.accounts import COMMAND_LINE, is_automation
 from flags.event_words import ADDED, REMOVED, UPDATED, in_words
 from flags.models import Event
 from flags.strategy_fields import Fields, fields, patch_of
@@ -19,6 +19,7 @@ from flags.strategy_fields import Fields, fields, patch_of
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
 SHARE: Final = "/parameters/rollout"
+CONSTRAINTS: Final = "/constraints/"
 OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
 
@@ -138,7 +139,7 @@ def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None
             writer, met = line.created_by, frozenset(write.met(lines[:n], after[n - 1]))
             places = places - write.fields.keys() | met
         else:
-            places = frozenset() if _is_about_a_segment(after, n) else places - OWN
+            places = frozenset() if _is_about_one_part(line, after, n) else places - OWN
             if who := _share_is_again_of(lines, after, n):
                 told[line.id] = f"put back: {who} had set it"
         if places:
@@ -199,9 +200,14 @@ def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
     )
 
 
-def _is_about_a_segment(after: Sequence[Fields], n: int) -> bool:
-    """A line that changed one segment and nothing else put the lease on, or took it off."""
+def _is_about_one_part(line: Event, after: Sequence[Fields], n: int) -> bool:
+    """A line that changed one segment and nothing else put the lease on, or took it off.
+
+    One of the command line that changed constraints alone kept users out, or let them in.
+    """
     changed = [*_changed(after, n, n - 1)]
+    if line.created_by == COMMAND_LINE and all(place.startswith(CONSTRAINTS) for place in changed):
+        return True
     return len(changed) == 1 and changed[0].startswith("/segments/")
 
 

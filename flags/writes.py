@@ -6,7 +6,7 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flags.admin import UnleashAdmin
@@ -58,11 +58,20 @@ def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, 
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
 
 
-def add_constraint(admin: UnleashAdmin, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
-    """Put one condition more on a strategy. Raises as above."""
+def change_constraints(
+    admin: UnleashAdmin,
+    flag: str,
+    strategy: str,
+    constraints: Sequence[Mapping[str, Any]],
+    *,
+    seen: Sequence[Mapping[str, Any]],
+) -> None:
+    """Give a strategy other conditions than those that were `seen`, and nothing else. Raises as above."""
     since = _last(admin, flag)
-    admin.add_constraint(flag, strategy, constraint)
-    _check(admin, flag, Write(strategy, {member("constraints", constraint): True}, since=since))
+    admin.change_constraints(flag, strategy, constraints, seen=seen)
+    old, new = ({member("constraints", one) for one in each} for each in (seen, constraints))
+    moved = dict.fromkeys(new - old, True) | dict.fromkeys(old - new)
+    _check(admin, flag, Write(strategy, moved, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
