@@ -5,21 +5,20 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-from ibis import _
 from rich.console import Console
 from rich.table import Table
 
-from analysis.log import Log, context_of, open_log
+from analysis.abtest.registration import PlannedUsers, Registration, write
 from analysis.measures.metric import Kind, Metric
-from analysis.measures.users import per_user
-from bench.analysis_log import make
 from common.errors import CanarioError
 from stack.paths import REPOSITORY, Cache
 
@@ -32,6 +31,15 @@ BEGIN: Final = datetime(2026, 11, 5, tzinfo=UTC)
 
 class BenchError(CanarioError):
     """A measurement came to no end."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command took, from its start to its end."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: int
 
 
 @click.command()
@@ -48,133 +56,92 @@ class BenchError(CanarioError):
     help="Write the figures to this file.",
 )
 def main(records: int, rounds: int, folder: Path | None, memory: str, json_file: Path | None) -> None:
-    """Aggregate a big log as the shadow report and the A/B test do, from JSON lines and from Parquet.
+    """The reports on a big log: shadow, A/B test and segments, from JSON lines and from Parquet.
 
-    The log is written once, as the service writes it (13 predictions, 5 shadow pairs, 2 feedbacks of 20), and
-    is in the page cache. Each measurement is a process of its own on two cores; what it takes is the whole of
-    it, with the start of Python. Exit codes: 0 measured, whatever the figures; 3 it could not be measured.
+    The log is written once, as the service writes it (13 predictions, 5 shadow pairs, 2 feedbacks of 20).
+    Each measurement is a whole command on two cores, with the start of Python; the files are in the page
+    cache.
+    Exit codes: 0 measured, whatever the figures; 3 it could not be measured.
     """
     console = Console(highlight=False)
-    place = folder or Cache.default().root / "bench-analysis"
-    lines, parquet = make(place / str(records), records, lambda text: console.print(f"[dim]{text}"))
-    figures: dict[str, list[dict[str, Any]]] = {}
+    log = (folder or Cache.default().root / "bench-analysis") / str(records)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    figures: dict[str, list[Measured]] = {}
     try:
-        for number in range(1, rounds + 1):
-            for kind, path in (("JSON lines", lines), ("Parquet", parquet)):
-                for task in TASKS:
-                    console.print(f"[dim]{number}/{rounds}: {task}, {kind}")
-                    figures.setdefault(f"{task}, {kind}", []).append(_measure(task, path, memory))
+        # Not in this process: the peak of a child would be counted from this one's.
+        _run((sys.executable, "-m", "bench.analysis_log", str(log), str(records)))
+        with tempfile.TemporaryDirectory(prefix="canario-bench-") as name:
+            for number in range(1, rounds + 1):
+                for kind in ("jsonl", "parquet"):
+                    for task, command in _commands(Path(name)).items():
+                        console.print(f"[dim]{number}/{rounds}: {task}, {kind}")
+                        options = ("--log", str(log / kind), "--memory", memory, "--format", "json")
+                        done = _run((sys.executable, "-m", "analysis", *command, *options))
+                        figures.setdefault(f"{task}, {kind}", []).append(done)
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(3) from error
     console.print(_table(figures, records))
     machine = f"{platform.machine()}, {CORES} of {os.cpu_count()} cores"
-    size = sum(file.stat().st_size for file in lines.iterdir()) / 1e9
-    console.print(f"{records:,} records, {size:.1f} GB of JSON lines; {machine}; engine's memory {memory}.")
+    size = sum(file.stat().st_size for file in (log / "jsonl").iterdir()) / 1e9
+    console.print(f"{size:.1f} GB of JSON lines; {machine}; --memory {memory}.")
     if json_file:
-        document = {"bench": "analysis", "records": records, "machine": machine, "figures": figures}
+        taken = {name: [asdict(run) for run in runs] for name, runs in figures.items()}
+        document = {"bench": "analysis", "records": records, "machine": machine, "figures": taken}
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def shadow(log: Log) -> Any:
-    """What the shadow report aggregates, in short."""
-    log = log.loaded(
-        shadow=(
-            "time",
-            "context",
-            "agree",
-            "error",
-            *(
-                f"{role}_{name}"
-                for role in ("champion", "challenger")
-                for name in ("class_name", "probability", "seconds")
-            ),
+def _commands(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Subcommands of the analysis; a registered test is written for one."""
+    test = folder / "sales.yaml"
+    if not test.exists():
+        promised = Registration(
+            name="sales",
+            registered=BEGIN,
+            by="bench",
+            flag="canary",
+            share=30,
+            metric=Metric(name="sales", outcome="bought", kind=Kind.MEAN),
+            baseline=13,
+            effect=0.2,
+            deviation=16,
+            users=PlannedUsers(champion=100_000, challenger=40_000),
+            window="1h",
+            covariate="3d",
+            guardrails=(Metric(name="orders", outcome="bought", kind=Kind.COUNT),),
         )
-    )
-    pairs = log.shadow.mutate(
-        country=context_of(log.shadow, "country"), apart=_.champion_probability - _.challenger_probability
-    )
-    whole = {"pairs": _.count(), "agree": _.agree.mean(), "apart": _.apart.mean(), "spread": _.apart.var()}
-    bins = (_.champion_probability * 1000).floor(), (_.challenger_probability * 1000).floor()
-    return [
-        log.rows(pairs.aggregate(**whole)),
-        log.rows(pairs.group_by("champion_class_name", "challenger_class_name").aggregate(**whole)),
-        log.rows(pairs.group_by("country").aggregate(**whole)),
-        log.rows(pairs.group_by(day=_.time.truncate("D")).aggregate(**whole)),
-        *[log.rows(pairs.group_by(bin=each).aggregate(pairs=_.count())) for each in bins],
-        log.rows(pairs.order_by(_.apart.abs().desc()).limit(20)),
-        log.bad.count,
-    ]
+        write(promised, test)
+    until = (BEGIN + timedelta(days=9)).isoformat()
+    return {
+        "shadow": ("shadow",),
+        "abtest": ("abtest", "report", str(test), "--until", until),
+        "segments": ("segments", "--metric", "bought", "--window", "1h"),
+    }
 
 
-def abtest(log: Log) -> Any:
-    """What the report of an A/B test aggregates, in short: users, a measure, what was before it."""
-    log = log.loaded(
-        predictions=("request_id", "time", "user", "assigned"),
-        feedback=("request_id", "time", "user", "outcome", "value"),
-    )
-    users = log.keep(
-        per_user(
-            log,
-            Metric(name="sales", outcome="bought", kind=Kind.MEAN),
-            since=BEGIN,
-            until=BEGIN + timedelta(days=9),
-            window=timedelta(hours=1),
-        )
-    )
-    return [
-        log.rows(
-            users.group_by("assigned").aggregate(
-                users=_.count(),
-                changed=(_.assignments > 1).sum(),
-                requests=_.requests.sum(),
-                mean=_.measure.mean(),
-                variance=_.measure.var(),
-                before=_.before.mean(),
-                together=(_.measure * _.before).mean(),
-            )
-        ),
-        log.bad.count,
-    ]
-
-
-TASKS: Final[dict[str, Callable[[Log], Any]]] = {"shadow": shadow, "abtest": abtest}
-
-
-def _measure(task: str, path: Path, memory: str) -> dict[str, Any]:
+def _run(command: Sequence[str]) -> Measured:
     begin = time.perf_counter()
-    command = (sys.executable, "-m", "bench.analysis", "--child", task, str(path), memory)
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=output)
+        _pid, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            raise BenchError(f"{' '.join(command)}: {output.read().decode(errors='replace')[-2000:]}")
     seconds = time.perf_counter() - begin
-    if done.returncode:
-        raise BenchError(f"{task} of {path}: {done.stderr.strip()[-2000:]}")
-    return {"seconds": round(seconds, 2), **json.loads(done.stdout.splitlines()[-1])}
+    return Measured(round(seconds, 2), round(used.ru_utime + used.ru_stime, 2), used.ru_maxrss // 1024)
 
 
-def _child(task: str, path: str, memory: str) -> None:
-    """One measurement, in this process; what it took goes to standard output."""
-    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:CORES]))
-    answer = TASKS[task](open_log(path, memory=memory))
-    status = Path("/proc/self/status").read_text(encoding="ascii")  # rusage would count the parent's peak in
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    times = os.times()
-    cpu = round(times.user + times.system, 2)
-    print(json.dumps({"cpu_seconds": cpu, "peak_mib": round(peak / 1024), "answer": str(answer[0])}))
-
-
-def _table(figures: Mapping[str, Sequence[dict[str, Any]]], records: int) -> Table:
-    table = Table("measured", "seconds", "CPU seconds", "peak memory", "goal", title=f"{records:,} records")
-    for name, runs in figures.items():
-        middle = sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
-        peak = max(run["peak_mib"] for run in runs)
-        met = middle["seconds"] < GOAL_SECONDS and peak < GOAL_MIB
+def _table(figures: Mapping[str, Iterable[Measured]], records: int) -> Table:
+    table = Table("report", "seconds", "CPU seconds", "peak memory", "goal", title=f"{records:,} records")
+    for name, each in figures.items():
+        runs = sorted(each, key=lambda run: run.seconds)
+        middle, peak = runs[len(runs) // 2], max(run.peak_mib for run in runs)
+        met = middle.seconds < GOAL_SECONDS and peak < GOAL_MIB
         goal = f"under {GOAL_SECONDS:.0f} s and {GOAL_MIB:.0f} MiB: {'met' if met else '[red]missed'}"
-        table.add_row(name, str(middle["seconds"]), str(middle["cpu_seconds"]), f"{peak} MiB", goal)
+        table.add_row(name, f"{middle.seconds:.1f}", f"{middle.cpu_seconds:.1f}", f"{peak} MiB", goal)
     return table
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        _child(*sys.argv[2:5])
-    else:
-        main()
+    main()

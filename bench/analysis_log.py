@@ -7,6 +7,7 @@ the shadow and 2 feedback; 30% of the users are assigned to the challenger.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
@@ -109,3 +110,7 @@ def make(folder: Path, records: int, tell: Callable[[str], None]) -> tuple[Path,
     os.sync()
     (folder / "complete").touch()
     return lines, parquet
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), int(sys.argv[2]), lambda text: print(text, flush=True))
