@@ -1,7 +1,7 @@
 """The flags as they were found, whatever happens in between; a change by somebody else meanwhile stays."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from flags.admin import UnleashAdmin
 from flags.canary import CanaryState, read_state, set_share, turn_off
 from flags.errors import FlagError
 from flags.people import held, history, resume
+from flags.snapshot import gradual, take
 from stack.api import Stack
 
 WHY = "the story of make story"
@@ -27,13 +28,13 @@ class Flag:
         found: as it was.
         was_held: a person had lowered it, and nobody had raised it since.
         ours: the share that the story gave it last; None before it gave any.
-        excluded: users whom the story keeps with the champion, such as country=NO.
+        excluded: countries that the story keeps with the champion.
     """
 
     found: CanaryState
     was_held: bool
     ours: int | None = None
-    excluded: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
 
 class Keeper:
@@ -52,10 +53,10 @@ class Keeper:
         set_share(self._admin, name, percent, override=WHY)
         self._flags[name].ours = percent
 
-    def exclude(self, name: str, users: Sequence[str]) -> None:
-        """Keep these users with the champion, such as country=NO. Raises ToolError."""
-        self._flags[name].excluded = tuple(users)
-        self._tools.flags("exclude", name, *users)
+    def exclude(self, name: str, countries: Collection[str]) -> None:
+        """Keep these countries with the champion. Raises ToolError."""
+        self._flags[name].excluded = frozenset(countries)
+        self._tools.flags("exclude", name, *(f"country={each}" for each in sorted(countries)))
 
     def taken_away(self, name: str) -> str | None:
         """Who turned the flag off or changed its share since the story's last change; None: nobody."""
@@ -99,13 +100,23 @@ class Keeper:
             yield f"{name} was not brought back ({error}). As it was found: {back}"
 
     def _include(self, name: str) -> Iterator[str]:
-        """After the share, so that nobody gets the challenger by it for a moment."""
-        if not (users := self._flags[name].excluded):
+        """Take our constraint off, after the share, so that nobody gets the challenger by it for a moment."""
+        if not (countries := self._flags[name].excluded):
             return
         try:
-            self._tools.flags("include", name, *users, "--override", WHY)
+            strategy = gradual(take(self._admin, name))
+            for at, one in enumerate(strategy.constraints):
+                if (one.context_name, one.operator, frozenset(one.values)) == (
+                    "country",
+                    "NOT_IN",
+                    countries,
+                ):
+                    place = f"/constraints/{at}"
+                    ours = {"op": "test", "path": f"{place}/values", "value": [*one.values]}
+                    self._admin.put_back(name, strategy.id, [ours, {"op": "remove", "path": place}])
+                    return
         except CanarioError as error:
-            yield f"{name} still has a constraint on {' and '.join(users)} ({error}): take it off in Unleash"
+            yield f"{name} still has the constraint of the story ({error}): take it off in Unleash"
 
 
 @contextmanager

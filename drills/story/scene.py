@@ -84,7 +84,7 @@ class Scene:
 
     def exclude(self, countries: Collection[str]) -> tuple[float, float]:
         """Keep these countries with the champion; shares who get the challenger then, there and elsewhere."""
-        self.keeper.exclude(self.flag, [f"country={each}" for each in sorted(countries)])
+        self.keeper.exclude(self.flag, countries)
         time.sleep(SETTLE_SECONDS)
         probes = self.truth.users("after", AFTER, len(self.rows))
         there = [each for each in probes if each.country in countries]
