@@ -68,7 +68,7 @@ def _worth(figures: SegmentFigures) -> str:
 
 def _conditions(one: SegmentEffect) -> str:
     """As `flags exclude` takes them; "" where no constraint tells these users from the others."""
-    others = one.segment.others
+    others, values = one.segment.others, tuple[str, ...]()
     if others is None:
         values: tuple[str, ...] = () if one.segment.value is None else (one.segment.value,)
     else:
