@@ -52,6 +52,8 @@ def create_app(settings: BoardSettings) -> Flask:
         span = Span.of(request.args.get("span", Span.HOUR.value))
         if span is None:
             return _json({"error": f"span is one of {', '.join(Span)}"}, 400)
+        for source in (sources.unleash, sources.numbers, sources.history[span], sources.decisions):
+            source.look()  # all at once: the slowest is waited for, not one after the other
         facts = Facts(
             unleash=sources.unleash.latest(),
             numbers=sources.numbers.latest(),

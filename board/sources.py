@@ -19,10 +19,10 @@ from flags.rollout.situation import Situation
 from rollback.decision import Decision
 from rollback.decisions import DecisionLog
 
-# Seconds. A page asks every 3, and shows a change of the share within 5.
-UNLEASH_EVERY: Final = 1.0
-NUMBERS_EVERY: Final = 3.0
-DECISIONS_EVERY: Final = 3.0
+# Seconds from one reading to the next, at least. A page asks every 3, and shows a new share within 5.
+UNLEASH_EVERY: Final = 0.5
+NUMBERS_EVERY: Final = 2.5
+DECISIONS_EVERY: Final = 2.5
 WHOLE_AT_LEAST_EVERY: Final = timedelta(seconds=10)  # for what is no event, and for events of other kinds
 SEGMENTS: Final = ("segment-created", "segment-updated", "segment-deleted")
 MOST_BYTES: Final = 1  # of a log that is never written here
@@ -104,7 +104,9 @@ class Sources:
         )
         self.history: dict[Span, Source[History]] = {
             span: Source(
-                f"Prometheus, {span}", _history(url, span), every=max(span.step.total_seconds() / 3, 3.0)
+                f"Prometheus, {span}",
+                _history(url, span),
+                every=max(span.step.total_seconds() / 3, NUMBERS_EVERY),
             )
             for span in Span
         }

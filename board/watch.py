@@ -1,7 +1,7 @@
-"""Sources that are read in the background while somebody looks, however many they are, and never otherwise.
+"""Sources that are read when somebody looks, however many they are, and never otherwise.
 
-A page never waits for a source, but for the first reading: it gets the last one, with its age and what went
-wrong since. So a hundred open pages ask Unleash and Prometheus as often as one does.
+A page waits a moment for a source, not for as long as that takes: it gets the last reading, with its age and
+what went wrong since. So a hundred open pages ask Unleash and Prometheus hardly more often than one does.
 """
 
 import logging
@@ -14,9 +14,11 @@ from typing import Generic, TypeVar
 
 from common.errors import CanarioError
 
-LOOKED_AT_SECONDS = 30.0  # after which nobody is thought to look any more
+MOMENT_SECONDS = 1.0  # that a page waits for a reading
+FIRST_SECONDS = 4.0  # that it waits where nothing is known, or only what is old
+OLD_SECONDS = 30.0
 LATE_SECONDS = 10.0  # after which an answer that is still to come counts as none
-FIRST_SECONDS = 4.0  # that a page waits for a reading that is not too old
+NEVER = float("-inf")
 
 T = TypeVar("T")
 
@@ -43,52 +45,53 @@ class Reading(Generic[T]):
 
 
 class Source(Generic[T]):
-    """One thing that is read every so often by a thread of its own."""
+    """One thing that a thread of its own reads when somebody looks, and not more often than it may."""
 
     def __init__(self, name: str, read: Callable[[], T], *, every: float) -> None:
-        """`read` raises CanarioError for what can be foreseen; `every` in seconds."""
+        """`read` raises CanarioError for what can be foreseen; `every`: seconds between readings."""
         self.name = name
         self._read = read
         self._every = every
         self._reading: Reading[T] = Reading()
-        self._tried = 0.0
-        self._asked: float | None = None  # since when an answer is waited for
-        self._looked = 0.0
+        # By the monotonic clock: the last look, and the beginning and end of the last reading.
+        self._looked = self._began = self._ended = NEVER
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def latest(self, *, wait: float = FIRST_SECONDS) -> Reading[T]:
-        """What is known now. Waits `wait` seconds at most, and only where nobody has looked for a while."""
+    def look(self) -> None:
+        """Begin to read, unless what is known is young enough. Does not wait."""
         with self._changed:
-            began = self._looked = time.monotonic()
-            self._ensure_thread()
+            self._looked = time.monotonic()
+            if self._thread is None:  # not in the constructor: a thread does not outlive a fork
+                self._thread = threading.Thread(target=self._run, name=f"read {self.name}", daemon=True)
+                self._thread.start()
             self._changed.notify_all()
-            if began - self._tried > LOOKED_AT_SECONDS or not self._tried:
-                self._changed.wait_for(lambda: self._tried >= began, wait)
-            late = time.monotonic() - self._asked if self._asked else 0.0
-            if late > LATE_SECONDS:
-                return replace(self._reading, fault=f"it has not answered for {late:.0f} s")
+
+    def latest(self) -> Reading[T]:
+        """What is known now; waits a moment for a reading, longer for the first one after a while."""
+        if time.monotonic() - self._looked > self._every:  # or `look` was called for this very answer
+            self.look()
+        with self._changed:
+            now = time.monotonic()
+            if now - self._began > self._every or self._ended < self._began:
+                wait = FIRST_SECONDS if now - self._ended > OLD_SECONDS else MOMENT_SECONDS
+                self._changed.wait_for(lambda: self._ended > now, wait)
+            waits = self._ended < self._began and time.monotonic() - self._began
+            if waits and waits > LATE_SECONDS:
+                return replace(self._reading, fault=f"it has not answered for {waits:.0f} s")
             return self._reading
-
-    def peek(self) -> Reading[T]:
-        """What is known, for other sources: nobody waits, and nothing is read for it."""
-        return self._reading
-
-    def _ensure_thread(self) -> None:
-        if self._thread is None:  # not in the constructor: a thread does not outlive a fork
-            self._thread = threading.Thread(target=self._run, name=f"read {self.name}", daemon=True)
-            self._thread.start()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: time.monotonic() - self._looked < LOOKED_AT_SECONDS)
-            began = self._asked = time.monotonic()
+                self._changed.wait_for(lambda: self._looked > self._began)
+            time.sleep(max(0.0, self._began + self._every - time.monotonic()))
+            with self._changed:
+                self._began = time.monotonic()
             found = self._attempt()
             with self._changed:
-                self._reading, self._tried, self._asked = found, time.monotonic(), None
+                self._reading, self._ended = found, time.monotonic()
                 self._changed.notify_all()
-            time.sleep(max(0.1, self._every - (time.monotonic() - began)))
 
     def _attempt(self) -> Reading[T]:
         try:

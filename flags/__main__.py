@@ -10,8 +10,7 @@ from typing import Final
 import click
 
 from common.config import load_settings
-from common.options import Parsed
-from flags import canary, exclude, lease, people, report
+from flags import canary, lease, people, report
 from flags import quarantine as quarantines
 from flags.admin import UnleashAdmin
 from flags.apply import carry_out, read_current
@@ -34,6 +33,7 @@ from flags.commands import (
 )
 from flags.desired import load_context, load_desired
 from flags.errors import FlagError
+from flags.exclude_commands import exclude, include
 from flags.models_cli import models
 from flags.plan import FlagPlan, Wishes, plan
 from flags.rollout.commands import rollout
@@ -87,8 +87,8 @@ def cli() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry; the outcome is told anyway
 
 
-cli.add_command(models)
-cli.add_command(rollout)
+for command in (exclude, include, models, rollout):
+    cli.add_command(command)
 
 
 @cli.command("plan")
@@ -197,25 +197,6 @@ def on_(
 def off_(admin: UnleashAdmin, _: FlagsSettings, name: str) -> tuple[CanaryState, bool]:
     """Turn the flag NAME off, whatever its strategies: every user gets the champion."""
     return canary.turn_off(admin, name), True
-
-
-@cli.command("exclude")
-@changing
-@click.argument(
-    "users",
-    nargs=-1,
-    required=True,
-    type=Parsed("condition", exclude.parse_condition),
-    metavar="PROPERTY=VALUE...",
-)
-def exclude_(
-    admin: UnleashAdmin, _: FlagsSettings, name: str, users: tuple[tuple[str, str], ...]
-) -> tuple[CanaryState, bool]:
-    """Let users with such a context, as country=NO, keep the champion under the flag NAME.
-
-    It is a condition on the strategy, next to those that are there; a person takes it off in the Unleash UI.
-    """
-    return exclude.exclude(admin, name, users), True
 
 
 @cli.command("history")

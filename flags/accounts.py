@@ -35,8 +35,9 @@ class ServiceUser:
     role: str = EDITOR
 
 
+COMMAND_LINE: Final = "canario-flags"
 USERS: Final = (
-    ServiceUser("canario-flags", "Canario flags command line"),
+    ServiceUser(COMMAND_LINE, "Canario flags command line"),
     ServiceUser("canario-rollback", "Canario rollback job"),
     ServiceUser("canario-rollout", "Canario rollout plan (advance)"),
     ServiceUser("canario-service", "Canario service (admin routes)"),

@@ -183,10 +183,30 @@ class UnleashAdmin:
                 " overwritten; look at it again"
             ) from error
 
-    def add_constraint(self, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
-        """Put one condition more on a strategy; doing it twice is the same condition twice."""
-        patch = [{"op": "add", "path": "/constraints/-", "value": dict(constraint)}]
-        self._patch(flag, strategy, patch, repeatable=False)
+    def change_constraints(
+        self,
+        flag: str,
+        strategy: str,
+        constraints: Sequence[Mapping[str, Any]],
+        *,
+        seen: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Give a strategy other conditions, only if Unleash still has those that were seen.
+
+        Raises:
+            ChangedMeanwhile: it has others.
+        """
+        patch: list[Mapping[str, Any]] = [
+            {"op": "test", "path": "/constraints", "value": list(seen)},
+            {"op": "replace", "path": "/constraints", "value": list(constraints)},
+        ]
+        try:
+            self._patch(flag, strategy, patch, repeatable=False)
+        except _TestFailed as error:
+            raise ChangedMeanwhile(
+                f"the constraints of {flag} in {self.environment} were changed in the meantime. Nothing was"
+                " overwritten; look at it again"
+            ) from error
 
     def put_back(self, flag: str, strategy: str, patch: Iterable[Mapping[str, Any]]) -> None:
         """Give fields of a strategy the values that were lost (flags.overwritten)."""

@@ -28,7 +28,7 @@ from flags.snapshot import (
 from flags.state import CanaryState, state_of
 from flags.writes import change_parameter
 
-__all__ = ["CanaryState", "read_state", "set_share", "turn_off", "turn_on"]
+__all__ = ["CanaryState", "read_state", "require_no_quarantine", "set_share", "turn_off", "turn_on"]
 
 
 def read_state(admin: UnleashAdmin, flag: str) -> CanaryState:
@@ -83,7 +83,7 @@ def set_share(  # noqa: PLR0913 - each of them has a default
         )
     raised = strategy.percent is None or percent > strategy.percent or (enable and not shot.enabled)
     if percent > 0 and raised:
-        _require_no_quarantine(admin, shot, version, override)
+        require_no_quarantine(admin, shot, version, override)
     if strategy.percent != percent:
         seen = None if expect is None else strategy.parameter("rollout")
         change_parameter(admin, flag, strategy.id, "rollout", str(percent), seen=seen)
@@ -115,7 +115,7 @@ def turn_on(
     if shot.enabled:
         return state_of(shot)
     if any(one.percent != 0 for one in shot.active):
-        _require_no_quarantine(admin, shot, version, override)
+        require_no_quarantine(admin, shot, version, override)
     return state_of(_switch_on(admin, shot))
 
 
@@ -145,7 +145,7 @@ def turn_off(admin: UnleashAdmin, flag: str) -> CanaryState:
     return state_of(shot)
 
 
-def _require_no_quarantine(
+def require_no_quarantine(
     admin: UnleashAdmin, shot: Snapshot, version: str | None, override: str | None
 ) -> None:
     """Raises Quarantined; with a reason it keeps that instead, before anything is raised."""

@@ -1,72 +1,156 @@
-"""Users with some value in their context keep the champion: one condition more on the canary's strategy.
+"""Users whom some value of the context keeps with the champion: `country NOT_IN NO` on the canary's strategy.
 
-For a segment that the challenger harms (`python -m analysis segments`). Conditions narrow the share and never
-widen it, so nobody gets the challenger who had not; a person takes one off again in the Unleash UI.
+For a segment that the challenger harms (`python -m analysis segments`). To exclude narrows the share, so it
+is never refused; to include again gives users the challenger, so it is a raise. Who does not send the
+property passes such a constraint. People may write the same in the Unleash UI: what they wrote counts.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from flags import writes
 from flags.admin import UnleashAdmin
-from flags.canary import read_state
-from flags.errors import NotVerified
-from flags.models import Constraint, Strategy
-from flags.snapshot import gradual, require_active, take
-from flags.state import CanaryState
+from flags.canary import require_no_quarantine
+from flags.desired import NAME
+from flags.errors import ChangedMeanwhile
+from flags.models import Constraint
+from flags.snapshot import blame, gradual, require_active, require_sticky, take
+from flags.state import CanaryState, state_of
+from flags.writes import change_constraints
 
-NOT_IN = "NOT_IN"
-FIELD = "A property of the requests' context"
+__all__ = ["Users", "exclude", "include", "parse_users"]
+
+NOT_IN: Final = "NOT_IN"
+FIELD: Final = "As clients send it in the context of a request."
 
 
-def parse_condition(text: str) -> tuple[str, str]:
-    """Property and value of `country=NO`. Raises ValueError."""
+@dataclass(frozen=True)
+class Users:
+    """Users whose context has this value of this property."""
+
+    property: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.property}={self.value}"
+
+    def kept_out(self, constraints: Iterable[Constraint]) -> bool:
+        """Whether a constraint names them as users who do not get the challenger."""
+        return any(self.value in one.values for one in constraints if _keeps_out(one, self.property))
+
+
+def parse_users(text: str) -> Users:
+    """Of country=NO. Raises ValueError."""
     name, equals, value = text.partition("=")
-    if not name.strip() or not equals or not value:
-        raise ValueError("is no property and value such as country=NO")
-    return name.strip(), value
+    if not equals or not value.strip() or not re.fullmatch(NAME, name):
+        raise ValueError(f"{text!r} is no property and value such as country=NO")
+    return Users(name, value.strip())
 
 
-def exclude(admin: UnleashAdmin, flag: str, users: Iterable[tuple[str, str]]) -> CanaryState:
-    """Let users with one of these properties and values keep the champion; doing it twice is doing it once.
+def exclude(admin: UnleashAdmin, flag: str, users: Sequence[Users]) -> CanaryState:
+    """Keep these users with the champion; twice is as once.
+
+    A property that Unleash does not know is defined there first: the UI offers no other for constraints.
 
     Raises:
-        FlagMissing, FlagArchived, StrategyMissing, StrategyDisabled, StrategyAmbiguous: as they say; nothing
-            was changed.
-        NotVerified: Unleash took the condition, and does not have it.
+        FlagMissing, FlagArchived, StrategyMissing, StrategyAmbiguous: as they say; nothing was changed.
+        ChangedMeanwhile: a person changed the constraints in this moment: theirs stay.
         AdminError: Unleash does not answer, or not so.
     """
     shot = take(admin, flag)
     strategy = gradual(shot)
-    require_active(shot, strategy)
-    missing = _missing(strategy, users)
-    if not missing:
-        return read_state(admin, flag)
+    out = [one for one in users if not one.kept_out(strategy.constraints)]
+    if not out:
+        return state_of(shot)
     known = admin.context.names()
-    for name, values in missing.items():
-        if name not in known:
-            admin.context.create(name, FIELD)
-        writes.add_constraint(admin, flag, strategy.id, _condition(name, values))
-    after = take(admin, flag)
-    if _missing(gradual(after), ((name, one) for name, values in missing.items() for one in values)):
-        raise NotVerified(
-            f"the condition on {flag} in {admin.environment} is not there after it was set: somebody changed"
-            " the strategy at the same time. Look at it in the Unleash UI"
-        )
-    return read_state(admin, flag)
+    for name in dict.fromkeys(one.property for one in out if one.property not in known):
+        admin.context.create(name, FIELD)
+    wanted = without(strategy.constraints, out)
+    change_constraints(admin, flag, strategy.id, wanted, seen=_sent(strategy.constraints))
+    return _verified(admin, flag, users, out=True)
 
 
-def _missing(strategy: Strategy, users: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Values by property that no condition of the strategy keeps out yet."""
-    found: dict[str, list[str]] = {}
-    for name, value in dict.fromkeys(users):
-        if not any(_keeps_out(one, name, value) for one in strategy.constraints):
-            found.setdefault(name, []).append(value)
+def include(
+    admin: UnleashAdmin,
+    flag: str,
+    users: Sequence[Users],
+    *,
+    version: str | None = None,
+    override: str | None = None,
+) -> CanaryState:
+    """Let these users in again, as far as the share and other constraints do. Twice is as once.
+
+    `version` and `override` as in flags.canary.set_share: this is a raise like any other.
+
+    Raises:
+        Quarantined: this would give more users a version in quarantine.
+        StrategyDisabled, StickinessUnsafe: as they say; nothing was changed.
+        ChangedMeanwhile and others: as for `exclude`.
+    """
+    shot = take(admin, flag)
+    strategy = gradual(shot)
+    if not any(one.kept_out(strategy.constraints) for one in users):
+        return state_of(shot)
+    require_active(shot, strategy)
+    require_sticky(shot, strategy)
+    if strategy.percent != 0:
+        require_no_quarantine(admin, shot, version, override)
+    wanted = with_again(strategy.constraints, users)
+    change_constraints(admin, flag, strategy.id, wanted, seen=_sent(strategy.constraints))
+    return _verified(admin, flag, users, out=False)
+
+
+def without(constraints: Sequence[Constraint], users: Iterable[Users]) -> list[dict[str, Any]]:
+    """The constraints with these users kept out: in the list of their property, or in a new one."""
+    found = _sent(constraints)
+    for one in users:
+        now = [Constraint.model_validate(each) for each in found]
+        place = next((n for n, each in enumerate(now) if _keeps_out(each, one.property)), None)
+        if place is None:
+            found.append(
+                {
+                    "contextName": one.property,
+                    "operator": NOT_IN,
+                    "values": [one.value],
+                    "caseInsensitive": False,
+                    "inverted": False,
+                }
+            )
+        elif one.value not in found[place]["values"]:
+            found[place]["values"] = [*found[place]["values"], one.value]
     return found
 
 
-def _keeps_out(one: Constraint, name: str, value: str) -> bool:
-    return one.context_name == name and one.operator == NOT_IN and not one.inverted and value in one.values
+def with_again(constraints: Sequence[Constraint], users: Sequence[Users]) -> list[dict[str, Any]]:
+    """The constraints without these users in any list of who is kept out; an empty list is taken off."""
+    found = []
+    for constraint in constraints:
+        let_in = {one.value for one in users if _keeps_out(constraint, one.property)}
+        values = [value for value in constraint.values if value not in let_in]
+        if values or not let_in:
+            found.append(constraint.as_sent | ({"values": values} if let_in else {}))
+    return found
 
 
-def _condition(name: str, values: list[str]) -> Mapping[str, object]:
-    return {"contextName": name, "operator": NOT_IN, "values": values}
+def _keeps_out(constraint: Constraint, name: str) -> bool:
+    return constraint.context_name == name and (constraint.operator, constraint.inverted) in {
+        (NOT_IN, False),
+        ("IN", True),
+    }
+
+
+def _sent(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
+    return [one.as_sent for one in constraints]
+
+
+def _verified(admin: UnleashAdmin, flag: str, users: Iterable[Users], *, out: bool) -> CanaryState:
+    """What Unleash says now. Raises ChangedMeanwhile where somebody was faster than this look."""
+    after = take(admin, flag)
+    now = gradual(after).constraints
+    if other := [str(one) for one in users if one.kept_out(now) is not out]:
+        raise ChangedMeanwhile(
+            f"the constraints of {flag} in {after.environment} {'do not keep' if out else 'still keep'}"
+            f" {' and '.join(other)} out: somebody changed them at the same time{blame(after)}"
+        )
+    return state_of(after)

@@ -15,7 +15,9 @@ class Answer(BaseModel):
 
 
 class Constraint(Answer):
-    """One condition of a strategy on a user's context."""
+    """One condition of a strategy on a user's context, with every field that came: it is written back so."""
+
+    model_config = ConfigDict(extra="allow")
 
     context_name: str
     operator: str
@@ -26,6 +28,11 @@ class Constraint(Answer):
     def __str__(self) -> str:
         operand = ", ".join(self.values) if self.values else self.value or ""
         return f"{'not ' if self.inverted else ''}{self.context_name} {self.operator} {operand}".rstrip()
+
+    @property
+    def as_sent(self) -> dict[str, Any]:
+        """As it came from Unleash, or will go there."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class Strategy(Answer):

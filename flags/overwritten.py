@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from flags.accounts import is_automation
+from flags.accounts import COMMAND_LINE, is_automation
 from flags.event_words import ADDED, REMOVED, UPDATED, in_words
 from flags.models import Event
 from flags.strategy_fields import Fields, fields, patch_of
@@ -19,6 +19,7 @@ from flags.strategy_fields import Fields, fields, patch_of
 MOMENT: Final = timedelta(seconds=30)  # the longest that a call may be under way, and more
 # Programs change these themselves, and a line does not tell which of them was meant.
 SHARE: Final = "/parameters/rollout"
+CONSTRAINTS: Final = "/constraints/"
 OWN: Final = frozenset({SHARE, "/parameters/stickiness", "/parameters/groupId"})
 KINDS: Final = (ADDED, UPDATED, REMOVED)
 
@@ -30,7 +31,6 @@ class Loss:
     Attributes:
         strategy: its id.
         fields: what was lost, by the place in the strategy, as it was meant to be; None: it was not there.
-        now: what is there instead.
         patch: the JSON patch that puts it back.
         who: whose change it was; `words`: what it did.
         conflict: whether it is also the very field that the program set.
@@ -38,7 +38,6 @@ class Loss:
 
     strategy: str
     fields: Fields
-    now: Fields
     patch: tuple[Mapping[str, Any], ...]
     who: str
     words: str
@@ -53,19 +52,23 @@ class Write:
         fields: what it set, by the place in the strategy; None: it took that away.
         seen: values on which it rested. Another one just before it was somebody's, and is wanted.
         since: id of the last line before it.
+        puts_back: it gives fields what a person wanted; one who has saved the strategy since wants it so.
     """
 
     strategy: str
     fields: Fields
     seen: Fields = field(default_factory=dict)
     since: int = 0
+    puts_back: bool = False
 
     def is_line(self, line: Event, state: Fields) -> bool:
         """Whether this line of a program can be the write's own."""
         return line.id > self.since and all(state.get(place) == one for place, one in self.fields.items())
 
-    def met(self, before: Fields) -> set[str]:
-        """Fields that somebody had changed since they were seen."""
+    def met(self, above: Sequence[Event], before: Fields) -> set[str]:
+        """Fields that somebody had set otherwise than the write, since what it rests on was seen."""
+        if self.puts_back and any(one.id > self.since and not is_automation(one.created_by) for one in above):
+            return {place for place, one in self.fields.items() if before.get(place) != one}
         return {
             place for place, one in self.seen.items() if before.get(place) not in (one, self.fields[place])
         }
@@ -133,10 +136,10 @@ def _reviewed(lines: Sequence[Event], write: Write | None = None, by: str | None
         places, met = _brought_back(lines, after, n), frozenset[str]()
         is_write = write is not None and writer in (None, line.created_by) and write.is_line(line, after[n])
         if write is not None and is_write:
-            writer, met = line.created_by, frozenset(write.met(after[n - 1]))
+            writer, met = line.created_by, frozenset(write.met(lines[:n], after[n - 1]))
             places = places - write.fields.keys() | met
         else:
-            places = frozenset() if _is_about_a_segment(after, n) else places - OWN
+            places = frozenset() if _is_about_one_part(line, after, n) else places - OWN
             if who := _share_is_again_of(lines, after, n):
                 told[line.id] = f"put back: {who} had set it"
         if places:
@@ -186,11 +189,10 @@ def _author(lines: Sequence[Event], n: int, places: Collection[str]) -> Event:
 def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
     """What is to be put back of it."""
     wanted, now = lines[undone.n - 1].data, lines[-1].data
-    meant, new, places = fields(wanted), fields(now), sorted(undone.places)
+    meant, places = fields(wanted), sorted(undone.places)
     return Loss(
         strategy=str(now["id"]),
         fields={place: meant.get(place) for place in places},
-        now={place: new.get(place) for place in places},
         patch=tuple(patch_of(places, wanted, now)),
         who=undone.author.created_by,
         words=in_words(undone.author),
@@ -198,9 +200,14 @@ def _loss(lines: Sequence[Event], undone: _Undone) -> Loss:
     )
 
 
-def _is_about_a_segment(after: Sequence[Fields], n: int) -> bool:
-    """A line that changed one segment and nothing else put the lease on, or took it off."""
+def _is_about_one_part(line: Event, after: Sequence[Fields], n: int) -> bool:
+    """A line that changed one segment and nothing else put the lease on, or took it off.
+
+    One of the command line that changed constraints alone kept users out, or let them in.
+    """
     changed = [*_changed(after, n, n - 1)]
+    if line.created_by == COMMAND_LINE and all(place.startswith(CONSTRAINTS) for place in changed):
+        return True
     return len(changed) == 1 and changed[0].startswith("/segments/")
 
 

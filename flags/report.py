@@ -21,7 +21,10 @@ def sentence(state: CanaryState) -> str:
     if not state.exists:
         return f"{state.flag}: {'archived' if state.archived else 'does not exist'}{_change(state, '; ')}"
     share = "no one share" if state.percent is None else f"{state.percent}% of the users"
-    return f"{state.flag} in {state.environment}: {on_off(state.enabled)}, {share}{_change(state, '; ')}"
+    where = f", only where {' and '.join(state.constraints)}" if state.constraints else ""
+    return (
+        f"{state.flag} in {state.environment}: {on_off(state.enabled)}, {share}{where}{_change(state, '; ')}"
+    )
 
 
 def show_states(states: Iterable[CanaryState]) -> None:

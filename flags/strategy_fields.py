@@ -1,42 +1,56 @@
-"""A strategy as Unleash writes it, as fields that can be compared and put back one by one. Pure."""
+"""A strategy as Unleash writes it, as fields that can be compared and put back one by one. Pure.
 
-from collections.abc import Iterable, Iterator, Mapping
+A field's place is its JSON pointer. Each condition and each segment is a field of its own, which is there or
+not: two who add one each have not changed the same.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-LISTS: Final = ("constraints", "variants")
+MEMBERS: Final = ("constraints", "segments")
 Fields = Mapping[str, Any]
 
 
 def fields(strategy: Fields) -> dict[str, Any]:
-    """The fields of a strategy by their place in it, in one spelling; each of its segments is one field."""
-    found: dict[str, Any] = {f"/{name}": [*map(_plain, strategy.get(name) or ())] for name in LISTS}
+    """The fields of a strategy by their place in it, in one spelling."""
+    found: dict[str, Any] = {"/variants": [*map(_plain, strategy.get("variants") or ())]}
     found |= {"/name": strategy.get("name"), "/title": strategy.get("title") or ""}
     found["/disabled"] = bool(strategy.get("disabled"))
     parameters = strategy.get("parameters") or {}
     found |= {f"/parameters/{name}": str(one) for name, one in parameters.items() if one is not None}
-    return found | {f"/segments/{number}": True for number in strategy.get("segments") or ()}
+    return found | {member(name, one): True for name in MEMBERS for one in strategy.get(name) or ()}
 
 
-def patch_of(places: Iterable[str], before: Fields, now: Fields) -> Iterator[Mapping[str, Any]]:
+def member(name: str, entry: Any) -> str:
+    """The place of one of the `constraints` or `segments`."""
+    return f"/{name}/{json.dumps(_plain(entry), sort_keys=True)}"
+
+
+def patch_of(places: Sequence[str], before: Fields, now: Fields) -> Iterator[Mapping[str, Any]]:
     """The JSON patch that gives these fields of the strategy `now` what they are in `before`."""
-    segments = list(now.get("segments") or ())
     parameters = before.get("parameters") or {}
     for place in places:
         name, _, rest = place[1:].partition("/")
         pointer = f"/parameters/{rest.replace('~', '~0').replace('/', '~1')}"
-        if name == "segments":
-            had = int(rest) in (before.get("segments") or ())
-            segments = [*segments, int(rest)] if had else [one for one in segments if one != int(rest)]
-        elif name == "parameters" and parameters.get(rest) is None:
+        if name == "parameters" and parameters.get(rest) is None:
             yield {"op": "remove", "path": pointer}
         elif name == "parameters":
             yield {"op": "add", "path": pointer, "value": parameters[rest]}
-        else:
+        elif name not in MEMBERS:
             value = before.get(name)
-            nothing: Any = [] if name in LISTS else ""
+            nothing: Any = [] if name == "variants" else ""
             yield {"op": "add", "path": place, "value": nothing if value is None else value}
-    if any(place.startswith("/segments/") for place in places):
-        yield {"op": "add", "path": "/segments", "value": segments}
+    for name in MEMBERS:
+        if any(place.startswith(f"/{name}/") for place in places):
+            value = _members(name, frozenset(places), before.get(name) or (), now.get(name) or ())
+            yield {"op": "add", "path": f"/{name}", "value": value}
+
+
+def _members(name: str, places: frozenset[str], before: Iterable[Any], now: Iterable[Any]) -> list[Any]:
+    """What is there now, but for those at `places`, and those of them that were there before."""
+    kept = [one for one in now if member(name, one) not in places]
+    return kept + [one for one in before if member(name, one) in places]
 
 
 def _plain(entry: Any) -> Any:

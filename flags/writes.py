@@ -6,13 +6,14 @@ looked at in the same way. Who sets a field on the strength of what it was finds
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound, NotVerified, UnexpectedAnswer
 from flags.models import Event
 from flags.overwritten import KINDS, Loss, Write, lost, still_lost
+from flags.strategy_fields import member
 
 LINES: Final = 100  # of the log, of which the last half minute counts
 TRIES: Final = 5
@@ -57,12 +58,20 @@ def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, 
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
 
 
-def add_constraint(admin: UnleashAdmin, flag: str, strategy: str, constraint: Mapping[str, Any]) -> None:
-    """Put one condition more on a strategy. Raises as above."""
+def change_constraints(
+    admin: UnleashAdmin,
+    flag: str,
+    strategy: str,
+    constraints: Sequence[Mapping[str, Any]],
+    *,
+    seen: Sequence[Mapping[str, Any]],
+) -> None:
+    """Give a strategy other conditions than those that were `seen`, and nothing else. Raises as above."""
     since = _last(admin, flag)
-    admin.add_constraint(flag, strategy, constraint)
-    # Its own field is not named: the list holds what others have set, too.
-    _check(admin, flag, Write(strategy, {}, since=since))
+    admin.change_constraints(flag, strategy, constraints, seen=seen)
+    old, new = ({member("constraints", one) for one in each} for each in (seen, constraints))
+    moved = dict.fromkeys(new - old, True) | dict.fromkeys(old - new)
+    _check(admin, flag, Write(strategy, moved, since=since))
 
 
 def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
@@ -77,7 +86,7 @@ def put_back(admin: UnleashAdmin, flag: str, by: str) -> str | None:
     if loss is None:
         return None
     _put_back(admin, flag, loss)
-    _check(admin, flag, Write(loss.strategy, loss.fields, loss.now, lines[-1].id))
+    _check(admin, flag, Write(loss.strategy, loss.fields, since=lines[-1].id, puts_back=True))
     return f"what {loss.who} had set was put back, which Unleash had overwritten: {loss.words}"
 
 
@@ -86,7 +95,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
     met = None
     for number in range(TRIES):
         lines = _lines(admin, flag)
-        if not lines:  # what its database cannot tell, Unleash calls nothing
+        if write.since and not lines:  # what its database cannot tell, Unleash calls nothing
             raise UnexpectedAnswer(
                 f"{flag} was changed, and Unleash's event log tells nothing of it, so that it is not known"
                 " whether a person's change was overwritten: look at the flag in the Unleash UI"
@@ -97,7 +106,7 @@ def _check(admin: UnleashAdmin, flag: str, write: Write) -> Loss | None:
         if number == 0 and loss.conflict:
             met = loss
         _put_back(admin, flag, loss)
-        write = Write(write.strategy, loss.fields, loss.now, lines[-1].id)
+        write = Write(write.strategy, loss.fields, since=lines[-1].id, puts_back=True)
     raise NotVerified(
         f"somebody changes {flag} in {admin.environment} again and again while Canario does: look at its"
         " strategy in the Unleash UI"

@@ -68,6 +68,7 @@ class Registration(StrictModel):
         share: percent of users that the flag gives to the challenger during the test.
         metric: the one that decides.
         segment: whom the test is about; None: all.
+        segments_by: properties of the context by whose values the effect will be looked at in the end.
         baseline: of the champion, as it is expected: a share, a mean or a count per user.
         effect: the smallest change that must not be missed, absolute, up or down.
         alpha: chance of a verdict where there is no difference.
@@ -88,6 +89,7 @@ class Registration(StrictModel):
     share: float = Field(gt=0, lt=100)
     metric: Metric
     segment: Segment | None = None
+    segments_by: tuple[str, ...] = ()
     baseline: float = Field(allow_inf_nan=False)
     effect: float = Field(gt=0, allow_inf_nan=False)
     alpha: float = Field(default=0.05, gt=0, le=0.2)

@@ -73,6 +73,12 @@ def abtest() -> None:
 @click.option("--flag", default="canary", show_default=True)
 @segment
 @click.option(
+    "--segments-by",
+    multiple=True,
+    metavar="PROPERTY",
+    help="Of the context: `segments` will read the effect by it, as was promised then. Several times.",
+)
+@click.option(
     "--window",
     type=DurationType(),
     default="7d",
@@ -144,7 +150,7 @@ def _registration(file: Path, options: dict[str, Any]) -> Registration:
         "dispersion",
         "window",
     )
-    values |= {name: options[name] for name in (*taken, "guardrails", "note")}
+    values |= {name: options[name] for name in (*taken, "guardrails", "segments_by", "note")}
     values["window"] = format_duration(options["window"])
     try:
         draft = Registration.model_validate(values)

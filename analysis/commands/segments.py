@@ -1,13 +1,14 @@
 """`python -m analysis segments`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from analysis.abtest.examine import Wish, examine
-from analysis.abtest.registration import read
+from analysis.abtest.registration import Registration, read
 from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
 from analysis.errors import AnalysisError, LogError
 from analysis.log import Log, open_log
@@ -18,6 +19,8 @@ from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segments import About, segments_report
 from analysis.show import print_report, write_page
 from common.options import DurationType
+
+_ALPHA: Final = 0.05  # where no test is registered
 
 
 @click.command()
@@ -47,12 +50,22 @@ from common.options import DurationType
 )
 @click.option("--flag", default="canary", show_default=True, help="Of --metric: whose constraint to print.")
 @click.option(
+    "--by",
     "--property",
     "properties",
     multiple=True,
-    metavar="NAME",
-    help="Only by this property of the context; may be given several times. Fewer comparisons find more.",
+    metavar="PROPERTY",
+    help="Only by this property of the context, and by those that were registered; several times. Fewer "
+    "comparisons find more.",
 )
+@click.option(
+    "--least",
+    type=click.IntRange(min=2),
+    default=measures.LEAST,
+    show_default=True,
+    help="Users of each arm that a value needs to be read by itself; the others are read as one.",
+)
+@click.option("--accept-changed", "accepted", metavar="REASON", help="Take a FILE that was changed.")
 @between
 @click.option(
     "--fail-on",
@@ -64,12 +77,13 @@ def segments(file: Path | None, **options: Any) -> None:
     """For whom is the challenger better, and for whom worse?
 
     Of a registered test FILE once it has ended (its metric, its users, its time), or of any --metric as a
-    hint. Segments are the properties of the context that requests bring: country, plan, device.
+    hint. Segments are the properties of the context that requests bring: country, plan, device. For one that
+    is harmed it prints the command that leaves it out.
 
     \b
     Examples:
-      python -m analysis segments tests/loan-4.yaml --log LOG --html segments.html
-      python -m analysis segments --metric bought --log LOG --since 2026-11-02 --property country
+      python -m analysis segments tests/loan-4.yaml --by country --by plan --log LOG --html segments.html
+      python -m analysis segments --metric bought --log LOG --since 2026-11-02 --by country
     """
     if (file is None) == (options["outcome"] is None):
         raise click.UsageError("give the FILE of a registered test, or --metric")
@@ -93,17 +107,18 @@ def _registered(log: Log, file: Path, options: dict[str, Any]) -> tuple[SegmentF
             f"{file} was registered for {registration.segment.property}={registration.segment.value} alone:"
             " segments are parts of a test of all users"
         )
-    examined = examine(log, registration, sha256, Wish(), datetime.now(UTC))
+    wish = Wish(accepted=options["accepted"])
+    examined = examine(log, registration, sha256, wish, datetime.now(UTC))
     course = examined.course
     period = f"Test {registration.name}, registered {registration.registered:%Y-%m-%d %H:%M} UTC"
     if not examined.finding.may_show:
         why = f"What stands in the way: {examined.finding.value.replace('_', ' ')}."
         return None, About(registration.name, registration.flag, period, why)
-    about = About(registration.name, registration.flag, period)
-    figures = _figures(
-        log, registration.metric, examined.question, course.came_before, options, registration.alpha
-    )
-    return figures, about
+    changed = f"{options['accepted']}" if examined.changed else None
+    about = About(registration.name, registration.flag, period, changed=changed)
+    figures = _figures(log, registration.metric, examined.question, course.came_before, options, registration)
+    found = examined.found
+    return replace(figures, decided=found.comparison.effect if found else None), about
 
 
 def _free(log: Log, options: dict[str, Any]) -> tuple[SegmentFigures, About]:
@@ -125,7 +140,7 @@ def _free(log: Log, options: dict[str, Any]) -> tuple[SegmentFigures, About]:
         )
     question = Question(since, until, options["window"])
     period = f"Users who came from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
-    return _figures(log, metric, question, until, options, 0.05), About(None, options["flag"], period)
+    return _figures(log, metric, question, until, options), About(None, options["flag"], period)
 
 
 def _figures(  # noqa: PLR0913, PLR0917 - of a registered test and of none
@@ -134,7 +149,15 @@ def _figures(  # noqa: PLR0913, PLR0917 - of a registered test and of none
     question: Question,
     came_before: datetime,
     options: dict[str, Any],
-    alpha: float,
+    registration: Registration | None = None,
 ) -> SegmentFigures:
-    names = tuple(dict.fromkeys(options["properties"])) or measures.properties(log, question)
-    return SegmentFigures(metric, measures.divided(log, metric, question, came_before, names), alpha)
+    registered = registration.segments_by if registration else ()
+    # The registered ones always, whatever is asked: their family must not be smaller than it was promised.
+    names = tuple(dict.fromkeys((*registered, *options["properties"]))) or measures.properties(log, question)
+    return SegmentFigures(
+        metric,
+        measures.divided(log, metric, question, came_before, names, options["least"]),
+        registration.alpha if registration else _ALPHA,
+        options["least"],
+        frozenset(registered),
+    )

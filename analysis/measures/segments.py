@@ -1,11 +1,13 @@
 """Users of a test by properties of their context: counts, means and variances, from the engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import ibis
 from ibis import _
+from ibis.expr import types as ir
 
 from analysis.errors import LogError
 from analysis.log import Log, moment
@@ -15,8 +17,13 @@ from analysis.measures.users import per_user
 from common.names import Model
 
 MOST_PROPERTIES: Final = 20
-MOST_VALUES: Final = 50
-"""Of one property. What has more (a postcode, an id) is not told apart user by user: the largest are."""
+NOT_GIVEN: Final = "not given"
+MOST_VALUES: Final = 20
+"""Of one property, that are read by themselves: the more there are, the less each of them finds."""
+LEAST: Final = 100
+"""Users of each arm for an effect of a segment; below, a normal approximation is no good."""
+NAMED: Final = 50
+"""Values of which it is told that they were put together."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,36 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Others:
+    """Values that are one segment, because each has too few users or is beyond MOST_VALUES.
+
+    Attributes:
+        count: how many values.
+        largest: the NAMED largest of them.
+    """
+
+    count: int
+    largest: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Segment:
-    """Users whose first request in the test had this value (None: had none)."""
+    """Users whose first request in the test had this value of the property `key`.
+
+    `value` is None where they had none, or one of `others`.
+    """
 
     key: str
     value: str | None
     champion: Arm
     challenger: Arm
+    others: Others | None = None
 
     @property
     def name(self) -> str:
         """country=NO."""
+        if self.others:
+            return f"{self.key}: other ({self.others.count:,})"
         return f"{self.key}={self.value}" if self.value is not None else f"without {self.key}"
 
     @property
@@ -50,10 +76,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Divided:
-    """Segments by property, the largest first; what is beyond MOST_VALUES is counted in `rest`."""
+    """Segments by property, the largest first; those of one property hold every user once."""
 
     segments: dict[str, tuple[Segment, ...]]
-    rest: dict[str, int]
 
 
 def properties(log: Log, question: Question) -> tuple[str, ...]:
@@ -80,24 +105,36 @@ def properties(log: Log, question: Question) -> tuple[str, ...]:
     return tuple(row["property"] for row in rows)
 
 
-def divided(
-    log: Log, metric: Metric, question: Question, came_before: datetime, names: tuple[str, ...]
+def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
+    log: Log,
+    metric: Metric,
+    question: Question,
+    came_before: datetime,
+    names: tuple[str, ...],
+    least: int = LEAST,
 ) -> Divided:
-    """The segments of each property."""
-    found: dict[str, tuple[Segment, ...]] = {}
-    rest: dict[str, int] = {}
-    for name in names:
-        segments = _of_property(log, metric, question, came_before, name)
-        found[name], over = segments[:MOST_VALUES], segments[MOST_VALUES:]
-        if over:
-            rest[name] = sum(each.users for each in over)
-    return Divided(found, rest)
+    """The segments of each property; values with less than `least` users in an arm are put together.
+
+    Raises:
+        LogError: no user has a property of such a name.
+    """
+    found = {name: _of_property(log, metric, question, came_before, name, least) for name in names}
+    for name, segments in found.items():
+        if all(_unknown(each) for each in segments):
+            raise LogError(f"no user of that time has {name!r} in the context: is that its name there?")
+    return Divided(found)
 
 
-def _of_property(
-    log: Log, metric: Metric, question: Question, came_before: datetime, name: str
+def _unknown(segment: Segment) -> bool:
+    if segment.others:
+        return segment.others.largest == (NOT_GIVEN,)
+    return segment.value is None
+
+
+def _of_property(  # noqa: PLR0913, PLR0917 - as above
+    log: Log, metric: Metric, question: Question, came_before: datetime, name: str, least: int
 ) -> tuple[Segment, ...]:
-    users = per_user(
+    table = per_user(
         log,
         metric,
         since=question.since,
@@ -106,19 +143,42 @@ def _of_property(
         segment=name,
         from_first=True,
     ).filter(_["first"] < moment(came_before))
-    grouped = users.group_by("segment", "assigned").aggregate(
+    users = log.keep(table.select("segment", "assigned", "measure"))
+    # A property may have a value for every user, so only the large ones ever leave the engine.
+    in_arm = {role.value: (_.assigned == role.value).sum() for role in Model}
+    sizes = users.group_by("segment").aggregate(users=_.count(), **in_arm)
+    order = [ibis.desc("users"), ibis.asc("segment", nulls_first=True)]
+    large = sizes.filter([_[role.value] >= least for role in Model]).order_by(order).limit(MOST_VALUES)
+    values = [row["segment"] for row in log.rows(large)]
+    segments = [Segment(name, value, *_arms(log, users.filter(_has(users, [value])))) for value in values]
+    rest = users.filter(~_has(users, values))
+    count = log.rows(rest.aggregate(values=_.segment.nunique(), missing=_.segment.isnull().any()))[0]
+    distinct = count["values"] + bool(count["missing"])
+    if distinct:
+        left = sizes.filter(~_has(sizes, values)).order_by(order).limit(NAMED)
+        largest = tuple(NOT_GIVEN if row["segment"] is None else row["segment"] for row in log.rows(left))
+        segments.append(Segment(name, None, *_arms(log, rest), Others(distinct, largest)))
+    return tuple(sorted(segments, key=lambda each: (-each.users, each.name)))
+
+
+def _has(table: ir.Table, values: Sequence[str | None]) -> ir.BooleanValue:
+    """Whether the segment is one of the values."""
+    given = [value for value in values if value is not None]
+    found = table.segment.isin(given).fill_null(False) if given else ibis.literal(value=False)
+    return found | table.segment.isnull() if None in values else found
+
+
+def _arms(log: Log, users: ir.Table) -> tuple[Arm, Arm]:
+    """Champion and challenger."""
+    grouped = users.group_by("assigned").aggregate(
         users=_.count(), mean=_.measure.mean(), variance=_.measure.var(how="sample")
     )
-    arms: dict[str | None, dict[str, Arm]] = {}
-    for row in log.rows(grouped):
-        arm = Arm(row["users"], float(row["mean"]), float(row["variance"] or 0.0))
-        arms.setdefault(row["segment"], {})[row["assigned"]] = arm
+    found = {
+        row["assigned"]: Arm(row["users"], float(row["mean"]), float(row["variance"] or 0.0))
+        for row in log.rows(grouped)
+    }
     nobody = Arm(0, 0.0, 0.0)
-    segments = [
-        Segment(name, value, of.get(Model.CHAMPION.value, nobody), of.get(Model.CHALLENGER.value, nobody))
-        for value, of in arms.items()
-    ]
-    return tuple(sorted(segments, key=lambda each: (-each.users, each.name)))
+    return found.get(Model.CHAMPION.value, nobody), found.get(Model.CHALLENGER.value, nobody)
 
 
 def whole(segments: tuple[Segment, ...]) -> Segment:

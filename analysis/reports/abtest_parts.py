@@ -231,6 +231,7 @@ def promised(examined: Examined) -> Section:
         "metric": f"{registration.metric.name}: {of_users(registration.metric)}, "
         f"{'more' if registration.metric.direction is Direction.INCREASE else 'less'} is better",
         "segment": f"{segment.property} = {segment.value}" if segment else "all users",
+        "read by": ", ".join(registration.segments_by) or "no property",
         "to be found": f"{unit.change(registration.effect, sign=False)} from "
         f"{unit.level(registration.baseline)}, alpha {registration.alpha:g}, power {registration.power:g}",
         "users": f"{registration.users.champion:,} champion, {registration.users.challenger:,} challenger",

@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, sqrt
-from typing import Any, Final
+from typing import Any
 
 from tea_tasting.aggr import Aggregates
 
 from analysis.measures.metric import Direction, Kind, Metric
-from analysis.measures.segments import Arm, Divided, Segment, whole
+from analysis.measures.segments import LEAST, Arm, Divided, Segment, whole
 from analysis.statistics import means, proportions
 from analysis.statistics.effect import Effect
-from analysis.statistics.many import benjamini_hochberg, holm
+from analysis.statistics.many import benjamini_hochberg, holm, interval_alpha
 from analysis.statistics.proportions import Share
 from analysis.statistics.simpson import Mix, Part, difference_variance, heterogeneity_p, mix
 
-LEAST: Final = 100
-"""Users of each arm for an effect of a segment; below, a normal approximation is no good."""
 _MEASURE = "measure"
 
 
@@ -25,9 +23,12 @@ class SegmentEffect:
     """The effect in a segment.
 
     Attributes:
+        effect: its intervals hold together with those of the family (Bonferroni).
         p: corrected by Holm.
         p_found: corrected by Benjamini and Hochberg.
         verdict: "harmed", "gains" or "" where chance may have made it.
+        registered: whether it was written down beforehand that this property would be looked at.
+        family: segments that are corrected together: the registered ones, or the others.
     """
 
     segment: Segment
@@ -35,6 +36,8 @@ class SegmentEffect:
     p: float
     p_found: float
     verdict: str
+    registered: bool
+    family: int
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,19 @@ class SegmentFigures:
     """What was measured, and what follows.
 
     Attributes:
-        alpha: chance of even one false alarm among all segments.
+        alpha: chance of even one false alarm among the segments of a family.
+        least: users of each arm that a segment must have.
+        registered: properties that were written down beforehand: a family of their own, so that looking at
+            others costs them nothing.
+        decided: the effect in the whole as the report of the registered test has it; None: of no test.
     """
 
     metric: Metric
     divided: Divided
     alpha: float = 0.05
+    least: int = LEAST
+    registered: frozenset[str] = frozenset()
+    decided: Effect | None = None
 
     @cached_property
     def all_users(self) -> Segment:
@@ -57,12 +67,12 @@ class SegmentFigures:
     @property
     def enough(self) -> bool:
         """Whether the whole can be compared at all."""
-        return _large_enough(self.all_users)
+        return self._large_enough(self.all_users)
 
     @cached_property
     def effect(self) -> Effect:
         """In the whole."""
-        return compare(self.metric, self.all_users, self.alpha)
+        return self.decided or compare(self.metric, self.all_users, self.alpha)
 
     @property
     def verdict(self) -> str:
@@ -72,20 +82,24 @@ class SegmentFigures:
     @cached_property
     def effects(self) -> tuple[SegmentEffect, ...]:
         """The worst first."""
+        rows = [*self._family(registered=True), *self._family(registered=False)]
+        return tuple(sorted(rows, key=lambda row: (self.sign * row.effect.difference, row.segment.name)))
+
+    def _family(self, *, registered: bool) -> list[SegmentEffect]:
         every = [
             each
-            for segments in self.divided.segments.values()
+            for name, segments in self.divided.segments.items()
             if len(segments) > 1  # a property that all share tells nobody apart
+            and (name in self.registered) is registered
             for each in segments
-            if _large_enough(each)
+            if self._large_enough(each)
         ]
-        found = [compare(self.metric, each, self.alpha) for each in every]
+        found = [compare(self.metric, each, interval_alpha(self.alpha, len(every))) for each in every]
         raw = [each.p for each in found]
-        rows = [
-            SegmentEffect(segment, effect, p, less, self._verdict(effect, p))
+        return [
+            SegmentEffect(segment, effect, p, less, self._verdict(effect, p), registered, len(every))
             for segment, effect, p, less in zip(every, found, holm(raw), benjamini_hochberg(raw), strict=True)
         ]
-        return tuple(sorted(rows, key=lambda row: (self.sign * row.effect.difference, row.segment.name)))
 
     @property
     def harmed(self) -> tuple[SegmentEffect, ...]:
@@ -93,9 +107,10 @@ class SegmentFigures:
         return tuple(each for each in self.effects if each.verdict == "harmed")
 
     @property
-    def small(self) -> int:
+    def small(self) -> tuple[Segment, ...]:
         """Segments with too few users to compare."""
-        return sum(not _large_enough(each) for of in self.divided.segments.values() for each in of)
+        every = [each for of in self.divided.segments.values() for each in of]
+        return tuple(each for each in every if not self._large_enough(each))
 
     @cached_property
     def mixes(self) -> dict[str, Mix]:
@@ -108,13 +123,17 @@ class SegmentFigures:
 
     @property
     def paradoxes(self) -> tuple[str, ...]:
-        """Properties by which the whole says one thing, and every segment the opposite."""
-        return tuple(name for name, each in self.mixes.items() if each.reversed and each.differs)
+        """Properties by which the whole says one thing, and its segments the opposite, beyond chance."""
+        return tuple(
+            name
+            for name, each in self.mixes.items()
+            if each.reversed and each.differs and each.certain(self.alpha)
+        )
 
     @cached_property
     def heterogeneity(self) -> dict[str, float]:
-        """p of one effect in all segments, by property."""
-        return {
+        """p of one effect in all segments, by property; corrected by Holm for their number."""
+        raw = {
             name: heterogeneity_p(
                 [each.challenger.mean - each.champion.mean for each in large],
                 [
@@ -126,8 +145,12 @@ class SegmentFigures:
                 ],
             )
             for name, segments in self.divided.segments.items()
-            if len(large := [each for each in segments if _large_enough(each)]) > 1
+            if len(large := [each for each in segments if self._large_enough(each)]) > 1
         }
+        return dict(zip(raw, holm(list(raw.values())), strict=True))
+
+    def _large_enough(self, segment: Segment) -> bool:
+        return min(segment.champion.users, segment.challenger.users) >= self.least
 
     @property
     def sign(self) -> int:
@@ -152,13 +175,19 @@ class SegmentFigures:
                 {"segment": each.segment.name}
                 | _numbers(each.segment, each.effect)
                 | {"p_holm": each.p, "p_benjamini_hochberg": each.p_found, "verdict": each.verdict}
+                | {
+                    "registered": each.registered,
+                    "family": each.family,
+                    "values": _put_together(each.segment),
+                }
                 for each in self.effects
             ],
-            "too_small": self.small,
+            "too_small": len(self.small),
             "properties": {
                 name: {"crude": each.crude, "adjusted": each.adjusted, "mix_p": each.p}
+                | {"crude_error": each.crude_error, "adjusted_error": each.adjusted_error}
                 | {
-                    "simpsons_paradox": each.reversed and each.differs,
+                    "simpsons_paradox": name in self.paradoxes,
                     "same_effect_p": self.heterogeneity.get(name),
                 }
                 for name, each in self.mixes.items()
@@ -179,13 +208,13 @@ def _aggregates(arm: Arm) -> Aggregates:
     return Aggregates(count_=arm.users, mean_={_MEASURE: arm.mean}, var_={_MEASURE: arm.variance})
 
 
-def _large_enough(segment: Segment) -> bool:
-    return min(segment.champion.users, segment.challenger.users) >= LEAST
+def _put_together(segment: Segment) -> list[str] | None:
+    return list(segment.others.largest) if segment.others else None
 
 
 def _part(segment: Segment) -> Part:
     ours, theirs = segment.champion, segment.challenger
-    return Part(ours.users, theirs.users, ours.mean, theirs.mean)
+    return Part(ours.users, theirs.users, ours.mean, theirs.mean, ours.variance, theirs.variance)
 
 
 def _numbers(segment: Segment, effect: Effect) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """The segments report: for whom is the challenger better, for whom worse, and what can be done about it?"""
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analysis.log import BadLines
 from analysis.measures.segments import MOST_VALUES
-from analysis.reports.document import Code, Report, Section, Table, Tone
+from analysis.reports.document import Report, Section, Table, Tone
 from analysis.reports.measure_words import Unit
-from analysis.reports.segment_figures import LEAST, SegmentEffect, SegmentFigures
+from analysis.reports.segment_figures import SegmentFigures
+from analysis.reports.segment_options import joined, options, unit_of
 from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
 from analysis.statistics.simpson import Mix
 
 SHOWN = 20  # segments, of which all are in the JSON
+_SPELLED = 12  # values that were put together, in a sentence
 _COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft"}
 
 
@@ -27,12 +28,14 @@ class About:
         flag: whose constraint would leave a segment out.
         period: from when to when, in words.
         early: why a registered test must not be looked into yet; None: it may.
+        changed: why a registration that was changed is taken; None: it is as it was.
     """
 
     test: str | None
     flag: str
     period: str
     early: str | None = None
+    changed: str | None = None
 
 
 def segments_report(figures: SegmentFigures | None, about: About, bad: BadLines) -> Report:
@@ -81,16 +84,17 @@ def _answer(figures: SegmentFigures) -> str:
         users = figures.all_users
         return (
             f"It is too early to say: {users.champion.users:,} users had the champion and"
-            f" {users.challenger.users:,} the challenger, and {LEAST} of each are needed."
+            f" {users.challenger.users:,} the challenger, and {figures.least} of each are needed."
         )
     name = figures.metric.name
     if figures.paradoxes:
         by = figures.paradoxes[0]
-        adjusted = figures.mixes[by].adjusted * figures.sign
-        word = "better" if adjusted > 0 else "worse"
+        found = figures.mixes[by]
+        word = "better" if found.adjusted * figures.sign > 0 else "worse"
+        each = f"for each {by}" if found.opposite == found.parts else f"{by} by {by}, weighted alike,"
         return (
             f"Do not trust the whole: in all users together the challenger seems"
-            f" {'worse' if word == 'better' else 'better'} in {name}, but for each {by} it is {word}. Its"
+            f" {'worse' if word == 'better' else 'better'} in {name}, but {each} it is {word}. Its"
             " users are other people than the champion's."
         )
     whole = {
@@ -100,20 +104,9 @@ def _answer(figures: SegmentFigures) -> str:
     }[figures.verdict]
     if not figures.harmed:
         return f"{whole}, and no segment is harmed."
-    names = _joined([each.segment.name for each in figures.harmed])
+    names = joined([each.segment.name for each in figures.harmed])
     join = ", but it is worse" if figures.verdict == "gains" else ", and the challenger is worse"
     return f"{whole}{join} where {names}. Leave those users out, train again, or decide to go on."
-
-
-def _joined(names: list[str], most: int = 3) -> str:
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and in {len(names) - most} segments more"
-    return " and ".join(names)
-
-
-def _unit(figures: SegmentFigures, effect: Effect) -> Unit:
-    width = effect.absolute.width
-    return Unit(figures.metric.kind, width / 2 if width < 1e9 else abs(effect.difference))
 
 
 def _evidence(figures: SegmentFigures, about: About) -> Iterator[Section]:
@@ -122,7 +115,7 @@ def _evidence(figures: SegmentFigures, about: About) -> Iterator[Section]:
     if figures.paradoxes:
         yield _paradox(figures)
     if figures.harmed:
-        yield _options(figures, about)
+        yield options(figures, about.flag)
     yield _effects(figures)
     if figures.mixes:
         yield _properties(figures)
@@ -130,7 +123,7 @@ def _evidence(figures: SegmentFigures, about: About) -> Iterator[Section]:
 
 def _effects(figures: SegmentFigures) -> Section:
     whole = figures.effect
-    unit = _unit(figures, whole)
+    unit = unit_of(figures, whole)
     shown = figures.effects[:SHOWN]
     text = (
         f"All users: {unit.level(whole.champion)} with the champion, {unit.level(whole.challenger)} with the"
@@ -145,15 +138,16 @@ def _effects(figures: SegmentFigures) -> Section:
     columns = ("segment", "users", "champion", "challenger", "difference", "p (Holm)", "")
     more = len(figures.effects) - len(shown)
     points = " in points" if figures.metric.kind == "proportion" else ""
-    caption = f"The worst first; differences{points} with 95% intervals" + (
-        f"; {more} more are in the JSON" if more else ""
+    caption = (
+        f"The worst first; differences{points}, intervals hold all together with"
+        f" {percent(1 - figures.alpha, 0)}{f'; {more} more are in the JSON' if more else ''}"
     )
     drawn = [_interval("all users", whole, figures.verdict)]
     drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
     picture = intervals(
         drawn,
         xlabel="challenger minus champion (dashed: no difference)",
-        caption="Effect by segment, 95% intervals; only coloured ones count after the correction",
+        caption="Effect by segment; red is harmed and green gains, after the correction",
         alt="; ".join(f"{row.label} {row.low:.4g} to {row.high:.4g}" for row in drawn),
         percent=figures.metric.kind == "proportion",
     )
@@ -163,7 +157,7 @@ def _effects(figures: SegmentFigures) -> Section:
 def _row(  # noqa: PLR0913, PLR0917 - one for each column
     name: str, figures: SegmentFigures, effect: Effect, users: int, p: str, verdict: str
 ) -> tuple[str, ...]:
-    unit = _unit(figures, effect)
+    unit = unit_of(figures, effect)
     return (
         name,
         f"{users:,}",
@@ -179,39 +173,15 @@ def _interval(name: str, effect: Effect, verdict: str) -> Interval:
     return Interval(name, effect.absolute.low, effect.difference, effect.absolute.high, _COLOURS[verdict])
 
 
-def _options(figures: SegmentFigures, about: About) -> Section:
-    names = _joined([each.segment.name for each in figures.harmed])
-    commands = [each for each in map(lambda one: _exclude(one, about), figures.harmed) if each]
-    text = (
-        f"The challenger is worse where {names}, and not by chance. There are three ways on:",
-        "1. Leave these users out: a constraint in Unleash keeps the champion for them, at once, and"
-        " everybody else keeps what they have. A person takes it off again in the Unleash UI. It lasts as"
-        " long as the canary: once the challenger is promoted to champion, these users have it too.",
-        "2. Train again: look at what is different there (the shadow report's disagreements by segment help),"
-        " and begin with the new version.",
-        "3. Decide to go on: where what the whole gains is worth more. Say so in writing, with the numbers"
-        " below.",
-    )
-    blocks = (Code("\n".join(commands), "The command for the first:"),) if commands else ()
-    return Section("What can be done", text, blocks)
-
-
-def _exclude(one: SegmentEffect, about: About) -> str:
-    if one.segment.value is None:
-        return ""
-    condition = shlex.quote(f"{one.segment.key}={one.segment.value}")
-    return f"python -m flags exclude {shlex.quote(about.flag)} {condition}"
-
-
 def _paradox(figures: SegmentFigures) -> Section:
     text = []
     for name in figures.paradoxes:
         found = figures.mixes[name]
         unit = Unit(figures.metric.kind, min(abs(found.crude), abs(found.adjusted)))
         text.append(
-            f"Simpson's paradox by {name}: the whole says {unit.change(found.crude)}, but every {name} by"
-            f" itself says the opposite; with the same mix of {name} in both arms the difference is"
-            f" {unit.change(found.adjusted)}."
+            f"Simpson's paradox by {name}: the whole says {unit.change(found.crude)}, but with the same mix"
+            f" of {name} in both arms the difference is {unit.change(found.adjusted)}; {found.opposite} of"
+            f" {found.parts} segments by themselves say the opposite of the whole."
         )
     text.append(
         "It comes about where the challenger's share was not the same for all: a constraint, or a share that"
@@ -242,7 +212,7 @@ def _properties(figures: SegmentFigures) -> Section:
 
 
 def _property_row(name: str, found: Mix, figures: SegmentFigures) -> tuple[str, ...]:
-    unit = _unit(figures, figures.effect)
+    unit = unit_of(figures, figures.effect)
     same = figures.heterogeneity.get(name)
     return (
         name,
@@ -270,8 +240,14 @@ def _warnings(figures: SegmentFigures, about: About) -> Iterator[str]:
                 f"The arms are mixed differently by {name} (p {chance(found.p)}): the flag did not give the"
                 " challenger to all alike, and the whole may mislead. Read the segments."
             )
-    for name, users in figures.divided.rest.items():
-        yield f"{name} has many values: {users:,} users beyond the {MOST_VALUES} largest are left out."
+    if about.changed is not None:
+        yield f"THE REGISTRATION WAS CHANGED: its hash does not fit. Accepted: {about.changed}."
+    hints = [name for name in figures.divided.segments if name not in figures.registered]
+    if about.test is not None and hints:
+        yield (
+            f"Exploratory: that {joined(hints)} would be looked at was not registered"
+            " (`abtest register --segments-by`): a hint for the next test, and no verdict."
+        )
 
 
 def _method(figures: SegmentFigures, about: About) -> Section:
@@ -281,15 +257,40 @@ def _method(figures: SegmentFigures, about: About) -> Section:
         (
             f"{about.period}. Users count once, in the arm that the flag assigned at their first request, and"
             " in the segment of that request, whoever answered them.",
-            f"Each segment by itself: {test}, without a covariate; intervals are not corrected. Segments with"
-            f" fewer than {LEAST} users in an arm are left out ({figures.small} here).",
-            f"p-values of {len(figures.effects)} segments are corrected by Holm: the chance to call even one"
+            f"Each segment by itself: {test}, without a covariate; the whole as its own report has it."
+            " Intervals are Bonferroni's, so all of a family hold together, a little wider than Holm needs.",
+            *_put_together(figures),
+            f"p-values of {_families(figures)} are corrected by Holm: the chance to call even one"
             f" segment harmed (or better) of which it is not true stays below {percent(figures.alpha, 0)}."
             " Holm and not Benjamini-Hochberg, because each alarm here makes somebody act, and because it"
             " asks nothing of how segments overlap; the p-values of Benjamini and Hochberg, which find more"
             " and are wrong more often, are in the JSON. A segment that is not called harmed may be so all"
             " the same: its interval says how much.",
             "With the same mix: the mean of the segments' effects, weighted by their share of all users. Same"
-            " mix: a chi-squared test of users by segment and arm, at 0.001. Same effect: Cochran's Q.",
+            " mix: a chi-squared test of users by segment and arm, at 0.001. Same effect: Cochran's Q,"
+            " the test of the interaction, corrected by Holm for the number of properties.",
         ),
     )
+
+
+def _families(figures: SegmentFigures) -> str:
+    sizes = {each.registered: each.family for each in figures.effects}
+    if set(sizes) == {True, False}:
+        return f"{sizes[True]} registered segments, and by themselves those of {sizes[False]} others,"
+    return f"{len(figures.effects)} segments"
+
+
+def _put_together(figures: SegmentFigures) -> Iterator[str]:
+    small = {each.name for each in figures.small}
+    for segments in figures.divided.segments.values():
+        for each in segments:
+            if each.others is None:
+                continue
+            named = ", ".join(each.others.largest[:_SPELLED])
+            more = each.others.count - min(len(each.others.largest), _SPELLED)
+            left = ", which are too few, so they are left out" if each.name in small else ""
+            yield (
+                f"{each.name} are values with fewer than {figures.least} users in an arm, or beyond the"
+                f" {MOST_VALUES} largest: {named}{f' and {more:,} more' if more else ''}. Together they have"
+                f" {each.users:,} users{left}."
+            )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from analysis.reports import shadow_parts as parts
 from analysis.reports.document import Report, Tone
 from analysis.reports.shadow_figures import ENOUGH, ShadowFigures
+from analysis.reports.shadow_method import method
 from analysis.reports.words import counted, percent
 
 
@@ -17,7 +18,7 @@ def shadow_report(figures: ShadowFigures, written: datetime | None = None) -> Re
         answer=_answer(figures),
         tone=_tone(figures),
         evidence=evidence,
-        method=parts.method(figures),
+        method=method(figures),
         numbers=figures.numbers(written),
         warnings=parts.warnings(figures),
     )

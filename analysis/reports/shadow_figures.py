@@ -7,7 +7,7 @@ from math import isfinite, nan
 from typing import Any, Final
 
 from analysis.log import BadLines
-from analysis.measures.shadow import QUANTILES, Segment, ShadowReading
+from analysis.measures.shadow_reading import QUANTILES, Segment, ShadowReading
 from analysis.reports.limits import Held, Limit, hold, parse_limits
 from analysis.statistics.distributions import ks_p, merged, psi, tenths
 from analysis.statistics.many import holm

@@ -18,6 +18,15 @@ def benjamini_hochberg(p: Sequence[float]) -> tuple[float, ...]:
     return _adjusted(p, "fdr_bh")
 
 
+def interval_alpha(alpha: float, comparisons: int) -> float:
+    """Of each interval, so that all of them hold together with a chance of 1 - alpha (Bonferroni).
+
+    Holm's steps have no intervals that promise that and still say how large an effect is; so in a narrow case
+    Holm finds a segment whose interval just reaches 0.
+    """
+    return alpha / max(comparisons, 1)
+
+
 def _adjusted(p: Sequence[float], method: str) -> tuple[float, ...]:
     if not p:
         return ()

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan, sqrt
 
-from scipy.stats import chi2, chi2_contingency
+from scipy.stats import chi2, chi2_contingency, norm
 
 MIX_LEVEL = 0.001
 """A mix that differs between the arms is a fault in who got the challenger: rare, and worth a low level."""
@@ -12,12 +12,14 @@ MIX_LEVEL = 0.001
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the users: how many in each arm, and the mean of the measure in each."""
+    """One part of the users: how many in each arm, and mean and variance (n - 1) of the measure in each."""
 
     champion_users: int
     challenger_users: int
     champion: float
     challenger: float
+    champion_variance: float = 0.0
+    challenger_variance: float = 0.0
 
     @property
     def users(self) -> int:
@@ -39,18 +41,30 @@ class Mix:
         adjusted: the mean of the parts' effects, each part with its share of all users: what the whole would
             say with the same mix in both arms.
         p: of the parts being mixed the same in both arms (chi-squared).
-        reversed: Simpson's paradox: the whole says one thing, and every part the opposite.
+        reversed: Simpson's paradox: the whole says one thing, and its parts, weighted alike, the opposite.
+        opposite: parts that by themselves say the opposite of the whole.
+        parts: how many there are, with users in both arms.
+        crude_error, adjusted_error: standard errors; infinite where they cannot be told.
     """
 
     crude: float
     adjusted: float
     p: float
     reversed: bool
+    opposite: int = 0
+    parts: int = 0
+    crude_error: float = inf
+    adjusted_error: float = inf
 
     @property
     def differs(self) -> bool:
         """Whether the arms are mixed differently, and not by chance."""
         return self.p < MIX_LEVEL
+
+    def certain(self, alpha: float) -> bool:
+        """Whether the whole, or its parts weighted alike, say anything at all beyond chance."""
+        reach = float(norm.isf(alpha / 2))
+        return abs(self.crude) > reach * self.crude_error or abs(self.adjusted) > reach * self.adjusted_error
 
 
 def mix(parts: Sequence[Part]) -> Mix:
@@ -65,8 +79,38 @@ def mix(parts: Sequence[Part]) -> Mix:
     )
     users = sum(part.users for part in both)
     adjusted = sum(part.effect * part.users for part in both) / users
-    opposite = len(both) > 1 and all(part.effect * crude < 0 for part in both)
-    return Mix(crude, adjusted, _mix_p(parts), opposite)
+    return Mix(
+        crude=crude,
+        adjusted=adjusted,
+        p=_mix_p(parts),
+        reversed=len(both) > 1 and crude * adjusted < 0,
+        opposite=sum(part.effect * crude < 0 for part in both),
+        parts=len(both),
+        crude_error=sqrt(
+            _pooled_variance([(p.champion_users, p.champion, p.champion_variance) for p in parts])
+            + _pooled_variance([(p.challenger_users, p.challenger, p.challenger_variance) for p in parts])
+        ),
+        adjusted_error=sqrt(
+            sum(
+                (part.users / users) ** 2
+                * (
+                    part.champion_variance / part.champion_users
+                    + part.challenger_variance / part.challenger_users
+                )
+                for part in both
+            )
+        ),
+    )
+
+
+def _pooled_variance(arm: Sequence[tuple[int, float, float]]) -> float:
+    """Of the mean of an arm, from users, mean and variance of its parts."""
+    users = sum(n for n, _, _ in arm)
+    if users < 2:
+        return inf
+    mean = sum(n * level for n, level, _ in arm) / users
+    squares = sum((n - 1) * variance + n * (level - mean) ** 2 for n, level, variance in arm if n)
+    return squares / (users - 1) / users
 
 
 def _mix_p(parts: Sequence[Part]) -> float:

@@ -110,9 +110,9 @@ def _tell(stack: Stack, voice: Voice, plan: Plan) -> tuple[Findings, Path]:
     folder = site.home.data / "story" / datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
     folder.mkdir(parents=True)
     rows = load_breast_cancer().data.tolist()
-    with kept(target, stack, voice.say) as keeper:
+    tools = Tools(stack, folder)
+    with kept(target, stack, tools, voice.say) as keeper:
         crowd = Crowd(target.service, rows, plan.rate)
-        tools = Tools(stack, folder)
         scene = Scene(target.flag, site.home.models, rows, keeper, crowd, tools, voice, TRUTH, plan)
         true, agreement = looking.shadow(scene)
         looking.power(scene)

@@ -120,6 +120,11 @@ class Crowd:
         return kept
 
 
+def challenged(counts: Counter[str]) -> float:
+    """Share of the users whom the flag gave the challenger."""
+    return counts[Model.CHALLENGER] / max(counts.total(), 1)
+
+
 def _broken(counts: Counter[str]) -> bool:
     return counts[FAILED] > max(10, MOST_FAILED * counts.total())
 

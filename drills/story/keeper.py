@@ -1,16 +1,18 @@
 """The flags as they were found, whatever happens in between; a change by somebody else meanwhile stays."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.errors import CanarioError
+from drills.story.tools import Tools
 from drills.target import Target
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState, read_state, set_share, turn_off
 from flags.errors import FlagError
 from flags.people import held, history, resume
+from flags.snapshot import gradual, take
 from stack.api import Stack
 
 WHY = "the story of make story"
@@ -26,28 +28,35 @@ class Flag:
         found: as it was.
         was_held: a person had lowered it, and nobody had raised it since.
         ours: the share that the story gave it last; None before it gave any.
+        excluded: countries that the story keeps with the champion.
     """
 
     found: CanaryState
     was_held: bool
     ours: int | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 class Keeper:
     """Changes flags for the story, and brings them back."""
 
-    def __init__(self, admin: UnleashAdmin, names: tuple[str, ...]) -> None:
+    def __init__(self, admin: UnleashAdmin, names: tuple[str, ...], tools: Tools) -> None:
         """Raises:
         FlagError: a flag's share does not mean what it says, so that the story would tell nonsense.
         AdminError: Unleash does not answer, or not so.
         """
-        self._admin = admin
+        self._admin, self._tools = admin, tools
         self._flags = {name: self._read(name) for name in names}
 
     def share(self, name: str, percent: int) -> None:
         """Give the flag this share. An earlier drill may have put the version in quarantine."""
         set_share(self._admin, name, percent, override=WHY)
         self._flags[name].ours = percent
+
+    def exclude(self, name: str, countries: Collection[str]) -> None:
+        """Keep these countries with the champion. Raises ToolError."""
+        self._flags[name].excluded = frozenset(countries)
+        self._tools.flags("exclude", name, *(f"country={each}" for each in sorted(countries)))
 
     def taken_away(self, name: str) -> str | None:
         """Who turned the flag off or changed its share since the story's last change; None: nobody."""
@@ -58,7 +67,8 @@ class Keeper:
 
     def restore(self) -> list[str]:
         """Bring back what the story changed; a sentence for all that did not. Never raises CanarioError."""
-        return [sentence for name in self._flags for sentence in self._restore(name)]
+        each = (self._restore, self._include)
+        return [sentence for name in self._flags for back in each for sentence in back(name)]
 
     def _read(self, name: str) -> Flag:
         state = read_state(self._admin, name)
@@ -89,9 +99,28 @@ class Keeper:
         except CanarioError as error:
             yield f"{name} was not brought back ({error}). As it was found: {back}"
 
+    def _include(self, name: str) -> Iterator[str]:
+        """Take our constraint off, after the share, so that nobody gets the challenger by it for a moment."""
+        if not (countries := self._flags[name].excluded):
+            return
+        try:
+            strategy = gradual(take(self._admin, name))
+            for at, one in enumerate(strategy.constraints):
+                if (one.context_name, one.operator, frozenset(one.values)) == (
+                    "country",
+                    "NOT_IN",
+                    countries,
+                ):
+                    place = f"/constraints/{at}"
+                    ours = {"op": "test", "path": f"{place}/values", "value": [*one.values]}
+                    self._admin.put_back(name, strategy.id, [ours, {"op": "remove", "path": place}])
+                    return
+        except CanarioError as error:
+            yield f"{name} still has the constraint of the story ({error}): take it off in Unleash"
+
 
 @contextmanager
-def kept(target: Target, stack: Stack, tell: Callable[[str], None]) -> Iterator[Keeper]:
+def kept(target: Target, stack: Stack, tools: Tools, tell: Callable[[str], None]) -> Iterator[Keeper]:
     """The canary and shadow flags to change; brought back at the end, also of Ctrl-C, SIGTERM and failures.
 
     The sample traffic is silent meanwhile: the story is about its own users.
@@ -99,7 +128,7 @@ def kept(target: Target, stack: Stack, tell: Callable[[str], None]) -> Iterator[
     Raises:
         FlagError, AdminError: see Keeper; nothing was changed.
     """
-    keeper = Keeper(target.admin, (target.flag, SHADOW))
+    keeper = Keeper(target.admin, (target.flag, SHADOW), tools)
     had_traffic = any(each.name == TRAFFIC and each.pid for each in stack.status())
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,13 +1,12 @@
 """What every act of the story has at hand."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import CanarioError
-from common.names import Model
-from drills.story.crowd import Crowd
+from drills.story.crowd import Crowd, challenged
 from drills.story.keeper import Keeper
 from drills.story.tools import Tools
 from drills.story.truth import Truth, User
@@ -16,7 +15,7 @@ from drills.story.voice import Voice
 SETTLE_SECONDS = 3.0  # every worker has heard of a change by then: refresh, fetch, and some
 SETTLE_MOST_SECONDS = 60.0
 FLUSH_SECONDS = 2.0  # the prediction log is written every second
-PROBES = 100
+PROBES, AFTER = 100, 600
 PROBE_MARGIN = 0.15  # a worker that lags behind at 5% when the other gives 50% shows as 27%
 
 
@@ -36,13 +35,11 @@ class Plan:
         shadow: requests that both models see.
         effect: smallest change of the share who buys that the test must not miss: how many users it needs.
         rate: users a second, at most.
-        exclude: also carry out the exclusion of harmed countries.
     """
 
     shadow: int = 2000
     effect: float = 0.04
     rate: float = 200.0
-    exclude: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,14 @@ class Scene:
                 )
             time.sleep(1)
 
+    def exclude(self, countries: Collection[str]) -> tuple[float, float]:
+        """Keep these countries with the champion; shares who get the challenger then, there and elsewhere."""
+        self.keeper.exclude(self.flag, countries)
+        time.sleep(SETTLE_SECONDS)
+        probes = self.truth.users("after", AFTER, len(self.rows))
+        there = [each for each in probes if each.country in countries]
+        elsewhere = [each for each in probes if each.country not in countries]
+        return self._seen(there), self._seen(elsewhere)
+
     def _seen(self, probes: Sequence[User]) -> float:
-        counts = self.crowd.send(probes)
-        return counts[Model.CHALLENGER] / max(counts.total(), 1)
+        return challenged(self.crowd.send(probes))

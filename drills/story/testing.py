@@ -90,9 +90,16 @@ def segments(scene: Scene) -> frozenset[str]:
     scene.voice.table(("country", "users", "points", "95% interval", ""), [_segment(each) for each in shown])
     harmed = frozenset(each["segment"].partition("=")[2] for each in shown if each["verdict"] == "harmed")
     if harmed:
-        scene.voice.say("They can keep the champion, at once, by a constraint in Unleash:")
+        scene.voice.say(
+            "A constraint in Unleash keeps the champion for them, and everybody else keeps what they have:"
+        )
         values = [f"country={each}" for each in sorted(harmed)]
         scene.voice.command(typed("flags", "exclude", scene.flag, *values))
+        there, elsewhere = scene.exclude(harmed)
+        scene.voice.found(
+            f"Now {there:.0%} of the users in {', '.join(sorted(harmed))} get the challenger, and"
+            f" {elsewhere:.0%} elsewhere."
+        )
     return harmed
 
 

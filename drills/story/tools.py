@@ -69,6 +69,10 @@ class Tools:
         """`python -m analysis abtest register FILE ARGUMENTS`; what it says. Raises ToolError."""
         return self._run("analysis", "abtest", "register", str(file), *arguments)
 
+    def flags(self, *arguments: str) -> None:
+        """`python -m flags ARGUMENTS`. Raises ToolError."""
+        self._run("flags", *arguments)
+
     def check(self) -> dict[str, Any]:
         """`python -m rollback check`: a pass of the rollback job that does not act. Raises ToolError."""
         found: dict[str, Any] = json.loads(self._run("rollback", "check", "--json", good=(0, 1)))

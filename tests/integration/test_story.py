@@ -53,6 +53,7 @@ def test_the_story_comes_out_as_simulated(guarded: Stack, admin: UnleashAdmin, t
     (folder,) = (guarded.home.data / "story").iterdir()
     assert len(list(folder.glob("*.html"))) == 5
     assert "python -m flags exclude canary country=DK" in told
+    assert "Now 0% of the users in DK get the challenger" in told
 
 
 def test_an_interrupted_story_leaves_the_flags_as_they_were(guarded: Stack, admin: UnleashAdmin) -> None:

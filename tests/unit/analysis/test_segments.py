@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from statsmodels.stats.multitest import multipletests
+from tea_tasting.aggr import Aggregates
 
 from analysis.__main__ import main
+from analysis.abtest.registration import PlannedUsers, write
 from analysis.log import BadLines
 from analysis.measures.metric import Direction, Kind, Metric
-from analysis.measures.segments import Arm, Divided, Segment, whole
+from analysis.measures.segments import NOT_GIVEN, Arm, Divided, Others, Segment, whole
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segments import About, segments_report
-from tests.unit.analysis.make_log import LogPlan, Record, make_records, write_log
+from analysis.statistics.means import Columns
+from analysis.statistics.means import compare as welch
+from tests.unit.analysis.abtest.test_registration import registration
+from tests.unit.analysis.make_log import START, LogPlan, Record, make_records, write_log
 
 HARMED = LogPlan(
     users=3000,
@@ -76,6 +81,7 @@ def test_a_harmed_segment_is_called_out_with_three_ways_on(
         text.replace("│", " ").split()
     )
     assert "python -m flags exclude canary country=DE" in text
+    assert "python -m flags include canary country=DE" in text
     assert "2. Train again" in text
     assert "3. Decide to go on" in text
     assert "was not registered beforehand" in text
@@ -162,8 +168,9 @@ def segment(value: str, ours: tuple[int, float], theirs: tuple[int, float], spre
 
 
 def figures(*segments: Segment, **fields: Any) -> SegmentFigures:
+    own = {name: fields.pop(name) for name in ("alpha", "least", "registered", "decided") if name in fields}
     metric = Metric(name="m", outcome="m", kind=fields.pop("kind", Kind.MEAN), **fields)
-    return SegmentFigures(metric, Divided({"country": segments}, {}))
+    return SegmentFigures(metric, Divided({"country": segments}), **own)
 
 
 def test_less_is_better_where_the_metric_says_so() -> None:
@@ -178,7 +185,7 @@ def test_less_is_better_where_the_metric_says_so() -> None:
 def test_small_segments_are_left_out_and_counted() -> None:
     found = figures(segment("NO", (1000, 5), (1000, 4)), segment("SE", (99, 5), (1000, 5)))
     assert [each.segment.value for each in found.effects] == ["NO"]
-    assert found.small == 1
+    assert [each.value for each in found.small] == ["SE"]
 
 
 def test_the_whole_is_the_sum_of_its_segments() -> None:
@@ -206,3 +213,134 @@ def test_a_name_that_a_shell_would_read_is_quoted() -> None:
         for section in report.evidence
         for block in section.blocks
     )
+
+
+def answer_of(report: Any) -> str:
+    """Everything that a reader sees of it."""
+    sections = (*report.evidence, *report.method)
+    blocks = [getattr(block, "text", "") for section in sections for block in section.blocks]
+    return "\n".join((report.answer, *report.warnings, *(t for s in sections for t in s.text), *blocks))
+
+
+def test_intervals_hold_together_and_families_are_apart() -> None:
+    parts = {
+        name: tuple(
+            Segment(name, value, Arm(1000, 5, 1.0), Arm(1000, level, 1.0))
+            for value, level in (("a", 5.1), ("b", 4.9), ("c", 5.0))
+        )
+        for name in ("country", "plan", "device")
+    }
+    metric = Metric(name="m", outcome="m", kind=Kind.MEAN)
+    found = SegmentFigures(metric, Divided(parts), registered=frozenset({"country"}))
+    assert {(each.segment.key, each.family) for each in found.effects} == {
+        ("country", 3),
+        ("plan", 6),
+        ("device", 6),
+    }
+    for each in found.effects:
+        arms = [
+            Aggregates(count_=1000, mean_={"y": arm.mean}, var_={"y": 1.0})
+            for arm in (each.segment.champion, each.segment.challenger)
+        ]
+        alone = welch(arms[0], arms[1], Columns("y"), alpha=0.05 / each.family)
+        assert each.effect.absolute == alone.absolute
+    harmed = {each.segment.key: each.p for each in found.harmed}
+    raw = welch(
+        Aggregates(count_=1000, mean_={"y": 5.0}, var_={"y": 1.0}),
+        Aggregates(count_=1000, mean_={"y": 4.9}, var_={"y": 1.0}),
+        Columns("y"),
+    ).p
+    assert found.effects[0].effect.p == pytest.approx(raw, abs=1e-9)
+    assert {each.segment.key: each.p for each in found.effects if each.segment.value == "b"} == pytest.approx(
+        {"country": 3 * raw, "plan": 6 * raw, "device": 6 * raw}, abs=1e-9
+    )
+    assert set(harmed) == {"country", "plan", "device"} if 6 * raw < 0.05 else {"country"}
+
+
+def test_the_whole_is_what_the_report_of_the_test_said() -> None:
+    parts = (segment("NO", (1000, 5), (1000, 5.2)), segment("SE", (1000, 5), (1000, 5.1)))
+    said = figures(*parts).effect
+    decided = figures(*parts, decided=said.__class__(**(vars(said) | {"p": 0.9})))
+    assert figures(*parts).verdict == "gains"
+    assert decided.verdict == ""
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        (Others(2, ("FI", "I S")), "python -m flags exclude canary country=FI 'country=I S'"),
+        (Others(11, tuple("abcdefghijk")), "are many values read as one"),
+        (Others(2, ("FI", NOT_GIVEN)), "are many values read as one"),
+        (None, "who does not send a property passes it"),
+    ],
+)
+def test_the_command_for_users_who_are_not_one_value(others: Others | None, expected: str) -> None:
+    odd = Segment("country", None, Arm(1000, 5, 1.0), Arm(1000, 4, 1.0), others)
+    report = segments_report(
+        figures(odd, segment("NO", (1000, 5), (1000, 6))), About("t", "canary", "now"), BadLines()
+    )
+    assert expected in answer_of(report)
+
+
+def test_small_values_are_read_together_and_named(tmp_path: Path) -> None:
+    countries = {"NO": 0.5, "SE": 0.3} | {f"c{number}": 0.01 for number in range(20)}
+    plan = LogPlan(users=1500, requests=1, shadow=0, segments={"country": countries})
+    records = make_records(plan)
+    for number, record in enumerate(each for each in records if each["kind"] == "prediction"):
+        record["context"] |= {"device": f"d{number}"}  # a value for every user
+    log = str(write_log(tmp_path, records))
+    asked = ("--metric", "bought", "--by", "country", "--by", "device", "--least", "50", "--log", log)
+    numbers = json.loads(run(*asked, "--format", "json").stdout)["numbers"]
+    names = [each["segment"] for each in numbers["segments"]]
+    assert sorted(names) == ["country: other (20)", "country=NO", "country=SE"]
+    other = next(each for each in numbers["segments"] if "other" in each["segment"])
+    assert set(other["values"]) == {f"c{number}" for number in range(20)}
+    users = sum(each["champion_users"] + each["challenger_users"] for each in numbers["segments"])
+    assert users == 1500
+    assert "c1" in run(*asked).output
+
+
+def test_a_property_that_nobody_has(harmed: tuple[Path, list[Record]]) -> None:
+    result = run("--metric", "bought", "--by", "countri", "--log", str(harmed[0]))
+    assert result.exit_code == 3
+    assert "no user of that time has 'countri' in the context" in result.output
+
+
+def test_a_registered_test_from_file_to_harm(harmed: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    values = {
+        "registered": START,
+        "baseline": 0.3,
+        "effect": 0.06,
+        "users": PlannedUsers(champion=1200, challenger=1200),
+        "window": "1d",
+        "covariate": None,
+        "guardrails": [],
+        "segments_by": ("country",),
+    }
+    file = tmp_path / "t.yaml"
+    write(registration(**values), file)
+    args = (str(file), "--log", str(harmed[0]), "--by", "plan", "--format", "json", "--fail-on", "harmed")
+    result = run(*args)
+    assert result.exit_code == 1, result.output
+    read = json.loads(result.stdout)
+    assert {each["segment"]: each["verdict"] for each in read["numbers"]["segments"]}[
+        "country=DE"
+    ] == "harmed"
+    assert {
+        each["segment"].partition("=")[0]: each["registered"] for each in read["numbers"]["segments"]
+    } == {
+        "country": True,
+        "plan": False,
+    }
+    assert any("that plan would be looked at was not registered" in each for each in read["warnings"])
+    whole = CliRunner().invoke(
+        main, ["abtest", "report", str(file), "--log", str(harmed[0]), "--format", "json"]
+    )
+    effect = json.loads(whole.stdout)["numbers"]["effect"]
+    assert read["numbers"]["whole"]["p"] == pytest.approx(effect["p"], abs=1e-12)
+    file.write_text(file.read_text().replace("effect: 0.06", "effect: 0.07"))
+    changed = run(*args)
+    assert changed.exit_code == 0
+    assert "registration changed" in json.loads(changed.stdout)["answer"]
+    accepted = json.loads(run(*args, "--accept-changed", "a typo").stdout)
+    assert any("Accepted: a typo" in each for each in accepted["warnings"])

@@ -13,7 +13,8 @@ from scipy.stats import ks_2samp
 from analysis.__main__ import main
 from analysis.errors import LogError
 from analysis.log import open_log
-from analysis.measures.shadow import ShadowReading, read_shadow
+from analysis.measures.shadow import read_shadow
+from analysis.measures.shadow_reading import ShadowReading
 from analysis.reports.shadow import shadow_report
 from analysis.reports.shadow_figures import ShadowFigures
 from flags.rollout.shadow_report import read_report

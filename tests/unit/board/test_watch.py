@@ -37,17 +37,32 @@ def test_many_who_look_are_one_reading() -> None:
     assert read.count == 1
 
 
-def test_nobody_looks_and_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOKED_AT_SECONDS", 0.3)
+def test_who_looks_gets_what_is_so_now() -> None:
     read = Counted()
-    source = Source("test", read, every=0.1)
-    assert source.peek() == Reading()
+    source = Source("test", read, every=0.05)
+    for number in range(1, 5):
+        assert source.latest().value == number
+        time.sleep(0.1)
+
+
+def test_nobody_looks_and_nothing_is_read() -> None:
+    read = Counted()
+    source = Source("test", read, every=0.05)
+    time.sleep(0.2)
+    assert read.count == 0
     source.latest()
-    time.sleep(0.8)
-    resting = read.count
-    time.sleep(0.4)
-    assert read.count == resting <= 5
-    assert source.latest().value == resting + 1  # not the old one
+    time.sleep(0.3)
+    assert read.count == 1
+
+
+def test_it_is_read_no_more_often_than_it_may() -> None:
+    read = Counted()
+    source = Source("test", read, every=0.2)
+    end = time.monotonic() + 0.9
+    while time.monotonic() < end:
+        source.latest()
+        time.sleep(0.005)
+    assert 3 <= read.count <= 6
 
 
 def test_a_fault_keeps_the_last_value_and_says_why() -> None:
@@ -69,15 +84,17 @@ def test_a_fault_keeps_the_last_value_and_says_why() -> None:
     assert source.latest().fault is None
 
 
-def test_a_slow_source_is_not_waited_for_twice() -> None:
+def test_a_slow_source_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "FIRST_SECONDS", 0.2)
     source = Source("test", Counted(slow=30), every=1)
     began = time.monotonic()
-    assert source.latest(wait=0.2) == Reading()
+    assert source.latest() == Reading()
     assert time.monotonic() - began < 1
 
 
 def test_a_source_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "LATE_SECONDS", 0.3)
+    monkeypatch.setattr(watch, "MOMENT_SECONDS", 0.1)
     hang = threading.Event()
     answers = iter([1])
 
@@ -89,7 +106,9 @@ def test_a_source_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             raise CanarioError("too late") from None
 
     source = Source("test", read, every=0.1)
-    assert source.latest() == Reading(1, source.latest().at, None)
+    assert source.latest().value == 1
+    time.sleep(0.2)
+    source.look()
     time.sleep(0.5)
     late = source.latest()
     hang.set()

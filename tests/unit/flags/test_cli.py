@@ -270,10 +270,14 @@ def test_help_tells_the_exit_codes_and_examples(run: Run) -> None:
         assert run(command, "--help").exit_code == 0
 
 
-def test_exclude(run: Run, unleash: FakeUnleash) -> None:
+def test_users_are_excluded_and_included(run: Run, unleash: FakeUnleash) -> None:
     unleash.add("canary", gradual(25))
-    done = run("exclude", "canary", "country=NO")
-    assert done.exit_code == 0, done.output
-    assert "country NOT_IN NO" in done.stdout
-    assert run("exclude", "canary", "country").exit_code == 2
-    assert run("exclude", "canary").exit_code == 2
+    done = run("exclude", "canary", "country=NO", "country=SE")
+    assert done.exit_code == 0
+    assert "on, 25% of the users, only where country NOT_IN NO, SE" in done.stdout
+    assert json.loads(run("include", "canary", "country=NO", "--json").stdout)["constraints"] == [
+        "country NOT_IN SE"
+    ]
+    for wrong in (["canary", "country"], ["canary"]):
+        assert run("exclude", *wrong).exit_code == 2
+    assert run("exclude", "nothing", "country=NO").exit_code == 4

@@ -8,12 +8,14 @@ import pytest
 from flags.event_words import UPDATED
 from flags.models import Event
 from flags.overwritten import Write, lost, notes, still_lost
+from flags.strategy_fields import member
 from tests.unit.flags.unleash import gradual
 
 BEGAN = datetime(2026, 11, 23, 6, tzinfo=UTC)
 PERSON, CLI, JOB = "ada", "canario-flags", "canario-rollout"
 COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
 SAVED = {**COUNTRY, "inverted": False, "caseInsensitive": False, "value": None}  # as the UI spells it
+NORWAY = member("constraints", COUNTRY)
 WROTE = {"/parameters/rollout": "25"}
 Line = tuple[str, dict[str, Any] | None, dict[str, Any] | None]
 
@@ -49,8 +51,8 @@ UNSEEN = (PERSON, state(), narrowed), (JOB, state(), state(25))
     ("lines", "fields", "conflict"),
     [
         pytest.param([(JOB, state(), state(25))], {}, False, id="nobody else"),
-        pytest.param(SEEN, {"/constraints": [COUNTRY]}, False, id="a constraint"),
-        pytest.param(UNSEEN, {"/constraints": [COUNTRY]}, False, id="a constraint of which it never knew"),
+        pytest.param(SEEN, {NORWAY: True}, False, id="a constraint"),
+        pytest.param(UNSEEN, {NORWAY: True}, False, id="a constraint of which it never knew"),
         pytest.param(
             [(PERSON, state(), narrowed), (JOB, narrowed, state(25, constraints=[COUNTRY]))],
             {},
@@ -62,7 +64,7 @@ UNSEEN = (PERSON, state(), narrowed), (JOB, state(), state(25))
                 (PERSON, state(constraints=[COUNTRY]), state()),
                 (JOB, state(), state(25, constraints=[COUNTRY])),
             ],
-            {"/constraints": []},
+            {NORWAY: None},
             False,
             id="a constraint taken off",
         ),
@@ -163,6 +165,14 @@ def test_long_ago_is_no_accident() -> None:
     assert lost(log(*SEEN, apart=60), Write("s1", WROTE)) is None
 
 
+def test_two_who_add_a_condition_each_both_have_it() -> None:
+    sweden = {**COUNTRY, "values": ["SE"]}
+    events = log((PERSON, state(), narrowed), (CLI, state(), state(constraints=[sweden])))
+    loss = lost(events, Write("s1", {member("constraints", sweden): True}))
+    assert loss
+    assert loss.patch == ({"op": "add", "path": "/constraints", "value": [sweden, SAVED]},)
+
+
 def test_only_lines_after_the_last_look_are_the_writes_own() -> None:
     events = log((JOB, state(), state(25)), (JOB, state(25), state(50)), (JOB, state(50), state(25)))
     back = Write("s1", WROTE, {"/parameters/rollout": "50"}, since=2)
@@ -186,9 +196,9 @@ def test_the_patch_puts_it_back_as_it_was_saved() -> None:
     loss = lost(events, Write("s1", WROTE))
     assert loss
     assert loss.patch == (
-        {"op": "add", "path": "/constraints", "value": [SAVED]},
         {"op": "remove", "path": "/parameters/groupId"},
         {"op": "add", "path": "/parameters/stickiness", "value": "x"},
+        {"op": "add", "path": "/constraints", "value": [SAVED]},
         {"op": "add", "path": "/segments", "value": [9, 4]},
     )
     untitled = log((PERSON, state(title="EU"), state()), (JOB, state(title="EU"), state(25, title="EU")))
@@ -264,4 +274,4 @@ def test_what_the_log_tells_of_it(lines: list[Line], told: dict[int, str], left:
     loss = still_lost(events, JOB)
     assert (loss is not None) == left
     if loss:
-        assert dict(loss.fields) == {"/constraints": [COUNTRY]}
+        assert dict(loss.fields) == {NORWAY: True}

@@ -11,6 +11,7 @@ from analysis.abtest.examine import Examined, Wish, examine
 from analysis.abtest.registration import PlannedUsers, Registration, Segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
+from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
 from tests.unit.analysis.abtest.logs import Visit, crowd, write_visits
 from tests.unit.analysis.abtest.test_registration import registration
@@ -38,7 +39,7 @@ def read(
 ) -> Examined:
     """What the report of a day sees."""
     test = test or promised()
-    log = open_log(str(write_visits(folder, visits)))
+    log = loaded(open_log(str(write_visits(folder, visits))), segment=True)
     until = wish.pop("until", START + timedelta(days=day))
     return examine(log, test, wish.pop("sha256", test.sha256), Wish(until=until, **wish), until)
 

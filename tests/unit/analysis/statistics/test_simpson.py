@@ -1,11 +1,20 @@
 """Simpson's paradox, and corrections for many comparisons."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from analysis.statistics.many import benjamini_hochberg, holm
 from analysis.statistics.simpson import Part, difference_variance, heterogeneity_p, mix
+
+Values = NDArray[np.float64]
 
 # Charig and others 1986: open surgery and percutaneous removal of small and of large kidney stones.
 SMALL = Part(champion_users=270, challenger_users=87, champion=234 / 270, challenger=81 / 87)
@@ -21,6 +30,91 @@ def test_the_kidney_stones() -> None:
     assert found.reversed
     assert found.differs
     assert found.p == pytest.approx(chi2_contingency([[270, 87], [80, 263]], correction=False)[1], abs=1e-12)
+
+
+# Bickel, Hammel, O'Connell 1975: (admitted, rejected) of men and of women in the six departments of Berkeley.
+BERKELEY = (
+    ((512, 313), (89, 19)),
+    ((353, 207), (17, 8)),
+    ((120, 205), (202, 391)),
+    ((138, 279), (131, 244)),
+    ((53, 138), (94, 299)),
+    ((22, 351), (24, 317)),
+)
+
+
+def _users(counts: tuple[int, int]) -> Values:
+    return np.repeat([1.0, 0.0], counts)
+
+
+def _parts(pairs: Sequence[tuple[Values, Values]]) -> list[Part]:
+    return [
+        Part(len(a), len(b), a.mean(), b.mean(), float(a.var(ddof=1)), float(b.var(ddof=1))) for a, b in pairs
+    ]
+
+
+def _regression(pairs: Sequence[tuple[Values, Values]]) -> tuple[Any, Any]:
+    """Every cell its own mean and, by HC2, its own variance; and the columns of the cells."""
+    y = np.concatenate([each for pair in pairs for each in pair])
+    cell = np.repeat(np.arange(2 * len(pairs)), [len(each) for pair in pairs for each in pair])
+    return OLS(y, np.eye(2 * len(pairs))[cell]).fit(cov_type="HC2"), y
+
+
+def test_berkeley() -> None:
+    """Fewer women are admitted; department by department, weighted alike, more are."""
+    pairs = [(_users(men), _users(women)) for men, women in BERKELEY]
+    found = mix(_parts(pairs))
+    assert found.crude == pytest.approx(557 / 1835 - 1198 / 2691, abs=1e-12)
+    assert found.adjusted > 0
+    assert (found.reversed, found.differs, found.certain(0.05)) == (True, True, True)
+    assert (found.opposite, found.parts) == (4, 6)  # not each of them, so it is the weights that count
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_errors_and_heterogeneity_are_statsmodels(seed: int | None) -> None:
+    if seed is None:
+        pairs = [(_users(men), _users(women)) for men, women in BERKELEY]
+    else:
+        dice = np.random.default_rng(seed)
+        sizes = ((400, 90), (60, 300), (200, 210), (30, 35))
+        pairs = [(dice.lognormal(1, 1, a), dice.lognormal(1.1, 1, b)) for a, b in sizes]
+    parts, (fit, y) = _parts(pairs), _regression(pairs)
+    found = mix(parts)
+    weights = np.array([part.users for part in parts]) / len(y)
+    adjusted = fit.t_test(np.ravel([(-w, w) for w in weights]))
+    assert found.adjusted == pytest.approx(float(np.squeeze(adjusted.effect)), abs=1e-9)
+    assert found.adjusted_error == pytest.approx(float(np.squeeze(adjusted.sd)), abs=1e-9)
+    arms = [np.concatenate([pair[side] for pair in pairs]) for side in (0, 1)]
+    crude = CompareMeans(DescrStatsW(arms[1]), DescrStatsW(arms[0]))
+    assert found.crude_error == pytest.approx(crude.std_meandiff_separatevar, abs=1e-9)
+    effects = [part.effect for part in parts]
+    variances = [
+        difference_variance(
+            (part.champion_variance, part.challenger_variance), (part.champion_users, part.challenger_users)
+        )
+        for part in parts
+    ]
+    # Cochran's Q is the Wald test of all interactions: each effect less the first one is nothing.
+    contrasts = np.zeros((len(parts) - 1, 2 * len(parts)))
+    contrasts[:, :2] = (1, -1)
+    for row in range(len(parts) - 1):
+        contrasts[row, 2 * row + 2 : 2 * row + 4] = (-1, 1)
+    wald = fit.wald_test(contrasts, use_f=False, scalar=True)
+    combined = combine_effects(np.array(effects), np.array(variances), method_re="dl").test_homogeneity()
+    p = heterogeneity_p(effects, variances)
+    assert p == pytest.approx(float(wald.pvalue), abs=1e-9)
+    assert p == pytest.approx(float(combined.pvalue), abs=1e-9)
+
+
+def test_a_reversal_within_chance_is_not_certain() -> None:
+    """The kidney stones themselves: the mix is another beyond doubt, and neither figure is certain."""
+    found = mix(
+        [
+            Part(p.champion_users, p.challenger_users, p.champion, p.challenger, *(0.16, 0.16))
+            for p in (SMALL, LARGE)
+        ]
+    )
+    assert (found.reversed, found.differs, found.certain(0.05)) == (True, True, False)
 
 
 def test_a_mix_that_is_the_same_changes_nothing() -> None:
