@@ -112,7 +112,7 @@ def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
 
 def test_the_same_shadow(logs: tuple[Log, Log]) -> None:
     one, two = (read_shadow(log) for log in logs)
-    assert_same(one, two, "shadow")
+    assert_same(one, two, where="shadow")
 
 
 def test_the_same_segments(logs: tuple[Log, Log]) -> None:
