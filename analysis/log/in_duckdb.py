@@ -154,7 +154,7 @@ class InDuckDB:
         return False
 
     def _reach_out(self) -> None:
-        """Load what reads addresses.
+        """Load what reads addresses; it takes keys from the environment, or from DuckDB's kept secrets.
 
         Raises:
             EngineError: DuckDB's extension httpfs is not installed, and cannot be.
@@ -165,8 +165,6 @@ class InDuckDB:
             except duckdb.Error:
                 self._run(f"INSTALL httpfs FROM {quoted([REPOSITORY_OF_EXTENSIONS])}")
                 self._run("LOAD httpfs")
-            # Keys where the cloud's own tools find them: environment, profile, the machine's role.
-            self._run("CREATE SECRET (TYPE s3)")
         except duckdb.Error as error:
             raise EngineError(
                 f"{self.files[0]}: addresses are read by DuckDB's extension httpfs, which cannot be loaded. "

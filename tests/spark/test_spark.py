@@ -112,7 +112,7 @@ def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
 
 def test_the_same_shadow(logs: tuple[Log, Log]) -> None:
     one, two = (read_shadow(log) for log in logs)
-    assert_same(one, two, "shadow")
+    assert_same(one, two, where="shadow")
 
 
 def test_the_same_segments(logs: tuple[Log, Log]) -> None:
@@ -121,4 +121,5 @@ def test_the_same_segments(logs: tuple[Log, Log]) -> None:
     question = Question(START, until, timedelta(hours=6))
     names = [properties(log, question) for log in logs]
     assert names[0] == names[1]
-    assert_same(*(divided(log, metric, question, until, names[0]) for log in logs), where="segments")
+    one, two = (divided(log, metric, question, until, names[0]) for log in logs)
+    assert_same(one, two, where="segments")

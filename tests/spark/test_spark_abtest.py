@@ -58,4 +58,5 @@ def test_the_same_plan(logs: tuple[Log, Log]) -> None:
     for log in logs:
         question, arrivals = planning.traffic(log, timedelta(days=1), None)
         plans.append((question, arrivals, planning.level(log, metric, question)))
-    assert_same(*plans, where="plan")
+    one, two = plans
+    assert_same(one, two, where="plan")
