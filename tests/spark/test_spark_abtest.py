@@ -49,7 +49,7 @@ def test_the_same_test(logs: tuple[Log, Log], kind: Kind, sequential: bool) -> N
     wish = Wish(until=UNTIL, sequential=sequential)
     one, two = (examine(log, test, test.sha256, wish, UNTIL) for log in logs)
     assert one.found is not None
-    assert_same(one, two, "examined")
+    assert_same(one, two, where="examined")
 
 
 def test_the_same_plan(logs: tuple[Log, Log]) -> None:
