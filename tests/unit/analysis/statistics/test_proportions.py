@@ -77,7 +77,8 @@ def test_the_variance_is_that_of_the_most_likely_shares(
     def unlikely(share: float) -> float:
         shares = ((champion, share), (challenger, share + value))
         return -sum(
-            xlogy(arm.converted, each) + xlogy(arm.users - arm.converted, 1 - each) for arm, each in shares
+            float(xlogy(arm.converted, each) + xlogy(arm.users - arm.converted, 1 - each))
+            for arm, each in shares
         )
 
     ends = (max(0.0, -value), min(1.0, 1 - value))
