@@ -70,7 +70,7 @@ def _conditions(one: SegmentEffect) -> str:
     """As `flags exclude` takes them; "" where no constraint tells these users from the others."""
     others, values = one.segment.others, tuple[str, ...]()
     if others is None:
-        values: tuple[str, ...] = () if one.segment.value is None else (one.segment.value,)
+        values = () if one.segment.value is None else (one.segment.value,)
     else:
         few = others.count <= _IN_COMMAND and NOT_GIVEN not in others.largest
         values = others.largest if few else ()
