@@ -24,6 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_DOOR = {
     "UnleashClient": {"service/assignment.py", "service/flag_cache.py"},
     "apprise": {"rollback/notify.py"},
+    "duckdb": {"analysis/log/in_duckdb.py", "bench/analysis_log.py"},
+    "py4j": {"analysis/log/in_spark.py"},
+    "pyspark": {"analysis/log/in_spark.py"},
     "onnxruntime": {"service/model.py"},
     "limits": {"service/rate.py"},
     "playwright": {"drills/pictures.py", "drills/unleash_ui.py"},
