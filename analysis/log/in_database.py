@@ -49,7 +49,7 @@ class InDatabase:
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table."""
         try:
-            rows: list[dict[str, Any]] = self.backend.to_pyarrow(table).to_pylist()
+            rows: list[dict[str, Any]] = self.backend.to_pyarrow(table).to_pylist(maps_as_pydicts="lossy")
         except Exception as error:  # each driver has its own
             raise LogError(f"{self.name} does not answer: {_brief(error)}") from error
         return rows

@@ -1,7 +1,9 @@
 """The door to DuckDB, embedded in this process: files of a log as records."""
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -49,13 +51,15 @@ class InDuckDB:
         self._lines, self._parquet = list(place.lines), list(place.parquet)
         self._unusable = list(place.unusable)
         self._numbers = count(1)
+        overflow = tempfile.mkdtemp(prefix="canario-analysis-")  # two processes cannot share one
         try:
             self.backend: BaseBackend = ibis.duckdb.connect(
                 memory_limit=memory,
-                temp_directory=tempfile.gettempdir(),
+                temp_directory=overflow,
                 threads=len(os.sched_getaffinity(0)),  # DuckDB itself asks for all that the machine has
                 preserve_insertion_order=False,
             )
+            weakref.finalize(self.backend, shutil.rmtree, overflow, ignore_errors=True)
             self._run("SET TimeZone = 'UTC'")
         except duckdb.Error as error:
             raise EngineError(f"DuckDB does not start: {_brief(error)}") from error
@@ -79,7 +83,7 @@ class InDuckDB:
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table."""
-        return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist())
+        return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist(maps_as_pydicts="lossy"))
 
     def write_parquet(self, path: Path) -> int:
         """Write the good records to the file `path`, whole or not at all; how many they were.
@@ -130,7 +134,9 @@ class InDuckDB:
                     f"DuckDB needs more memory than it may take (--memory): {_brief(error)}"
                 ) from error
             except (duckdb.Error, FileNotFoundError) as error:
-                if not self._leave_out(str(error)):
+                is_about_files = isinstance(error, duckdb.IOException | duckdb.InvalidInputException)
+                # Further lines quote the statement, and with it all files.
+                if not (is_about_files and self._leave_out(_brief(error))):
                     raise LogError(f"the log cannot be read: {_brief(error)}") from error
                 if not (self._lines or self._parquet):
                     raise LogError(f"nothing of the log can be read: {self._unusable[-1]}") from error
@@ -148,7 +154,7 @@ class InDuckDB:
         return False
 
     def _reach_out(self) -> None:
-        """Load what reads addresses.
+        """Load what reads addresses; it takes keys from the environment, or from DuckDB's kept secrets.
 
         Raises:
             EngineError: DuckDB's extension httpfs is not installed, and cannot be.
@@ -159,8 +165,6 @@ class InDuckDB:
             except duckdb.Error:
                 self._run(f"INSTALL httpfs FROM {quoted([REPOSITORY_OF_EXTENSIONS])}")
                 self._run("LOAD httpfs")
-            # Keys where the cloud's own tools find them: environment, profile, the machine's role.
-            self._run("CREATE SECRET (TYPE s3)")
         except duckdb.Error as error:
             raise EngineError(
                 f"{self.files[0]}: addresses are read by DuckDB's extension httpfs, which cannot be loaded. "

@@ -12,7 +12,6 @@ from flags.admin import UnleashAdmin
 from flags.canary import CanaryState, read_state, set_share, turn_off
 from flags.errors import FlagError
 from flags.people import held, history, resume
-from flags.snapshot import gradual, take
 from stack.api import Stack
 
 WHY = "the story of make story"
@@ -56,7 +55,7 @@ class Keeper:
     def exclude(self, name: str, countries: Collection[str]) -> None:
         """Keep these countries with the champion. Raises ToolError."""
         self._flags[name].excluded = frozenset(countries)
-        self._tools.flags("exclude", name, *(f"country={each}" for each in sorted(countries)))
+        self._tools.flags("exclude", name, *_users(countries))
 
     def taken_away(self, name: str) -> str | None:
         """Who turned the flag off or changed its share since the story's last change; None: nobody."""
@@ -101,22 +100,16 @@ class Keeper:
 
     def _include(self, name: str) -> Iterator[str]:
         """Take our constraint off, after the share, so that nobody gets the challenger by it for a moment."""
-        if not (countries := self._flags[name].excluded):
-            return
-        try:
-            strategy = gradual(take(self._admin, name))
-            for at, one in enumerate(strategy.constraints):
-                if (one.context_name, one.operator, frozenset(one.values)) == (
-                    "country",
-                    "NOT_IN",
-                    countries,
-                ):
-                    place = f"/constraints/{at}"
-                    ours = {"op": "test", "path": f"{place}/values", "value": [*one.values]}
-                    self._admin.put_back(name, strategy.id, [ours, {"op": "remove", "path": place}])
-                    return
-        except CanarioError as error:
-            yield f"{name} still has the constraint of the story ({error}): take it off in Unleash"
+        if countries := self._flags[name].excluded:
+            try:
+                self._tools.flags("include", name, *_users(countries), "--override", WHY)
+            except CanarioError as error:
+                yield f"{name} still has the constraint of the story ({error}): take it off in Unleash"
+
+
+def _users(countries: Collection[str]) -> list[str]:
+    """As `flags exclude` takes them."""
+    return [f"country={each}" for each in sorted(countries)]
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_the_same_tables(logs: tuple[Log, Log]) -> None:
     for name in ("predictions", "shadow", "feedback"):
         one, two = (rows(log, getattr(log, name)) for log in logs)
         assert len(one) > 20
-        assert_same(one, two, name)
+        assert_same(one, two, where=name)
 
 
 def test_the_same_bad_lines(logs: tuple[Log, Log]) -> None:
@@ -79,7 +79,7 @@ def test_parquet_too(logs: tuple[Log, Log], folder: Path, tmp_path: Path) -> Non
     duckdb.sql(f"COPY (FROM read_json('{folder}/*-002.jsonl')) TO '{tmp_path}/log.parquet'")
     one, two = (open_log(str(tmp_path), engine=engine) for engine in ("duckdb", "spark"))
     for name in ("predictions", "shadow", "feedback"):
-        assert_same(rows(one, getattr(one, name)), rows(two, getattr(two, name)), name)
+        assert_same(rows(one, getattr(one, name)), rows(two, getattr(two, name)), where=name)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -100,7 +100,7 @@ def test_the_same_users(logs: tuple[Log, Log], kind: Kind) -> None:
         for log in logs
     )
     assert len(one) > 50
-    assert_same(one, two, "users")
+    assert_same(one, two, where="users")
 
 
 def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
@@ -112,7 +112,7 @@ def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
 
 def test_the_same_shadow(logs: tuple[Log, Log]) -> None:
     one, two = (read_shadow(log) for log in logs)
-    assert_same(one, two, "shadow")
+    assert_same(one, two, where="shadow")
 
 
 def test_the_same_segments(logs: tuple[Log, Log]) -> None:
@@ -122,4 +122,4 @@ def test_the_same_segments(logs: tuple[Log, Log]) -> None:
     names = [properties(log, question) for log in logs]
     assert names[0] == names[1]
     one, two = (divided(log, metric, question, until, names[0]) for log in logs)
-    assert_same(one, two, "segments")
+    assert_same(one, two, where="segments")

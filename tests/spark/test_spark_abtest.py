@@ -49,7 +49,7 @@ def test_the_same_test(logs: tuple[Log, Log], kind: Kind, sequential: bool) -> N
     wish = Wish(until=UNTIL, sequential=sequential)
     one, two = (examine(log, test, test.sha256, wish, UNTIL) for log in logs)
     assert one.found is not None
-    assert_same(one, two, "examined")
+    assert_same(one, two, where="examined")
 
 
 def test_the_same_plan(logs: tuple[Log, Log]) -> None:
@@ -58,4 +58,5 @@ def test_the_same_plan(logs: tuple[Log, Log]) -> None:
     for log in logs:
         question, arrivals = planning.traffic(log, timedelta(days=1), None)
         plans.append((question, arrivals, planning.level(log, metric, question)))
-    assert_same(*plans, where="plan")
+    one, two = plans
+    assert_same(one, two, where="plan")

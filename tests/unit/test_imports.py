@@ -43,7 +43,6 @@ ONLY_DOOR = {
         "analysis/reports/segment_figures.py",
         "analysis/statistics/cuped.py",
         "analysis/statistics/means.py",
-        "analysis/statistics/proportions.py",
     },
     "grafana_foundation_sdk": {
         f"monitoring/dashboard/{name}.py" for name in ("annotations", "build", "panels")

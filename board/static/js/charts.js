@@ -98,7 +98,10 @@ function draw(board, chart, how) {
   const holder = $(`${id}-plot`);
   if (!holder) return;
   const { times } = board.charts;
-  const data = [times, ...chart.lines.map((line) => line.values)];
+  // Evidence that all is well grows without end: its line runs along the bottom instead of out of sight.
+  const floor = how.small ? range({ chart, how }).min * 0.9 : -Infinity;
+  const above = (value) => (value === null ? null : Math.max(value, floor));
+  const data = [times, ...chart.lines.map((line) => line.values.map(above))];
   const some = chart.lines.some((line) => line.values.some((value) => value !== null));
   const legend = chart.lines.map((line) => [line.name, last(line.values)]);
   show(`${id}-legend`, [legend, how.small], () =>

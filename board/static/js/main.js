@@ -6,6 +6,7 @@ import { Poll } from "./poll.js";
 import { showChanges, showDecision, showGates } from "./side.js";
 import { capital, span, when, zone } from "./words.js";
 
+const VERSION = 1; // of the shape that this page knows: board/document.py
 const PARTS = [showFaults, showStages, showFacts, showModels, showCharts, showGuardrails, showGates, showDecision, showChanges, showSources, showAnswer];
 
 let picked = new URLSearchParams(location.search).get("span") ?? "1h";
@@ -14,6 +15,11 @@ const poll = new Poll({
   address: () => `/api/board?span=${encodeURIComponent(picked)}`,
   told(board, loggedIn) {
     $("logout").hidden = !loggedIn;
+    if (board.version !== VERSION) {
+      $("away").hidden = false;
+      $("away").textContent = "This page is older than its board: reload it.";
+      return;
+    }
     $("first").hidden = $("login").hidden = $("away").hidden = true;
     $("board").hidden = $("fresh").hidden = false;
     $("flag").replaceChildren(h("a", { href: board.flag_page, target: "_blank", rel: "noreferrer" }, `${board.flag} in ${board.environment}`));

@@ -54,7 +54,7 @@ export function showDecision(board) {
       }
     }
     return [
-      h("p", { class: "title" }, h("strong", {}, capital(decision.title)), " ", timeOf(decision.at)),
+      h("p", { class: "title" }, h(decision.guardrail ? "strong" : "span", {}, capital(decision.title.replaceAll("->", "→"))), " ", timeOf(decision.at)),
       h("details", { open: decision.current }, h("summary", {}, "Explained"), told),
     ];
   });

@@ -98,7 +98,12 @@ def rows(log: Log, table: str) -> list[dict[str, Any]]:
     """In one order; of the context what every converter keeps: properties that are not null."""
     return sorted(
         (
-            {**row, "context": {name: value for name, value in row.get("context") or [] if value is not None}}
+            {
+                **row,
+                "context": {
+                    name: value for name, value in (row.get("context") or {}).items() if value is not None
+                },
+            }
             for row in log.rows(getattr(log, table))
         ),
         key=repr,
