@@ -145,7 +145,7 @@ class Decision(StrictModel):
 
 def new_id(kind: Kind, time: datetime) -> str:
     """An id that sorts by time, and differs between two jobs that decide at the same moment."""
-    stamp = f"{time.astimezone(UTC):%Y%m%dT%H%M%S.%f}"[:-3]
+    stamp = f"{time.astimezone(UTC):%Y%m%dT%H%M%S.%f}"  # one job decides twice within a millisecond
     return f"{stamp}Z-{GROUPS.get(kind, kind.value)}-{secrets.token_hex(2)}"
 
 

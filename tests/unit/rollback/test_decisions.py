@@ -38,7 +38,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
 def test_ids_sort_by_time_and_differ_at_the_same_moment() -> None:
     moments = [datetime(2026, 1, 31, 23, 59, 59, 999000, UTC), datetime(2026, 2, 1, tzinfo=UTC), NOW]
     ids = [new_id(kind, moment) for moment in moments for kind in (Kind.ROLLBACK, Kind.VERDICT)]
-    assert sorted(ids)[0].startswith("20260131T235959.999Z-")
+    assert sorted(ids)[0].startswith("20260131T235959.999")
     assert [one[:8] for one in sorted(ids)] == [one[:8] for one in ids]
     assert len({new_id(Kind.ROLLBACK, NOW) for _ in range(50)}) > 45
 
