@@ -23,7 +23,9 @@ def folder(home: Home) -> Path:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "nonsense\n", "4194399\n/elsewhere\n", f"{os.getpid()}\n/elsewhere\n"]
+    "content",
+    ["", "nonsense\n", "4194399\n/elsewhere\n", f"{os.getpid()}\n/elsewhere\n"],
+    ids=["empty", "nonsense", "ended", "of another"],
 )
 def test_a_lock_of_a_server_that_is_gone_is_removed(site: Site, folder: Path, content: str) -> None:
     """The last one: its process id is another program's now, here this test's own."""
