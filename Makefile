@@ -10,8 +10,6 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 
 # A path to a test means it, also where it is slow.
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
-# Tests with servers wait most of the time: those without run beside them, in a process of their own.
-SIDE_BY_SIDE = $(if $(TESTS),,-n 2 --dist loadgroup)
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
@@ -77,7 +75,7 @@ bench-analysis: ## Ten million records of the prediction log through the analysi
 
 test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
-	@$(VENV)/python -m pytest $(SIDE_BY_SIDE) $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
+	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
 
 test-slow: ## The slow ones: whole rollouts, and the runbook's drills (15 minutes)
 	@$(RUN) install

@@ -36,11 +36,10 @@ ROW = [float(value) for value in load_breast_cancer().data[0]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder need the servers, and so the process that has them, where there are two."""
+    """All tests of this folder need the servers."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-            item.add_marker(pytest.mark.xdist_group("servers"))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:
