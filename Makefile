@@ -77,7 +77,7 @@ test: ## All tests but the slow ones, on real servers and free ports (TESTS=path
 	@$(RUN) install $(WITH_BROWSER)
 	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
 
-test-slow: ## The slow ones: whole rollouts, and the runbook's drills (15 minutes)
+test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in small (20 minutes)
 	@$(RUN) install
 	@$(VENV)/python -m pytest -m slow tests/integration
 

@@ -49,6 +49,7 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, s
         yield urls
 
 
+@pytest.mark.slow
 def test_what_is_due_happens_and_nothing_else(
     stack: Stack, admin: UnleashAdmin, histories: dict[bool, str], tmp_path: Path
 ) -> None:

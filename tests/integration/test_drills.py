@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stack.paths import REPOSITORY
 
 
+@pytest.mark.slow
 def test_a_fault_is_measured_beside_a_run_without_it(tmp_path: Path) -> None:
     figures_file = tmp_path / "faults.json"
     done = subprocess.run(
