@@ -64,7 +64,10 @@ def roots_around(inside: float, beyond: Callable[[float], float], lowest: float,
     def limit(end: float) -> float:
         if end == inside or beyond(end) <= 0:
             return end
-        return float(brentq(beyond, min(inside, end), max(inside, end), xtol=1e-12))
+        # All of one arm and none of the other: the statistic and its limit are both 0 at `inside` itself.
+        beside = inside + (end - inside) * 1e-9
+        start = beside if beyond(beside) < 0 else inside
+        return float(brentq(beyond, min(start, end), max(start, end), xtol=1e-12))
 
     return Interval(limit(lowest), limit(highest))
 

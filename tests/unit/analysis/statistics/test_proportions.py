@@ -1,7 +1,7 @@
 """Shares, held to scipy and statsmodels, and the intervals to the test that they invert."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
@@ -110,6 +110,7 @@ def test_the_variance_of_a_ratio_is_that_of_statsmodels(
     shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     corrected=st.booleans(),
 )
+@example(users=(1, 1), shares=(0.0, 1.0), corrected=False)
 def test_intervals_of_any_arms(users: tuple[int, int], shares: tuple[float, float], corrected: bool) -> None:
     arms = [Share(round(share * n), n) for n, share in zip(users, shares, strict=True)]
     effect = compare(*arms, corrected=corrected)
