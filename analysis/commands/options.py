@@ -10,6 +10,7 @@ import click
 
 from analysis.errors import AnalysisError
 from common.errors import CanarioError
+from common.options import Parsed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,51 +32,28 @@ class Cli(click.Group):
             ) from error
 
 
-class MomentType(click.ParamType[datetime]):
-    """An option that takes 2026-11-02 or 2026-11-02T08:30, UTC unless it says otherwise (Z, +01:00)."""
-
-    name = "moment"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """To an aware datetime."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time such as 2026-11-02 or 2026-11-02T08:30:00Z", param, ctx)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+def parse_time(text: str) -> datetime:
+    """2026-11-02 or 2026-11-02T08:30, UTC unless it says otherwise (Z, +01:00). Raises ValueError."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time such as 2026-11-02 or 2026-11-02T08:30:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-class MemoryType(click.ParamType[str]):
-    """An option that takes 512MB or 2GB."""
-
-    name = "memory"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """As it is, when it is one."""
-        if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)? ?[MGT]i?B", value):
-            self.fail(f"{value!r} is no size such as 512MB or 2GB", param, ctx)
-        return value
+def parse_memory(text: str) -> str:
+    """512MB or 2GB, as it is. Raises ValueError."""
+    if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)? ?[MGT]i?B", text):
+        raise ValueError(f"{text!r} is no size such as 512MB or 2GB")
+    return text
 
 
-class SegmentType(click.ParamType[tuple[str, str]]):
-    """An option that takes country=NO."""
-
-    name = "segment"
-
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """To property and value."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, of = value.partition("=")
-        if not name or not equals:
-            self.fail(f"{value!r} is no property and value such as country=NO", param, ctx)
-        return name, of
+def parse_segment(text: str) -> tuple[str, str]:
+    """country=NO to property and value. Raises ValueError."""
+    name, equals, of = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"{text!r} is no property and value such as country=NO")
+    return name, of
 
 
 LOG: Final = click.option(
@@ -95,14 +73,25 @@ ENGINE: Final = click.option(
     help="Which engine reads it.",
 )
 MEMORY: Final = click.option(
-    "--memory", type=MemoryType(), default="1GB", show_default=True, help="Memory that the engine may take."
+    "--memory",
+    type=Parsed("memory", parse_memory),
+    default="1GB",
+    show_default=True,
+    help="Memory that the engine may take.",
 )
 SINCE: Final = click.option(
-    "--since", type=MomentType(), help="Only records from this time on (UTC where it has no zone)."
+    "--since",
+    type=Parsed("moment", parse_time),
+    help="Only records from this time on (UTC where it has no zone).",
 )
-UNTIL: Final = click.option("--until", type=MomentType(), help="Only records before this time.")
+UNTIL: Final = click.option(
+    "--until", type=Parsed("moment", parse_time), help="Only records before this time."
+)
 SEGMENT: Final = click.option(
-    "--segment", type=SegmentType(), metavar="PROPERTY=VALUE", help="Only users of this segment."
+    "--segment",
+    type=Parsed("segment", parse_segment),
+    metavar="PROPERTY=VALUE",
+    help="Only users of this segment.",
 )
 FORMAT: Final = click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
