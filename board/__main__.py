@@ -9,22 +9,12 @@ import click
 from board.settings import BoardSettings
 from common.config import load_settings
 from common.errors import CanarioError
+from common.options import ServerCommand
 
 CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 
 
-class _Command(click.Command):
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(
-            "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
-        )
-        for name, field in BoardSettings.model_fields.items():
-            default = "" if field.default in (None, "") else f" (default: {field.default})"
-            required = " (required)" if field.is_required() else default
-            formatter.write(f"  CANARIO_{name.upper()}\n      {field.description}{required}\n")
-
-
-@click.command(cls=_Command)
+@click.command(cls=ServerCommand, settings=BoardSettings)
 @click.option("--check", is_flag=True, help="Only check the settings and files.")
 def main(check: bool) -> None:
     """Serve the rollout board: one page that is only read.

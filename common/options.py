@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+from pydantic import BaseModel
 
+from common.config import PREFIX
 from common.durations import parse_duration
 
 T = TypeVar("T")
@@ -27,6 +29,26 @@ class Parsed(click.ParamType[T]):
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class ServerCommand(click.Command):
+    """A command whose `--help` ends with the settings that it reads from the environment."""
+
+    def __init__(self, *args: Any, settings: type[BaseModel], **kwargs: Any) -> None:
+        """`settings` as `common.config.load_settings` takes it."""
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The settings, with what each means and its default."""
+        formatter.write(
+            "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
+        )
+        for name, field in self._settings.model_fields.items():
+            default = "" if field.default in (None, "") else f" (default: {field.default})"
+            if field.is_required():
+                default = " (required)"
+            formatter.write(f"  {PREFIX}{name.upper()}\n      {field.description}{default}\n")
 
 
 class DurationType(Parsed[timedelta]):

@@ -8,32 +8,14 @@ import click
 
 from common.config import load_settings
 from common.errors import CanarioError
+from common.options import ServerCommand
 from service.artifact import ArtifactError
 from service.settings import Settings
 
 CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 
 
-def _settings_table() -> str:
-    lines = []
-    for name, field in Settings.model_fields.items():
-        if field.is_required():
-            default = " (required)"
-        else:
-            default = "" if field.default in (None, "") else f" (default: {field.default})"
-        lines.append(f"  CANARIO_{name.upper()}\n      {field.description}{default}")
-    return "\n".join(lines)
-
-
-class _Command(click.Command):
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(
-            "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
-        )
-        formatter.write(_settings_table() + "\n")
-
-
-@click.command(cls=_Command)
+@click.command(cls=ServerCommand, settings=Settings)
 @click.option("--check", is_flag=True, help="Only check settings and models, and say what would be served.")
 def main(check: bool) -> None:
     """Serve predictions under gunicorn.
