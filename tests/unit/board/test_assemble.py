@@ -236,7 +236,13 @@ LOOK = "nothing is turned off, somebody should look"
             Guarded("agreement", "breach", binding=False, value=0.45, limit=0.9),
             f"Breached: 0.45, at least 0.9 is allowed; {LOOK}.",
             "wait",
-            0.5,
+            5.5,
+        ),
+        (
+            Guarded("agreement", "ok", binding=False, value=0.97, limit=0.9),
+            "Fine: 0.97, at least 0.9 is allowed.",
+            "good",
+            0.3,
         ),
         (Guarded("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
         (
