@@ -147,7 +147,7 @@ def next_of(step: Step) -> tuple[str, datetime | None]:
     """What comes, with `{until}` where the time belongs that stands beside it."""
     goal = step.to.name if step.to else "the promotion"
     if step.kind is Kind.WAIT and any(gate.name == BEGIN for gate in step.shut):
-        return "Nothing comes by itself until a person begins: `python -m flags rollout begin`.", None
+        return "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.", None
     if step.kind is Kind.ADVANCE:
         begins = "the shadow" if step.to and step.to.shadow else goal
         return f"{capital(begins)} may come now: all gates are open.", None

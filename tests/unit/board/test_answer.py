@@ -165,7 +165,7 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
         ),
         (
             facts(plan=BY_HAND),
-            "Nothing comes by itself until a person begins: `python -m flags rollout begin`.",
+            "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.",
         ),
         (facts(at(5, begun=(VERSION,)), plan=BY_HAND), "25% waits for a person's approval."),
         (
