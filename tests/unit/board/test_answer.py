@@ -68,7 +68,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
         (
             judged(last_pass=None),
             "bad",
-            f"{FIVE}; nobody guards it: the rollback job was never heard of.",
+            f"{FIVE}; nobody guards it: the rollback job is silent.",
         ),
         (
             facts(numbers=Reading(numbers(), NOW - timedelta(minutes=1), DOWN)),
