@@ -9,10 +9,10 @@ WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*_ui.py")
 
 # A path to a test means it, also where it is slow.
-NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
+NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark and not clickhouse")
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-clickhouse test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,7 +88,12 @@ test-unit: ## Only the tests that need no server
 test-spark: ## The analysis on Spark beside DuckDB (needs Java 17; the first time a download of 456 MB)
 	@$(RUN) install --python-only
 	@$(VENV)/python -c 'import pyspark' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/spark.txt
-	@$(VENV)/python -m pytest -m spark tests/spark
+	@$(VENV)/python -m pytest -m spark tests/engines
+
+test-clickhouse: ## The analysis on ClickHouse beside DuckDB (the first time a download of 140 MB)
+	@$(RUN) install --python-only
+	@$(VENV)/python -c 'import chdb' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/clickhouse.txt
+	@$(VENV)/python -m pytest -m clickhouse tests/engines
 
 test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who edit it (35 minutes)
 	@$(RUN) install
@@ -126,7 +131,8 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	$(LOCK) --constraints locks/dev.txt --output-file locks/train.txt requirements-train.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/spark.txt requirements-spark.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/clickhouse.txt requirements-clickhouse.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt locks/clickhouse.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean
