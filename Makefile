@@ -19,7 +19,7 @@ ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=0  ALERTMANAGER=0"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, ..., CANARIO_HOME: docs/settings.md"
 	@echo "  More:             $(PYTHON) -m stack --help"
 

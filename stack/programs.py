@@ -160,7 +160,7 @@ def _rollout(site: Site) -> Program:
     every = site.settings.rollout_every
     return Program(
         name="rollout",
-        title=f"Rollout plan, a step every {every}",
+        title=f"Rollout job, a step every {every}",
         command=(sys.executable, "-m", "flags", "rollout", "advance", "--every", every),
         environment=environment.rollout(site),
         stage=4,
