@@ -165,7 +165,7 @@ def _rollout(site: Site) -> Program:
         environment=environment.rollout(site),
         stage=4,
         inputs=fingerprint("common", "flags", site.secrets.token("canario-rollout")),
-        stop_seconds=70,  # a promotion is seen through
+        stop_seconds=100,  # a promotion is seen through
     )
 
 

@@ -9,7 +9,8 @@ from analysis.log import open_log
 from analysis.measures.shadow import COLUMNS, read_shadow
 from analysis.reports.limits import Limit, parse_limits
 from analysis.reports.shadow import shadow_report
-from analysis.reports.shadow_figures import SIGNS, ShadowFigures
+from analysis.reports.shadow_figures import ShadowFigures
+from analysis.reports.shadow_limits import SIGNS
 from analysis.show import print_report, write_page
 
 
@@ -39,8 +40,9 @@ class LimitsType(click.ParamType[tuple[Limit, ...]]):
     type=LimitsType(),
     default=(),
     metavar="LIMITS",
-    help="Exit 1 where one is breached: agreement<0.95, errors>0.01, psi>0.2, ks>0.1, difference>0.02 (of the"
-    " means), requests<10000, and p50, p95, p99>1.2 (challenger / champion); several with commas.",
+    help="Exit 1 where one is breached: agreement<0.95, errors>1%, classes>2 (times as often or seldom),"
+    " p99>1.5 (challenger / champion; p50, p95), requests<10000; for who uses the probability psi>0.25,"
+    " ks>0.1, difference>0.02 (of the means). Several with commas.",
 )
 @reporting
 def shadow(**options: Any) -> None:

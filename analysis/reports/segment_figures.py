@@ -130,6 +130,12 @@ class SegmentFigures:
             if each.reversed and each.differs and each.certain(self.alpha)
         )
 
+    @property
+    def mixed_differently(self) -> tuple[str, ...]:
+        """Properties by which the arms are other people: the whole says less by them; paradoxes first."""
+        found = [name for name, each in self.mixes.items() if each.differs]
+        return tuple(sorted(found, key=lambda name: (name not in self.paradoxes, self.mixes[name].p)))
+
     @cached_property
     def heterogeneity(self) -> dict[str, float]:
         """p of one effect in all segments, by property; corrected by Holm for their number."""

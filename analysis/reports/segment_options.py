@@ -63,7 +63,13 @@ def _worth(figures: SegmentFigures) -> str:
         f" {percent(each.segment.users / figures.all_users.users, 0)} of the users ({each.segment.name})"
         for each in figures.harmed[:3]
     )
-    return f"{lost}, beside {unit.change(figures.effect.difference)} for all users together"
+    whole = unit.change(figures.effect.difference)
+    if not (mixed := figures.mixed_differently):
+        return f"{lost}, beside {whole} for all users together"
+    return (
+        f"{lost}, beside {unit.change(figures.mixes[mixed[0]].adjusted)} for all users with the same mix of"
+        f" {mixed[0]} in both arms (the whole as it is says {whole}, and misleads)"
+    )
 
 
 def _conditions(one: SegmentEffect) -> str:

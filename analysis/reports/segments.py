@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from analysis.log import BadLines
 from analysis.measures.segments import MOST_VALUES
+from analysis.reports import segment_mix
 from analysis.reports.document import Report, Section, Table, Tone
-from analysis.reports.measure_words import Unit
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segment_options import joined, options, unit_of
 from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
-from analysis.statistics.simpson import Mix
 
 SHOWN = 20  # segments, of which all are in the JSON
 _SPELLED = 12  # values that were put together, in a sentence
@@ -95,7 +94,7 @@ def _answer(figures: SegmentFigures) -> str:
         return (
             f"Do not trust the whole: in all users together the challenger seems"
             f" {'worse' if word == 'better' else 'better'} in {name}, but {each} it is {word}. Its"
-            " users are other people than the champion's."
+            f" users are other people than the champion's.{_even_so(figures) if word == 'better' else ''}"
         )
     whole = {
         "gains": f"The challenger is better in {name} for users as a whole",
@@ -109,16 +108,21 @@ def _answer(figures: SegmentFigures) -> str:
     return f"{whole}{join} where {names}. Leave those users out, train again, or decide to go on."
 
 
+def _even_so(figures: SegmentFigures) -> str:
+    names = joined([each.segment.name for each in figures.harmed])
+    return f" Even so it is worse where {names}." if names else ""
+
+
 def _evidence(figures: SegmentFigures, about: About) -> Iterator[Section]:
     if not figures.enough:
         return
     if figures.paradoxes:
-        yield _paradox(figures)
+        yield segment_mix.paradox(figures)
     if figures.harmed:
         yield options(figures, about.flag)
     yield _effects(figures)
     if figures.mixes:
-        yield _properties(figures)
+        yield segment_mix.properties(figures)
 
 
 def _effects(figures: SegmentFigures) -> Section:
@@ -127,7 +131,11 @@ def _effects(figures: SegmentFigures) -> Section:
     shown = figures.effects[:SHOWN]
     text = (
         f"All users: {unit.level(whole.champion)} with the champion, {unit.level(whole.challenger)} with the"
-        f" challenger, a difference of {unit.change(whole.difference)} ({unit.between(whole.absolute)}).",
+        f" challenger, a difference of {unit.change(whole.difference)} ({unit.between(whole.absolute)})."
+        + "".join(
+            f" With the same mix of {name} in both arms it is {unit.change(figures.mixes[name].adjusted)}."
+            for name in figures.mixed_differently[:1]
+        ),
     )
     rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), figures.verdict)]
     rows += [
@@ -171,56 +179,6 @@ def _row(  # noqa: PLR0913, PLR0917 - one for each column
 
 def _interval(name: str, effect: Effect, verdict: str) -> Interval:
     return Interval(name, effect.absolute.low, effect.difference, effect.absolute.high, _COLOURS[verdict])
-
-
-def _paradox(figures: SegmentFigures) -> Section:
-    text = []
-    for name in figures.paradoxes:
-        found = figures.mixes[name]
-        unit = Unit(figures.metric.kind, min(abs(found.crude), abs(found.adjusted)))
-        text.append(
-            f"Simpson's paradox by {name}: the whole says {unit.change(found.crude)}, but with the same mix"
-            f" of {name} in both arms the difference is {unit.change(found.adjusted)}; {found.opposite} of"
-            f" {found.parts} segments by themselves say the opposite of the whole."
-        )
-    text.append(
-        "It comes about where the challenger's share was not the same for all: a constraint, or a share that"
-        " changed while the mix of users did. Believe the segments; mend the flag, and measure anew."
-    )
-    return Section("The whole misleads", tuple(text))
-
-
-def _properties(figures: SegmentFigures) -> Section:
-    rows = tuple(_property_row(name, each, figures) for name, each in figures.mixes.items())
-    columns = (
-        "property",
-        "whole",
-        "with the same mix",
-        "same mix?",
-        "same effect?",
-    )
-    marked = frozenset(place for place, name in enumerate(figures.mixes) if name in figures.paradoxes)
-    return Section(
-        "Does the mix of users explain it?",
-        (
-            "Beside the difference in the whole stands what it would be with the same mix of users in both"
-            " arms; where the mix is the same anyway, they are alike. The last column is whether the effect"
-            " may be the same in all segments of the property.",
-        ),
-        (Table(columns, rows, marked=marked),),
-    )
-
-
-def _property_row(name: str, found: Mix, figures: SegmentFigures) -> tuple[str, ...]:
-    unit = unit_of(figures, figures.effect)
-    same = figures.heterogeneity.get(name)
-    return (
-        name,
-        unit.change(found.crude),
-        unit.change(found.adjusted),
-        f"{'no' if found.differs else 'yes'} (p {chance(found.p)})",
-        "-" if same is None else f"{'no' if same < figures.alpha else 'maybe'} (p {chance(same)})",
-    )
 
 
 def _bad(bad: BadLines) -> Iterator[str]:

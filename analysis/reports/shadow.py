@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from analysis.reports import shadow_parts as parts
 from analysis.reports.document import Report, Tone
 from analysis.reports.shadow_figures import ENOUGH, ShadowFigures
+from analysis.reports.shadow_limits import reason
 from analysis.reports.shadow_method import method
 from analysis.reports.words import counted, percent
 
@@ -46,5 +47,6 @@ def _answer(figures: ShadowFigures) -> str:
     where = f", least where {worst.segment.name}" if worst else ""
     if not figures.breaches:
         return f"{said}{where}; nothing here speaks against giving it to the first users."
-    reasons = ", and ".join(parts.reason(each) for each in figures.breaches)
+    asked = {each.name for each in figures.asked}
+    reasons = ", and ".join(reason(each, asked=each.limit.name in asked) for each in figures.breaches)
     return f"{said}{where}: do not give it to users yet, because {reasons}."

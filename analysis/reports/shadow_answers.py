@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis.reports.document import Block, Picture, Section, Table
+from analysis.reports.shadow_classes import ClassShare, farthest, thresholds
 from analysis.reports.shadow_figures import LEVEL, ShadowFigures
 from analysis.reports.words import chance, counted, number, percent, signed
 from analysis.show.pictures import Interval, Line, histograms, intervals, over_days
@@ -10,7 +11,8 @@ from analysis.statistics.distributions import merged
 from analysis.statistics.rates import Rate
 
 BARS = 40  # of a histogram that is drawn
-SHOWN = 15  # segments, of which all are in the JSON
+SHOWN = 15  # segments or classes, of which all are in the JSON
+SAME = 1.1  # times as often that are told as none
 
 
 def agreement(figures: ShadowFigures) -> Section:
@@ -47,7 +49,38 @@ def agreement(figures: ShadowFigures) -> Section:
         for ours in classes
     )
     columns = ("", *(f"new: {name}" for name in classes))
-    return Section("Do they agree?", tuple(text), (Table(columns, rows, "Requests by what each model said"),))
+    blocks: list[Block] = [Table(columns, rows, "Requests by what each model said")]
+    if figures.classes:
+        text.append(_most_changed(figures.classes[0]))
+        blocks.append(_by_class(figures))
+    return Section("Do they agree?", tuple(text), tuple(blocks))
+
+
+def _most_changed(most: ClassShare) -> str:
+    how = f"{number(most.times)} times as {'often' if most.more else 'seldom'} as the old one"
+    if most.times < SAME:
+        return "Both models choose each class about as often as the other does."
+    return (
+        f"The new model says {most.name} {how}: for {percent(most.new)} of requests, and the old one for"
+        f" {percent(most.old)}."
+    )
+
+
+def _by_class(figures: ShadowFigures) -> Table:
+    shown = figures.classes[:SHOWN]
+    rows = tuple(
+        (
+            each.name,
+            percent(each.old),
+            percent(each.new),
+            f"{number(each.times)} x {'more' if each.more else 'less'}" if each.times >= SAME else "alike",
+            percent(each.both),
+        )
+        for each in shown
+    )
+    more = len(figures.classes) - len(shown)
+    caption = f"How often each class is chosen{f'; {more} more are in the JSON' if more else ''}"
+    return Table(("class", "old model", "new model", "change", "both, where either does"), rows, caption)
 
 
 def segments(figures: ShadowFigures) -> Section:
@@ -124,7 +157,31 @@ def distribution(figures: ShadowFigures) -> Section:
         f" custom has 0.1 small and 0.25 great). Kolmogorov-Smirnov distance {number(reading.ks)}"
         f" (p {chance(figures.ks_p)})."
     )
-    return Section("Are the answers spread the same?", tuple(text), (_drawn(figures),))
+    blocks: list[Block] = [_drawn(figures)]
+    if reading.scale.kind != "value":
+        blocks.append(_at_thresholds(figures))
+        text.append(
+            "The distance is the most by which the share of requests above any one threshold differs, at"
+            f" {farthest(reading).at:.3g}."
+        )
+    return Section("Are the answers spread the same?", tuple(text), tuple(blocks))
+
+
+def _at_thresholds(figures: ShadowFigures) -> Table:
+    rows = tuple(
+        (
+            f"{each.at:.2f}",
+            percent(each.old),
+            percent(each.new),
+            f"{100 * (each.new - each.old):+.1f} points",
+        )
+        for each in thresholds(figures.reading)
+    )
+    return Table(
+        ("threshold", "old model", "new model", "difference"),
+        rows,
+        f"Share of requests with a {figures.reading.scale.words} of at least the threshold",
+    )
 
 
 def _drawn(figures: ShadowFigures) -> Picture:

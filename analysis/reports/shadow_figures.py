@@ -8,27 +8,15 @@ from typing import Any, Final
 
 from analysis.log import BadLines
 from analysis.measures.shadow_reading import QUANTILES, Segment, ShadowReading
-from analysis.reports.limits import Held, Limit, hold, parse_limits
+from analysis.reports.limits import Held, Limit, hold
+from analysis.reports.shadow_classes import ClassShare, class_shares
+from analysis.reports.shadow_limits import FLOOR_SECONDS, usual
 from analysis.statistics.distributions import ks_p, merged, psi, tenths
 from analysis.statistics.many import holm
 from analysis.statistics.rates import Rate, difference_p, trend_p
 
 ENOUGH: Final = 1000
 """Requests that both models answered; below, a report says what it cannot say."""
-SIGNS: Final = {
-    "agreement": "<",
-    "requests": "<",
-    "errors": ">",
-    "psi": ">",
-    "ks": ">",
-    "difference": ">",
-    "p50": ">",
-    "p95": ">",
-    "p99": ">",
-}
-"""What --fail-on may name, and the side that is bad. p50, p95 and p99 are challenger / champion."""
-USUAL: Final = parse_limits("agreement<0.9,errors>0.01,psi>0.25", SIGNS)
-"""For the tone of a report that was given no limits: the rollout plan's own, and the custom for the index."""
 LEVEL: Final = 0.05
 
 
@@ -52,7 +40,7 @@ class ShadowFigures:
     """A reading and what follows from it.
 
     Attributes:
-        asked: limits of --fail-on; without any the usual ones set the tone.
+        asked: limits of --fail-on; the usual ones of other names speak in the answer beside them.
     """
 
     reading: ShadowReading
@@ -108,6 +96,20 @@ class ShadowFigures:
             for ours, theirs in zip(latency["champion"], latency["challenger"], strict=True)
         )
 
+    @property
+    def felt(self) -> tuple[float, ...]:
+        """The same for limits: a champion of less than FLOOR_SECONDS counts as taking that long."""
+        latency = self.reading.latency
+        return tuple(
+            theirs / max(ours, FLOOR_SECONDS)
+            for ours, theirs in zip(latency["champion"], latency["challenger"], strict=True)
+        )
+
+    @cached_property
+    def classes(self) -> tuple[ClassShare, ...]:
+        """How often both choose each class, the one that changes most first; of regressors none."""
+        return class_shares(self.reading.confusion)
+
     @cached_property
     def segments(self) -> tuple[SegmentFigure, ...]:
         """The greatest share of disagreement first."""
@@ -141,7 +143,8 @@ class ShadowFigures:
             figures
             | {"agreement": self.agreement.value, "errors": self.errors.value, "psi": self.psi}
             | {"ks": self.reading.ks, "difference": abs(self.difference)}
-            | dict(zip(("p50", "p95", "p99"), self.ratios, strict=True))
+            | ({"classes": self.classes[0].times} if self.classes else {})
+            | dict(zip(("p50", "p95", "p99"), self.felt, strict=True))
         )
 
     @property
@@ -151,8 +154,10 @@ class ShadowFigures:
 
     @property
     def breaches(self) -> tuple[Held, ...]:
-        """Of the limits that were asked for, or of the usual ones where there are none."""
-        return tuple(each for each in hold(self.asked or USUAL, self.by_name) if each.breached)
+        """Of the limits that were asked for, and of the usual ones of other names."""
+        named = {each.name for each in self.asked}
+        more = tuple(each for each in usual(of_classes=bool(self.classes)) if each.name not in named)
+        return tuple(each for each in hold(self.asked + more, self.by_name) if each.breached)
 
     def numbers(self, written: datetime) -> dict[str, Any]:
         """Every figure, JSON types only."""
@@ -190,6 +195,7 @@ class ShadowFigures:
                 {"champion": ours, "challenger": theirs, "requests": count}
                 for (ours, theirs), count in sorted(reading.confusion.items())
             ],
+            "classes": [vars(each) for each in self.classes],
             "segments": [
                 {
                     "segment": each.segment.name,

@@ -1,6 +1,7 @@
 """How the figures of the shadow report were found."""
 
 from analysis.reports.document import Section
+from analysis.reports.shadow_classes import LEAST
 from analysis.reports.shadow_figures import LEVEL, ShadowFigures
 from analysis.reports.words import counted
 
@@ -43,6 +44,21 @@ def method(figures: ShadowFigures) -> tuple[Section, ...]:
                 " requests any difference is significant: look at the distance, not at p.",
                 "The population stability index has ten bins with a tenth of the old model's answers each."
                 " The trend over days is Cochran and Armitage's test.",
+            ),
+        ),
+        Section(
+            "What the answer goes by",
+            (
+                "Limits of `--fail-on`, and the usual ones of other names: agreement at least 90%, failures"
+                " at most 1%, p99 at most 1.5 times the old model's (counted as 10 ms where it is faster)"
+                + (
+                    ", no class chosen more than twice or less than half as often (classes of"
+                    f" {LEAST} requests and more)."
+                    if reading.confusion
+                    else "."
+                ),
+                "Not by the stability index or the distance: two models that decide the same may be sure of"
+                " it in different ways. Both are limits for who asks for them by name.",
             ),
         ),
     )

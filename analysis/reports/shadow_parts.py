@@ -5,32 +5,10 @@ from collections.abc import Iterator
 from analysis.reports import shadow_answers as answers
 from analysis.reports import shadow_trouble as trouble
 from analysis.reports.document import Section, Table
-from analysis.reports.limits import Held
+from analysis.reports.shadow_classes import thresholds
 from analysis.reports.shadow_figures import ENOUGH, ShadowFigures
-from analysis.reports.words import NONE, counted, percent
-
-_NAMES = {
-    "agreement": "they agree too seldom",
-    "errors": "it fails too often",
-    "psi": "its answers are spread differently",
-    "ks": "its answers are spread differently",
-    "difference": "its answers lie elsewhere in the mean",
-    "requests": "too few requests were compared",
-    "p50": "it is slower",
-    "p95": "it is slower",
-    "p99": "it is slower",
-}
-_SHARES = {"agreement", "errors"}
-
-
-def reason(held: Held) -> str:
-    """Why a limit keeps the challenger from users, in words."""
-    found, asked = (
-        NONE if each is None else percent(each) if held.limit.name in _SHARES else f"{each:.3g}"
-        for each in (held.figure, held.limit.value)
-    )
-    side = "at least" if held.limit.sign == "<" else "at most"
-    return f"{_NAMES[held.limit.name]} ({held.limit.name} {found}, {side} {asked} is asked for)"
+from analysis.reports.shadow_limits import GREAT_PSI
+from analysis.reports.words import counted, number, percent
 
 
 def limits(figures: ShadowFigures) -> tuple[Section, ...]:
@@ -101,3 +79,23 @@ def _warnings(figures: ShadowFigures) -> Iterator[str]:
             f"{counted(other.records, 'record')} of {other} were left out: the report is of the two models"
             " that were compared last."
         )
+    if figures.enough and figures.psi > GREAT_PSI and not any(each.name == "psi" for each in figures.asked):
+        yield _spread(figures)
+
+
+def _spread(figures: ShadowFigures) -> str:
+    """What a great index means, which is no limit unless somebody asks for it."""
+    index = f"stability index {number(figures.psi, 2)}, where custom calls {GREAT_PSI:g} great"
+    if figures.reading.scale.kind == "value":
+        return (
+            f"The answers are spread differently ({index}), though one by one they may agree: look at the"
+            " distribution before anything is fed with sums or ranks of them. To make it a limit:"
+            f" `--fail-on 'psi>{GREAT_PSI:g}'`."
+        )
+    at = max(thresholds(figures.reading), key=lambda each: abs(each.new - each.old))
+    return (
+        f"The two models are sure of themselves in different ways ({index}). Who goes by the class meets"
+        " nothing but the disagreements. Who goes by the probability (a threshold of one's own, an order, an"
+        f" expected value) meets more: {percent(at.old)} of requests reach {at.at:g} with the old model, and"
+        f" {percent(at.new)} with the new one. To make it a limit: `--fail-on 'psi>{GREAT_PSI:g}'`."
+    )

@@ -15,7 +15,8 @@ from common.errors import CanarioError
 from drills.story import looking, testing
 from drills.story.crowd import Crowd
 from drills.story.ending import Findings, compared, decision, faults
-from drills.story.keeper import kept
+from drills.story.keeper import bring_back, kept
+from drills.story.notes import opened
 from drills.story.scene import Plan, Scene, TakenAwayError
 from drills.story.tools import Tools
 from drills.story.truth import TRUTH
@@ -55,12 +56,17 @@ DEFAULTS = Plan()
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the stack; default: that of `make up`.",
 )
-def story(shadow: int, effect: float, rate: float, json_file: Path | None, home: Path | None) -> None:
+@click.option(
+    "--restore", is_flag=True, help="Only bring back what a story that was killed has left, and tell none."
+)
+def story(  # noqa: PLR0913, PLR0917 - one for each option
+    shadow: int, effect: float, rate: float, json_file: Path | None, home: Path | None, restore: bool
+) -> None:
     """From shadow to the decision, on simulated users of the running stack. Takes some three minutes.
 
     Shadow, power, canary, a registered A/B test, its segments, the decision; every report is a page to open.
     The users' true tastes are simulated: most countries gain by the challenger, a small one loses. Flags end
-    as they were found, also after Ctrl-C.
+    as they were found, also after Ctrl-C; after a kill -9 by the next story, or by --restore.
 
     \b
     Exit codes:
@@ -79,6 +85,9 @@ def story(shadow: int, effect: float, rate: float, json_file: Path | None, home:
     voice = Voice(console)
     try:
         stack = Stack.existing(home)
+        if restore:
+            _restore(stack, voice)
+            return
         found, folder = _tell(stack, voice, Plan(shadow, effect, rate))
     except TakenAwayError as error:
         click.echo(f"error: {error}", err=True)
@@ -104,32 +113,52 @@ def story(shadow: int, effect: float, rate: float, json_file: Path | None, home:
 
 def _tell(stack: Stack, voice: Voice, plan: Plan) -> tuple[Findings, Path]:
     """All acts; what the reports found, and the folder with them."""
-    target, site = of_stack(stack), stack.site
+    target, site, stories = of_stack(stack), stack.site, _stories(stack)
     requests.get(f"{target.service}/readyz", timeout=5).raise_for_status()
     target.switch_fault_off()
-    folder = site.home.data / "story" / datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
-    folder.mkdir(parents=True)
     rows = load_breast_cancer().data.tolist()
-    tools = Tools(stack, folder)
-    with kept(target, stack, tools, voice.say) as keeper:
-        crowd = Crowd(target.service, rows, plan.rate)
-        scene = Scene(target.flag, site.home.models, rows, keeper, crowd, tools, voice, TRUTH, plan)
-        true, agreement = looking.shadow(scene)
-        looking.power(scene)
-        looking.canary(scene)
-        early, test = testing.abtest(scene)
-        harmed = testing.segments(scene)
-        effect = test.numbers["effect"] or {"difference": None, "interval": None}
-        interval = effect["interval"]
-        found = Findings(
-            true_agreement=true,
-            agreement=agreement,
-            early=early,
-            verdict=test.numbers["finding"],
-            effect=effect["difference"],
-            interval=(interval[0], interval[1]) if interval else None,
-            harmed=harmed,
-        )
-        voice.act("The decision")
-        voice.found(decision(found))
+    folder = stories / datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
+    tools, crowd = Tools(stack, folder), Crowd(target.service, rows, plan.rate)
+    with opened(stories) as notebook:
+        bring_back(target, stack, tools, notebook, voice.say)
+        folder.mkdir()
+        with kept(target, stack, tools, notebook, voice.say) as keeper:
+            found = _acts(
+                Scene(target.flag, site.home.models, rows, keeper, crowd, tools, voice, TRUTH, plan)
+            )
     return found, folder
+
+
+def _acts(scene: Scene) -> Findings:
+    """All of them; what the reports found."""
+    true, agreement = looking.shadow(scene)
+    looking.power(scene)
+    looking.canary(scene)
+    early, test = testing.abtest(scene)
+    harmed = testing.segments(scene)
+    effect = test.numbers["effect"] or {"difference": None, "interval": None}
+    interval = effect["interval"]
+    found = Findings(
+        true_agreement=true,
+        agreement=agreement,
+        early=early,
+        verdict=test.numbers["finding"],
+        effect=effect["difference"],
+        interval=(interval[0], interval[1]) if interval else None,
+        harmed=harmed,
+    )
+    scene.voice.act("The decision")
+    scene.voice.found(decision(found))
+    return found
+
+
+def _restore(stack: Stack, voice: Voice) -> None:
+    """What a story that was killed has left, and no more."""
+    with opened(_stories(stack)) as notebook:
+        tools = Tools(stack, _stories(stack))
+        if not bring_back(of_stack(stack), stack, tools, notebook, voice.say):
+            voice.say("No story was killed in its middle: there is nothing to bring back.")
+
+
+def _stories(stack: Stack) -> Path:
+    return stack.site.home.data / "story"

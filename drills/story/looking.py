@@ -35,8 +35,8 @@ def shadow(scene: Scene) -> tuple[float, float]:
     voice.report(said)
     if said.tone == "bad":
         voice.say(
-            "A team would look into that before it goes on. This story goes on: the example models are of two"
-            " kinds, which are sure of themselves in different ways, and what users meet is the class."
+            "A team would look into that before it goes on. This story goes on, because its users' taste is"
+            " simulated, whatever the models say."
         )
     return true, float(said.numbers["agreement"]["value"])
 

@@ -15,6 +15,7 @@ from drills.story.tools import Said, typed
 
 WINDOW_SECONDS = 15
 LOOK_AT = 0.25  # of the users: the look that is refused
+SEGMENTS_BY = "country"
 MOST_USERS = 3  # times those that both arms need
 
 
@@ -36,6 +37,7 @@ def abtest(scene: Scene) -> tuple[str, Said]:
             f"{scene.plan.effect:g}",
         ),
         *("--share", str(TEST_SHARE), "--window", f"{WINDOW_SECONDS}s", "--covariate", "off"),
+        *("--segments-by", SEGMENTS_BY),
         *("--name", "challenger or champion", "--note", "simulated users of make story"),
     )
     voice.command(typed("analysis", "abtest", "register", str(file), *arguments))
@@ -78,13 +80,11 @@ def segments(scene: Scene) -> frozenset[str]:
     """Who is harmed while the whole gains."""
     scene.voice.act(
         "Segments: better for everybody?",
-        "A gain over all users can hide a loss of a few. The same test is read by country, with a correction"
-        " for looking five times.",
+        "A gain over all users can hide a loss of a few. The same test is read by country, as was registered,"
+        " with a correction for looking five times.",
     )
     file = scene.tools.folder / "test.yaml"
-    said = scene.tools.report(
-        "5-segments", "segments", file, "--log", scene.tools.log, "--property", "country"
-    )
+    said = scene.tools.report("5-segments", "segments", file, "--log", scene.tools.log, "--by", SEGMENTS_BY)
     scene.voice.report(said)
     shown = said.numbers["segments"]
     scene.voice.table(("country", "users", "points", "95% interval", ""), [_segment(each) for each in shown])

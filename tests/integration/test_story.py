@@ -50,7 +50,7 @@ def test_the_story_comes_out_as_simulated(guarded: Stack, admin: UnleashAdmin, t
     assert found["harmed"] == ["DK"]
     assert found["verdict"] == "better"
     assert [meaning(read_state(admin, flag)) for flag in ("canary", "shadow")] == before
-    (folder,) = (guarded.home.data / "story").iterdir()
+    (folder,) = (each for each in (guarded.home.data / "story").iterdir() if each.is_dir())
     assert len(list(folder.glob("*.html"))) == 5
     assert "python -m flags exclude canary country=DK" in told
     assert "Now 0% of the users in DK get the challenger" in told
@@ -63,4 +63,16 @@ def test_an_interrupted_story_leaves_the_flags_as_they_were(guarded: Stack, admi
         telling.send_signal(signal.SIGINT)
         told, _ = telling.communicate(timeout=60)
     assert telling.returncode == 130, told
+    assert [meaning(read_state(admin, flag)) for flag in ("canary", "shadow")] == before
+
+
+def test_what_a_killed_story_left_is_put_right(guarded: Stack, admin: UnleashAdmin) -> None:
+    before = [meaning(read_state(admin, flag)) for flag in ("canary", "shadow")]
+    with story(guarded) as telling:
+        wait_for(lambda: read_state(admin, "shadow").percent == 100, 60, "the story begins")
+        telling.kill()
+    with story(guarded, "--restore") as telling:
+        told, _ = telling.communicate(timeout=60)
+    assert telling.returncode == 0, told
+    assert "was killed in its middle" in told
     assert [meaning(read_state(admin, flag)) for flag in ("canary", "shadow")] == before

@@ -19,14 +19,23 @@ def shadow_records(
     regressor: bool = False,
     version: str = "4",
     hours: float = 1.0,
+    level: float = 0.4,
+    surer: float = 1.0,
+    slower: float = 2.0,
 ) -> list[Record]:
-    """`count` records, one every `hours`; where country is `harmed` the challenger differs much more."""
+    """`count` records, one every `hours`; where country is `harmed` the challenger differs much more.
+
+    Args:
+        level: mean log odds of the champion's "yes".
+        surer: the challenger's log odds are this many times as large: the same class, another probability.
+        slower: times the champion's seconds.
+    """
     rng = np.random.default_rng(seed)
     records = []
     for number in range(count):
         country = str(rng.choice(["NO", "SE", "DE"], p=[0.5, 0.3, 0.2]))
-        ours = float(rng.normal(0.4, 1.5))
-        theirs = ours + float(rng.normal(shift, 0.3)) + (1.5 if country == harmed else 0)
+        ours = float(rng.normal(level, 1.5))
+        theirs = surer * ours + float(rng.normal(shift, 0.3)) + (1.5 if country == harmed else 0)
         error = str(rng.choice(["timeout", "invalid"])) if rng.random() < failing else None
         answers = [_answer(each, regressor) for each in (ours, theirs)]
         if error:
@@ -53,7 +62,7 @@ def shadow_records(
                 "challenger": {
                     "name": "loan",
                     "version": version,
-                    "seconds": None if error else round(float(rng.exponential(0.02)), 6),
+                    "seconds": None if error else round(float(rng.exponential(0.01 * slower)), 6),
                 }
                 | answers[1],
                 "agree": agree,

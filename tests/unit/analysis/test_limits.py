@@ -5,7 +5,7 @@ from math import nan
 import pytest
 
 from analysis.reports.limits import Held, Limit, hold, parse_limits
-from analysis.reports.shadow_figures import SIGNS
+from analysis.reports.shadow_limits import SIGNS
 
 
 def test_limits_are_read() -> None:

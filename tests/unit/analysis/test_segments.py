@@ -119,6 +119,24 @@ def test_simpsons_paradox_is_told(tmp_path: Path) -> None:
     assert "Simpson's paradox by country" in text
 
 
+def test_with_the_paradox_going_on_is_worth_what_the_same_mix_says() -> None:
+    parts = (
+        segment("NO", (2400, 0.6), (600, 0.68), 0.23),
+        segment("SE", (600, 0.2), (2400, 0.28), 0.23),
+        segment("DE", (1500, 0.4), (1500, 0.3), 0.23),
+    )
+    found = figures(*parts, kind=Kind.PROPORTION)
+    assert found.paradoxes == ("country",)
+    assert found.effect.difference == pytest.approx(-0.14)
+    assert found.mixes["country"].adjusted == pytest.approx(0.02)
+    text = answer_of(segments_report(found, About(None, "canary", "then"), BadLines()))
+    assert "-10.0 points for 33% of the users (country=DE), beside +2.0 points for all users with the" in text
+    assert "same mix of country in both arms (the whole as it is says -14.0 points, and misleads)" in text
+    assert "With the same mix of country in both arms it is +2.0 points." in text
+    assert "country by country, weighted alike, it is better" in text
+    assert "Even so it is worse where country=DE." in text
+
+
 def test_two_equal_models_harm_nobody(tmp_path: Path) -> None:
     log = str(write_log(tmp_path, make_records(LogPlan(users=1500, requests=1, shadow=0))))
     result = run("--metric", "bought", "--log", log, "--fail-on", "harmed")

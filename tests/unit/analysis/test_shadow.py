@@ -15,8 +15,12 @@ from analysis.errors import LogError
 from analysis.log import open_log
 from analysis.measures.shadow import read_shadow
 from analysis.measures.shadow_reading import ShadowReading
+from analysis.reports.document import Report
+from analysis.reports.limits import parse_limits
 from analysis.reports.shadow import shadow_report
+from analysis.reports.shadow_classes import class_shares, farthest, thresholds
 from analysis.reports.shadow_figures import ShadowFigures
+from analysis.reports.shadow_limits import SIGNS
 from flags.rollout.shadow_report import read_report
 from tests.unit.analysis.make_log import START, Record, write_log
 from tests.unit.analysis.shadow_logs import shadow_records
@@ -89,6 +93,84 @@ def test_the_segment_that_differs_is_told(tmp_path: Path) -> None:
     assert "least where country=DE" in report.answer
     assert report.tone == "bad"
     assert report.numbers["segments"][0]["segment"] == "country=DE"
+
+
+def answer(folder: Path, records: list[Record], limits: str = "") -> Report:
+    asked = parse_limits(limits, SIGNS) if limits else ()
+    return shadow_report(ShadowFigures(reading(folder, records), open_log(str(folder)).bad, asked))
+
+
+def test_a_model_that_is_surer_and_decides_the_same_may_go_on(tmp_path: Path) -> None:
+    report = answer(tmp_path, shadow_records(2000, shift=0, surer=3, slower=1, failing=0))
+    assert report.numbers["agreement"]["value"] > 0.9
+    assert report.numbers["psi"] > 0.25
+    assert report.tone == "good", report.answer
+    (warning,) = report.warnings
+    assert "sure of themselves in different ways" in warning
+    assert "--fail-on 'psi>0.25'" in warning
+
+
+@pytest.mark.parametrize(
+    ("truly", "why"),
+    [
+        ({"shift": 1.5}, "they agree too seldom (agreement"),
+        # Who says "yes" to 5% of requests loses nearly all of them, and agrees for 95.
+        ({"level": -2.5, "shift": -3, "surer": 0.5}, "it chooses a class far more often, or far more seldom"),
+        ({"failing": 0.03}, "it fails too often (errors"),
+        ({"slower": 4}, "it is slower (p99"),
+    ],
+)
+def test_a_challenger_that_is_truly_different_is_kept_from_users(
+    tmp_path: Path, truly: dict[str, Any], why: str
+) -> None:
+    report = answer(tmp_path, shadow_records(2000, **{"shift": 0, "slower": 1, "failing": 0} | truly))
+    assert report.tone == "bad"
+    assert "do not give it to users yet, because" in report.answer
+    assert why in report.answer
+
+
+def test_who_asks_for_one_limit_still_reads_of_the_usual_others(tmp_path: Path) -> None:
+    report = answer(tmp_path, shadow_records(2000, shift=1.5, slower=1), "requests<1500,errors>5%")
+    assert report.numbers["passed"] is True
+    assert report.tone == "bad"
+    assert "at least 90.0% is usual" in report.answer
+
+
+def test_who_asks_for_the_index_is_told_by_it(tmp_path: Path) -> None:
+    report = answer(tmp_path, shadow_records(2000, shift=0, surer=3, slower=1, failing=0), "psi>0.25")
+    assert report.numbers["passed"] is False
+    assert "its answers are spread differently (psi" in report.answer
+    assert not report.warnings
+
+
+def test_a_fast_champion_counts_as_ten_milliseconds(tmp_path: Path) -> None:
+    records = shadow_records(1100, shift=0, slower=1, failing=0)
+    for each in records:
+        each["champion"]["seconds"], each["challenger"]["seconds"] = 0.00001, 0.001
+    report = answer(tmp_path, records, "p99>1.5")
+    assert report.numbers["latency_ratio"]["p99"] == pytest.approx(100)
+    assert report.numbers["limits"] == [{"limit": "p99>1.5", "value": pytest.approx(0.1), "breached": False}]
+
+
+def test_thresholds_are_shares_of_all_requests(tmp_path: Path) -> None:
+    records = shadow_records(2000, failing=0)
+    found = reading(tmp_path, records)
+    ours, theirs = (np.array([yes(each[role]) for each in records]) for role in ("champion", "challenger"))
+    for each in thresholds(found):
+        # Bins are of a thousandth, and so are the probabilities: one may fall to the other side of an edge.
+        assert each.old == pytest.approx((ours >= each.at - 1e-9).mean(), abs=0.004)
+        assert each.new == pytest.approx((theirs >= each.at - 1e-9).mean(), abs=0.004)
+    most = farthest(found)
+    assert abs(most.old - most.new) == pytest.approx(found.ks, abs=0.008)
+
+
+def test_how_often_each_class_is_chosen() -> None:
+    said = {("a", "a"): 900, ("b", "b"): 20, ("b", "a"): 40, ("a", "c"): 29, ("b", "c"): 11}
+    rare, *_, common = class_shares(said)
+    assert (rare.name, rare.times, rare.more, rare.both) == ("c", 81, True, 0)
+    assert (common.name, common.old, common.new) == ("a", 0.929, 0.94)
+    assert common.both == 900 / (929 + 940 - 900)
+    assert class_shares({("a", "b"): 29}) == ()
 
 
 def test_a_regressor(tmp_path: Path) -> None:
