@@ -12,7 +12,8 @@ from analysis.log import open_log
 from analysis.measures import planning
 from analysis.measures.experiment import loaded
 from analysis.measures.metric import Kind, Metric
-from analysis.reports.power import Question, power_report
+from analysis.reports.power import power_report
+from analysis.reports.power_question import Question
 from analysis.show import print_report, write_page
 from analysis.show.working import working
 from analysis.statistics.arrivals import Arrivals

@@ -12,10 +12,11 @@ from analysis.reports.segment_options import joined, options, unit_of
 from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
+from analysis.statistics.effect import Interval as Bounds
 
 SHOWN = 20  # segments, of which all are in the JSON
 _SPELLED = 12  # values that were put together, in a sentence
-_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft"}
+_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft", "misleads": "wait"}
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ def _effects(figures: SegmentFigures) -> Section:
         f"All users: {unit.level(whole.champion)} with the champion, {unit.level(whole.challenger)} with the"
         f" challenger, a difference of {unit.change(whole.difference)} ({unit.between(whole.absolute)})."
         + "".join(
-            f" With the same mix of {name} in both arms it is {unit.change(figures.mixes[name].adjusted)}."
+            f" With the same mix of {name} in both arms it is {unit.change(figures.mixes[name].adjusted)}"
+            f" ({unit.between(figures.mixes[name].interval(figures.alpha))})."
             for name in figures.mixed_differently[:1]
         ),
     )
-    rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), figures.verdict)]
+    verdict = "misleads" if figures.paradoxes else figures.verdict
+    rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), verdict)]
     rows += [
         _row(each.segment.name, figures, each.effect, each.segment.users, chance(each.p), each.verdict)
         for each in shown
@@ -150,13 +153,14 @@ def _effects(figures: SegmentFigures) -> Section:
         f"The worst first; differences{points}, intervals hold all together with"
         f" {percent(1 - figures.alpha, 0)}{f'; {more} more are in the JSON' if more else ''}"
     )
-    drawn = [_interval("all users", whole, figures.verdict)]
+    drawn = [_interval("all users", whole, verdict), *_same_mix(figures)]
     drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
     picture = intervals(
         drawn,
         xlabel="challenger minus champion (dashed: no difference)",
-        caption="Effect by segment; red is harmed and green gains, after the correction",
-        alt="; ".join(f"{row.label} {row.low:.4g} to {row.high:.4g}" for row in drawn),
+        caption="Effect by segment; red is harmed and green gains, after the correction"
+        + ("; the whole misleads" if figures.paradoxes else ""),
+        alt="; ".join(f"{row.label} {unit.between(Bounds(row.low, row.high))}" for row in drawn) + points,
         percent=figures.metric.kind == "proportion",
     )
     return Section("For whom is it better?", text, (picture, Table(columns, tuple(rows), caption, marked)))
@@ -175,6 +179,14 @@ def _row(  # noqa: PLR0913, PLR0917 - one for each column
         p,
         verdict,
     )
+
+
+def _same_mix(figures: SegmentFigures) -> Iterator[Interval]:
+    """What the whole would say with the same mix, where the mix is another."""
+    for name in figures.mixed_differently[:1]:
+        found = figures.mixes[name]
+        ends = found.interval(figures.alpha)
+        yield Interval(f"same mix of {name}", ends.low, found.adjusted, ends.high, "ink")
 
 
 def _interval(name: str, effect: Effect, verdict: str) -> Interval:

@@ -132,7 +132,7 @@ def test_with_the_paradox_going_on_is_worth_what_the_same_mix_says() -> None:
     text = answer_of(segments_report(found, About(None, "canary", "then"), BadLines()))
     assert "-10.0 points for 33% of the users (country=DE), beside +2.0 points for all users with the" in text
     assert "same mix of country in both arms (the whole as it is says -14.0 points, and misleads)" in text
-    assert "With the same mix of country in both arms it is +2.0 points." in text
+    assert "With the same mix of country in both arms it is +2.0 points (-0.3 to +4.3)." in text
     assert "country by country, weighted alike, it is better" in text
     assert "Even so it is worse where country=DE." in text
 
