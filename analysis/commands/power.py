@@ -21,7 +21,7 @@ from analysis.statistics.power import Design
 from common.options import DurationType
 
 
-@click.command()
+@click.command(short_help="How many users does a test need?")
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in Kind]),

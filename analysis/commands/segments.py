@@ -9,7 +9,7 @@ import click
 
 from analysis.abtest.examine import Wish, examine
 from analysis.abtest.registration import Registration, read
-from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
+from analysis.commands.options import EXIT_LIMIT, between, in_order, reading, reporting
 from analysis.errors import AnalysisError, LogError
 from analysis.log import Log, open_log
 from analysis.measures import segments as measures
@@ -89,6 +89,7 @@ def segments(file: Path | None, **options: Any) -> None:
         raise click.UsageError("give the FILE of a registered test, or --metric")
     if file and (options["since"] or options["until"]):
         raise click.UsageError("a registered test has its own time: --since and --until go with --metric")
+    in_order(options)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
     log = loaded(log, segment=True)
     figures, about = _registered(log, file, options) if file else _free(log, options)

@@ -7,7 +7,7 @@ from typing import Any
 from analysis.measures.metric import Kind
 from analysis.reports.document import Report
 from analysis.reports.measure_words import Unit
-from analysis.reports.power_parts import findable, method, sizes
+from analysis.reports.power_parts import findable, method, sizes, up_or_down
 from analysis.reports.power_question import Question, Reachable, days_until, reachable
 from analysis.statistics.power import Need, figures, need, sides
 
@@ -59,7 +59,8 @@ def _answer(
         else f"Plan {needed.challenger:,} users of the challenger and {needed.champion:,} of the champion"
     )
     text = (
-        f"{arms}: that finds a change of {unit.change(question.effect, sign=False)}, up or down from "
+        f"{arms}: that finds a change of {unit.change(question.effect, sign=False)}, "
+        f"{up_or_down(design, question.effect)} from "
         f"{unit.level(design.baseline)}, in {100 * design.power:.0f} of 100 tests."
     )
     if time is None:

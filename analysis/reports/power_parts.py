@@ -129,6 +129,12 @@ def method(question: Question) -> Section:
     return Section("Method", tuple(text))
 
 
+def up_or_down(design: Design, effect: float) -> str:
+    """Which of the two the level allows."""
+    possible = sides(design, effect)
+    return "up or down" if len(possible) > 1 else "up" if possible[0] > 0 else "down"
+
+
 def _from_to(design: Design, side: float, unit: Unit) -> str:
     return f"{unit.level(design.baseline)} to {unit.level(design.baseline + side)}"
 

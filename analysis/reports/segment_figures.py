@@ -69,6 +69,12 @@ class SegmentFigures:
         """Whether the whole can be compared at all."""
         return self._large_enough(self.all_users)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all was measured: rather a wrong name than no difference."""
+        arms = (self.all_users.champion, self.all_users.challenger)
+        return all(arm.mean == 0 and arm.variance == 0 for arm in arms)
+
     @cached_property
     def effect(self) -> Effect:
         """In the whole."""

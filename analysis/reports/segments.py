@@ -72,7 +72,7 @@ def segments_report(figures: SegmentFigures | None, about: About, bad: BadLines)
 
 
 def _tone(figures: SegmentFigures) -> Tone:
-    if not figures.enough:
+    if not figures.enough or figures.silent:
         return "wait"
     if figures.harmed or figures.paradoxes:
         return "bad"
@@ -87,6 +87,11 @@ def _answer(figures: SegmentFigures) -> str:
             f" {users.challenger.users:,} the challenger, and {figures.least} of each are needed."
         )
     name = figures.metric.name
+    if figures.silent:
+        return (
+            f"Nothing can be said: no feedback named {figures.metric.outcome!r} was counted of any of these"
+            " users. Is that its name, and has its time come?"
+        )
     if figures.paradoxes:
         by = figures.paradoxes[0]
         found = figures.mixes[by]

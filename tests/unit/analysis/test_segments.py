@@ -362,3 +362,23 @@ def test_a_registered_test_from_file_to_harm(harmed: tuple[Path, list[Record]], 
     assert "registration changed" in json.loads(changed.stdout)["answer"]
     accepted = json.loads(run(*args, "--accept-changed", "a typo").stdout)
     assert any("Accepted: a typo" in each for each in accepted["warnings"])
+
+
+def test_an_outcome_that_nobody_told_is_no_good_news(harmed: tuple[Path, list[Record]]) -> None:
+    result = run("--metric", "nonsense", "--by", "country", "--log", str(harmed[0]), "--format", "json")
+    report = json.loads(result.stdout)
+    assert report["tone"] == "wait"
+    assert "no feedback named 'nonsense' was counted" in report["answer"]
+
+
+def test_times_the_wrong_way_round(harmed: tuple[Path, list[Record]]) -> None:
+    times = ("--since", "2026-11-09", "--until", "2026-11-02")
+    result = run("--metric", "bought", "--log", str(harmed[0]), *times)
+    assert result.exit_code == 2
+    assert "--until 2026-11-02 00:00 is not after --since 2026-11-09 00:00" in result.output
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_log_is_read(tmp_path: Path) -> None:
+    result = run("--metric", "bought", "--log", "/nowhere", "--html", str(tmp_path / "no" / "page.html"))
+    assert result.exit_code == 2
+    assert "there is no folder" in result.output
