@@ -9,15 +9,17 @@ WITH_BROWSER = $(if $(filter 0,$(BROWSER)),,--browser)
 NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*_ui.py")
 
 # A path to a test means it, also where it is slow.
-NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark")
+NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark and not clickhouse")
+# Tests without servers, on all cores; in a container it may see many more than it may use, hence at most 4.
+ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-clickhouse test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=1  ALERTMANAGER=0"
+	@echo "  Variables of up:  UNLEASH_VERSION=7.6.5  TRAFFIC=0  ROLLBACK_EVERY=15s  ROLLOUT=0  ALERTMANAGER=0"
 	@echo "                    UNLEASH_PORT, SERVICE_PORT, PROMETHEUS_PORT, ..., CANARIO_HOME: docs/settings.md"
 	@echo "  More:             $(PYTHON) -m stack --help"
 
@@ -75,7 +77,14 @@ bench-analysis: ## Ten million records of the prediction log through the analysi
 
 test: ## All tests but the slow ones, on real servers and free ports (TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
-	@$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(TESTS)
+ifdef TESTS
+	@$(VENV)/python -m pytest $(NO_BROWSER) $(TESTS)
+else
+	@trap 'exit 130' INT; failed=; \
+	$(VENV)/python -m pytest $(ALL_CORES) $(NOT_SLOW) tests/unit || failed="tests/unit "; \
+	$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) tests --ignore tests/unit || failed="$${failed}tests/integration"; \
+	[ -z "$$failed" ] || { echo "FAILED: $$failed" >&2; exit 1; }
+endif
 
 test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in small (20 minutes)
 	@$(RUN) install
@@ -83,12 +92,17 @@ test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in smal
 
 test-unit: ## Only the tests that need no server
 	@$(RUN) install --python-only
-	@$(VENV)/python -m pytest tests/unit
+	@$(VENV)/python -m pytest $(ALL_CORES) tests/unit
 
 test-spark: ## The analysis on Spark beside DuckDB (needs Java 17; the first time a download of 456 MB)
 	@$(RUN) install --python-only
 	@$(VENV)/python -c 'import pyspark' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/spark.txt
-	@$(VENV)/python -m pytest -m spark tests/spark
+	@$(VENV)/python -m pytest -m spark tests/engines
+
+test-clickhouse: ## The analysis on ClickHouse beside DuckDB (the first time a download of 140 MB)
+	@$(RUN) install --python-only
+	@$(VENV)/python -c 'import chdb' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/clickhouse.txt
+	@$(VENV)/python -m pytest -m clickhouse tests/engines
 
 test-rollout: ## The rollout plan at 1,000 times its speed, and 50 people who edit it (35 minutes)
 	@$(RUN) install
@@ -126,7 +140,8 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	$(LOCK) --constraints locks/dev.txt --output-file locks/train.txt requirements-train.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/analysis.txt requirements-analysis.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/spark.txt requirements-spark.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/clickhouse.txt requirements-clickhouse.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt locks/clickhouse.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

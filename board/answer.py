@@ -8,7 +8,7 @@ from board.document import Answer, Tone
 from board.facts import Facts
 from flags.quarantine import refusal
 from flags.rollout.decide import Kind, Step
-from flags.rollout.gates import short
+from flags.rollout.gates import BEGIN, short
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
 from flags.snapshot import moment
 
@@ -146,6 +146,8 @@ def _named(guardrails: Sequence[Guarded], verdict: str) -> list[str]:
 def next_of(step: Step) -> tuple[str, datetime | None]:
     """What comes, with `{until}` where the time belongs that stands beside it."""
     goal = step.to.name if step.to else "the promotion"
+    if step.kind is Kind.WAIT and any(gate.name == BEGIN for gate in step.shut):
+        return "Nothing comes by itself until a person begins: `python -m flags rollout begin`.", None
     if step.kind is Kind.ADVANCE:
         begins = "the shadow" if step.to and step.to.shadow else goal
         return f"{capital(begins)} may come now: all gates are open.", None

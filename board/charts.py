@@ -1,15 +1,20 @@
 """The charts, from what Prometheus remembers and from Unleash's event log. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from board.document import Chart, Charts, Line
 from board.facts import Facts
 from board.history import History, Values, plain
 from common.names import JobMetric, Model, Recorded
+from common.rate import wilson
 from flags.people import Change
 from rollback.guardrails import Sequential
+
+MOST_OUTCOMES: Final = 4  # with a chart; the table has all
 
 
 def charts_of(facts: Facts) -> Charts | None:
@@ -17,7 +22,13 @@ def charts_of(facts: Facts) -> Charts | None:
     history = facts.history.value
     if history is None:
         return None
-    found = (_traffic(facts, history), *_models(history), _agreement(history), *_guardrails(facts, history))
+    found = (
+        _traffic(facts, history),
+        *_outcomes(history),
+        *_models(history),
+        _agreement(history),
+        *_guardrails(facts, history),
+    )
     return Charts(history.span.value, facts.history.at, history.times, found)
 
 
@@ -47,6 +58,37 @@ def wanted(changes: Sequence[Change], times: Iterable[int]) -> tuple[float | Non
             place += 1
         found.append(float(moves[place][1]) if place >= 0 else None)
     return tuple(found)
+
+
+def _outcomes(history: History) -> Iterator[Chart]:
+    """What users did with the answers of each model: the commonest outcomes, no more than fit the page."""
+    assigned = {model: history.lines.get((Recorded.ASSIGNED, model)) for model in Model}
+    common = sorted({outcome for outcome, _ in history.outcomes}, key=lambda name: _common(history, name))
+    for outcome in sorted(common[:MOST_OUTCOMES]):  # by name, so that none changes its place
+        found = [history.outcomes.get((outcome, model)) for model in Model]
+        told = np.any([np.isfinite(one) for one in found if one is not None], axis=0)
+        lines = tuple(
+            _share(model, share, runs, told)
+            for (model, runs), share in zip(assigned.items(), found, strict=True)
+        )
+        yield Chart(f"outcome/{outcome}", lines)
+
+
+def _common(history: History, outcome: str) -> tuple[float, str]:
+    """Sorts before others what happened to more of the requests."""
+    shares = [line for (name, _), line in history.outcomes.items() if name == outcome]
+    return -max(float(np.max(line, initial=0.0, where=np.isfinite(line))) for line in shares), outcome
+
+
+def _share(model: Model, share: Values | None, runs: Values | None, told: NDArray[np.bool_]) -> Line:
+    """With its interval; 0 where a model has requests, and no such outcome while the other has."""
+    if runs is None:
+        nothing = (None,) * len(told)
+        return Line(model.value, nothing, nothing, nothing)
+    some = told & (np.nan_to_num(runs) > 0)
+    known = np.zeros(len(told)) if share is None else np.clip(np.nan_to_num(share), 0.0, 1.0)
+    low, high = (np.clip(side, 0.0, 1.0) for side in wilson(known, np.where(some, runs, 1.0)))
+    return Line(model.value, *(plain(np.where(some, each, np.nan)) for each in (known, low, high)))
 
 
 def _models(history: History) -> Iterator[Chart]:

@@ -216,10 +216,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart; as many values as the charts have times."""
+    """One line of a chart; as many values as the charts have times.
+
+    Attributes:
+        low, high: the interval of each value, at 95%; empty where the line has none.
+    """
 
     name: str
     values: tuple[Value, ...]
+    low: tuple[Value, ...] = ()
+    high: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,8 @@ class Chart:
     """One chart.
 
     Attributes:
-        key: traffic, p99, errors, agreement, or `guardrail/NAME`.
+        key: traffic, p99, errors, agreement, `outcome/NAME` or `guardrail/NAME`. Each point of an outcome is
+            of the hour before it.
         limit: where a line is drawn that must not be crossed.
     """
 

@@ -1,6 +1,6 @@
 """What Prometheus remembers, for the charts: all series of a span in one request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -58,6 +58,8 @@ SERIES: Final = (
     Recorded.LATENCY_P99,
     Recorded.ERROR_RATE,
     Recorded.AGREEMENT_RATE,
+    Recorded.ASSIGNED,
+    Recorded.OUTCOME_SHARE,
     JobMetric.LOG_E,
     JobMetric.LOG_E_LIMIT,
     JobMetric.VALUE,
@@ -74,11 +76,13 @@ class History:
     Attributes:
         times: Unix seconds, evenly spaced, the oldest first.
         lines: by name of the metric, and by its model or guardrail ("" for neither).
+        outcomes: of the requests of the hour before, the share with an outcome; by outcome and model.
     """
 
     span: Span
     times: tuple[int, ...]
     lines: dict[tuple[str, str], Values]
+    outcomes: dict[tuple[str, str], Values] = field(default_factory=dict)
 
 
 def read_history(prometheus: Prometheus, span: Span) -> History:
@@ -92,13 +96,17 @@ def read_history(prometheus: Prometheus, span: Span) -> History:
     step = span.step.total_seconds()
     last = datetime.now(UTC).timestamp() // step * step  # the same moments in each reading: no line trembles
     start = datetime.fromtimestamp(last - (span.points - 1) * step, UTC)
-    query = f'max by (__name__, model, guardrail) ({{__name__=~"{"|".join(SERIES)}"}})'
-    lines = {
-        (one.labels["__name__"], one.labels.get("model") or one.labels.get("guardrail", "")): one.values
-        for one in prometheus.matrix(query, start, span.step, span.points)
-    }
+    query = f'max by (__name__, model, guardrail, outcome) ({{__name__=~"{"|".join(SERIES)}"}})'
+    lines: dict[tuple[str, str], Values] = {}
+    outcomes: dict[tuple[str, str], Values] = {}
+    for one in prometheus.matrix(query, start, span.step, span.points):
+        labels = one.labels
+        if outcome := labels.get("outcome"):
+            outcomes[outcome, labels.get("model", "")] = one.values
+        else:
+            lines[labels["__name__"], labels.get("model") or labels.get("guardrail", "")] = one.values
     times = tuple(int(start.timestamp() + place * step) for place in range(span.points))
-    return History(span, times, lines)
+    return History(span, times, lines, outcomes)
 
 
 def plain(values: Values) -> tuple[float | None, ...]:

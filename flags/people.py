@@ -14,7 +14,7 @@ from typing import Final
 from flags.admin import LIFE_EVENTS, SHARE_EVENTS, UnleashAdmin
 from flags.errors import NotFound, UnexpectedAnswer
 from flags.event_words import TAGGED, UNTAGGED
-from flags.marks import APPROVE, PAUSE
+from flags.marks import APPROVE, BEGIN, PAUSE
 from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK, note_reason
 from flags.replay import Change, replayed
 from flags.snapshot import moment
@@ -26,7 +26,7 @@ EVENTS: Final = (*SHARE_EVENTS, *LIFE_EVENTS, TAGGED, UNTAGGED)
 # promotes. The other users of Canario lower one only because a person told them to, by the command line or
 # the admin routes.
 LOWERS_BY_ITSELF: Final = frozenset({"canario-rollback", "canario-rollout"})
-MARKS: Final = (QUARANTINE, RESUME, LIFT, ROLLED_BACK, PAUSE, APPROVE)
+MARKS: Final = (QUARANTINE, RESUME, LIFT, ROLLED_BACK, PAUSE, APPROVE, BEGIN)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from flags.canary import CanaryState, read_state, set_share
 from flags.errors import ChangedMeanwhile
 from flags.fleet import Crew, Fleet
 
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 90.0  # longer than a worker waits for the process of a challenger
 _FIRST_WAIT_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 2.0  # the admin routes take 60 calls a minute
 

@@ -39,6 +39,8 @@ class Judging:
     policy: Policy
     state: CanaryState | None
     """The flag; None when Unleash could not be asked."""
+    unknown_stage: timedelta = UNKNOWN_STAGE
+    """How long ago the stage is taken to have begun then; less where the flag was seen off since."""
 
     def verdicts(self) -> Iterator[Verdict]:
         """The verdicts one by one; once Prometheus does not answer, the rest follow without asking it."""
@@ -78,16 +80,16 @@ class Judging:
     def _stage(self) -> datetime | timedelta:
         """When the stage began, or how long ago."""
         if self.state is None:
-            return UNKNOWN_STAGE
+            return self.unknown_stage
         return self.state.changed_at or ENDLESS_STAGE
 
     def _window(self, guardrail: Threshold, now: datetime) -> Window | TooYoung:
-        began = self.state.changed_at if self.state else now - UNKNOWN_STAGE
+        began = self.state.changed_at if self.state else now - self.unknown_stage
         return fit_window(guardrail.window, guardrail.hold, self.policy.scrape_interval, began, now)
 
     def _too_young(self, guardrail: Guardrail, stage: TooYoung) -> Verdict:
         if self.state is None:
-            reach = format_duration(UNKNOWN_STAGE)
+            reach = format_duration(self.unknown_stage)
             sentence = f"without Unleash only the last {reach} count, which are too short for this guardrail"
             return _unmeasured(guardrail, Status.NO_DATA, sentence)
         verdict = too_young(guardrail, stage)

@@ -5,10 +5,12 @@ to the new one; the old one ends when its last request has long been answered.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from common.errors import CanarioError
 from service.artifact import Artifact, ArtifactError, Metadata
 from service.assignment import Assigner
 from service.guest.guest import Guest
@@ -24,6 +26,10 @@ from service.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 MEBIBYTE = 1024 * 1024
+
+
+class GivenUp(CanarioError):  # noqa: N818 - it is no error
+    """Nobody wants the lineup any more that was being made."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +72,30 @@ class LineupMaker:
         self._assigner, self._pairs = assigner, pairs
         self._shadow_metrics: ShadowMetrics | None = None
 
-    def make(self, models: Models, *, guest_required: bool = False) -> Lineup:
+    def make(self, models: Models, given_up: Callable[[], bool] | None = None) -> Lineup:
         """A lineup of `models` that is ready to answer.
 
+        Args:
+            given_up: whether the lineup is wanted no more. None: at the start of a service, which does not
+                wait long for the challenger's process, and does without it; everybody gets the champion
+                meanwhile.
+
         Raises:
-            ArtifactError: the challenger's process does not come up, where that is required. A service that
-                starts does without: everybody gets the champion meanwhile.
+            GivenUp: it is wanted no more.
+            ArtifactError: the challenger's process does not come up.
         """
-        guest = self._invite(models.challenger) if models.challenger else None
-        if guest and guest_required and not guest.is_up:
+        guest = self._invite(models.challenger, given_up) if models.challenger else None
+        if guest and given_up and not guest.is_up:
             guest.close()
+            if given_up():
+                raise GivenUp("these models are wanted no more")
             folder = models.challenger.folder if models.challenger else ""
             raise ArtifactError(f"{folder}: the challenger's process does not become ready; the log says why")
         shadow = self._shadow(guest, models) if guest else None
         predictor = Predictor(models, guest, self._assigner, self._telemetry, shadow)
         return Lineup(models, guest, shadow, predictor)
 
-    def _invite(self, challenger: Artifact) -> Guest:
+    def _invite(self, challenger: Artifact, given_up: Callable[[], bool] | None) -> Guest:
         settings = self._settings
         if settings.drill_file:
             log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
@@ -98,7 +111,7 @@ class LineupMaker:
             drill_file=settings.drill_file,
         )
         guest = Guest(challenger.metadata, terms, self._telemetry, settings.guest_deadline_seconds)
-        guest.start()
+        guest.start(given_up)
         return guest
 
     def _shadow(self, guest: Guest, models: Models) -> Shadow:

@@ -19,7 +19,7 @@ from common.model_store import ModelStore
 from common.release import Entry, Release, ReleaseError
 from service.artifact import Artifact, ArtifactError, require_same_interface
 from service.last_good import remember
-from service.lineup import Lineup, LineupMaker
+from service.lineup import GivenUp, Lineup, LineupMaker
 from service.model_metrics import ModelMetrics
 from service.models import Models, load_release
 from service.reports import Refusal, Reports, WorkerReport, served
@@ -119,6 +119,8 @@ class Reloader:
             release = self._store.read()
             if not self._adopted(release):
                 self._take(release)
+        except GivenUp:
+            log.info("these models are wanted no more", extra={"revision": release and release.revision})
         except ConfigError as error:
             self._refuse(release, "unreadable", str(error))
         except (ArtifactError, ReleaseError) as error:
@@ -148,7 +150,8 @@ class Reloader:
         old = self._line.lineup
         models = load_release(self._settings, release)
         _require_same_questions(old.models, models)
-        new = self._maker.make(models, guest_required=True)
+        # A process that comes up slowly, on a machine that is busy, holds up nobody here.
+        new = self._maker.make(models, self._given_up)
         try:
             self._await_flags(old.models, models, begun)
         except CanarioError:
@@ -174,6 +177,10 @@ class Reloader:
         )
         # In a thread of its own: the next change is not to wait for the end of this lineup.
         threading.Thread(target=self._end, args=(old,), name="models-end", daemon=True).start()
+
+    def _given_up(self) -> bool:
+        """Whether there is something newer to do than to wait for a new lineup."""
+        return self._closed.is_set() or _signature(self._store.roles_file) != self._seen
 
     def _await_flags(self, old: Models, new: Models, begun: float) -> None:
         """Let a challenger that is new see users only after Unleash was heard: the share must be its own."""

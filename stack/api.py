@@ -22,7 +22,7 @@ from stack.ports import DEFAULTS, Mode, recall
 from stack.programs import Program, all_programs
 from stack.progress import Progress, Silent
 from stack.secrets import Secrets
-from stack.settings import BY_DEFAULT, ROLLBACK_EVERY, Settings, default_unleash_version, with_needs
+from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, default_unleash_version, with_needs
 from stack.shell import tail
 from stack.site import Addresses, Site
 from stack.status import ProgramStatus, inspect
@@ -37,7 +37,7 @@ class Stack:
         self,
         home: Path | None = None,
         *,
-        only: Iterable[str] = BY_DEFAULT,
+        only: Iterable[str] = PROGRAMS,
         ports: Mode = "default",
         asked_ports: Mapping[str, int] | None = None,
         unleash_version: str | None = None,

@@ -21,7 +21,7 @@ from stack.logs import follow, show
 from stack.paths import Home
 from stack.ports import DEFAULTS, Mode
 from stack.progress import Progress
-from stack.settings import BY_DEFAULT, PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
+from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
 from stack.shell import failure
 from stack.status import render
 from stack.summary import summary
@@ -107,9 +107,9 @@ def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) 
 @click.option(
     "--rollout/--no-rollout",
     envvar="ROLLOUT",
-    default=False,
+    default=True,
     show_envvar=True,
-    help="The job that carries out the rollout plan, stage after stage.",
+    help="The job that carries out the rollout plan, once somebody begins.",
 )
 @click.option(
     "--alertmanager/--no-alertmanager",
@@ -155,11 +155,8 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         if not foreground:
             raise click.UsageError("--parent-death goes with --foreground")
         die_with_parent(15, os.getppid())
-    unwanted = {
-        name for name, is_wanted in (("traffic", traffic), ("alertmanager", alertmanager)) if not is_wanted
-    }
-    wanted = [name for name in only or BY_DEFAULT if name not in unwanted]
-    wanted += ["rollout"] if rollout else []
+    asked = {"traffic": traffic, "rollout": rollout, "alertmanager": alertmanager}
+    wanted = [name for name in only or PROGRAMS if asked.get(name, True)]
     total = step_count(Settings(programs=with_needs(wanted)))
     start = time.monotonic()
     stack = Stack(

@@ -13,7 +13,7 @@ from stack.install import browser
 from stack.install.unleash import DEFAULT_VERSION
 from stack.paths import Cache
 from stack.progress import Progress
-from stack.settings import BY_DEFAULT, PROGRAMS, Settings, with_needs
+from stack.settings import PROGRAMS, Settings, with_needs
 from stack.up import install as install_servers
 from stack.up import install_step_count
 
@@ -43,7 +43,7 @@ def install(only: tuple[str, ...], unleash_version: str, python_only: bool, want
     """Install everything, start nothing."""
     if python_only:
         return
-    settings = Settings(programs=with_needs(only or BY_DEFAULT), unleash_version=unleash_version)
+    settings = Settings(programs=with_needs(only or PROGRAMS), unleash_version=unleash_version)
     progress = Progress(install_step_count(settings) + wants_browser)
     install_servers(Cache.default(), settings, progress)
     if wants_browser:

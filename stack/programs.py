@@ -160,12 +160,12 @@ def _rollout(site: Site) -> Program:
     every = site.settings.rollout_every
     return Program(
         name="rollout",
-        title=f"Rollout plan, a step every {every}",
+        title=f"Rollout job, a step every {every}",
         command=(sys.executable, "-m", "flags", "rollout", "advance", "--every", every),
         environment=environment.rollout(site),
         stage=4,
         inputs=fingerprint("common", "flags", site.secrets.token("canario-rollout")),
-        stop_seconds=70,  # a promotion is seen through
+        stop_seconds=100,  # a promotion is seen through
     )
 
 

@@ -16,7 +16,6 @@ PROGRAMS = (
     *("postgres", "unleash", "alertmanager", "prometheus", "service", "rollback", "rollout"),
     *("board", "traffic"),
 )
-BY_DEFAULT = tuple(name for name in PROGRAMS if name != "rollout")  # ROLLOUT=1 adds it
 NEEDS = {"unleash": ("postgres",)}
 # One pass a scrape: what a scrape brings is judged at most so long after it. A longer period is a delay for
 # each rollback; a shorter one would judge the same numbers twice. docs/rollback.md has what a pass costs.
@@ -26,7 +25,7 @@ ROLLBACK_EVERY = "5s"
 class Settings(StrictModel):
     """Kept in the home, so that `status`, `logs` and `exec` know what `up` was told."""
 
-    programs: tuple[str, ...] = BY_DEFAULT
+    programs: tuple[str, ...] = PROGRAMS
     unleash_version: str = DEFAULT_VERSION
     rollback_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = ROLLBACK_EVERY
     rollout_every: Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h)$")] = "1m"

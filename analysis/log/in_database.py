@@ -90,8 +90,12 @@ def _column(tables: Mapping[str, ir.Table], kind: str, name: str, wanted: Sequen
     )
     # A context may be a map or JSON, as the database has it; see context_of.
     wished = tables[source][name].type() if name == "context" else records.TABLES[source][name]
+    if wished.is_timestamp():
+        wished = wished.copy(scale=6)  # without it ClickHouse cuts off what is less than a second
     wished = wished.copy(nullable=True)
-    return tables[kind][name].cast(wished) if name in wanted else ibis.null(wished)
+    if name in wanted:
+        return tables[kind][name].cast(wished)
+    return ibis.literal({}, wished) if wished.is_map() else ibis.null(wished)  # ClickHouse has no null map
 
 
 def _without_secret(url: str) -> str:

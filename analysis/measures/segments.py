@@ -1,19 +1,19 @@
 """Users of a test by properties of their context: counts, means and variances, from the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import ibis
-from ibis import _
+from ibis import Deferred, _
 from ibis.expr import types as ir
 
 from analysis.errors import LogError
 from analysis.log import Log, moment
 from analysis.measures.experiment import Question
 from analysis.measures.metric import Metric
-from analysis.measures.users import per_user
+from analysis.measures.users import Period, in_test, with_measure, with_segments
 from common.names import Model
 
 MOST_PROPERTIES: Final = 20
@@ -24,6 +24,9 @@ LEAST: Final = 100
 """Users of each arm for an effect of a segment; below, a normal approximation is no good."""
 NAMED: Final = 50
 """Values of which it is told that they were put together."""
+
+ROLES: Final = (Model.CHAMPION.value, Model.CHALLENGER.value)
+_OF_ARM: Final = {"users": int, "mean": float, "variance": float}
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,15 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
     Raises:
         LogError: no user has a property of such a name.
     """
-    found = {name: _of_property(log, metric, question, came_before, name, least) for name in names}
+    columns = {f"segment_{number}": name for number, name in enumerate(names)}
+    users = _users(log, metric, question, came_before, columns)
+    everybody = int(log.rows(users.aggregate(users=_.count()))[0]["users"])
+    found = {
+        name: _of_property(
+            log, users.select("assigned", "measure", segment=users[column]), everybody, name, least
+        )
+        for column, name in columns.items()
+    }
     for name, segments in found.items():
         if all(_unknown(each) for each in segments):
             raise LogError(f"no user of that time has {name!r} in the context: is that its name there?")
@@ -131,33 +142,36 @@ def _unknown(segment: Segment) -> bool:
     return segment.value is None
 
 
-def _of_property(  # noqa: PLR0913, PLR0917 - as above
-    log: Log, metric: Metric, question: Question, came_before: datetime, name: str, least: int
-) -> tuple[Segment, ...]:
-    table = per_user(
-        log,
-        metric,
-        since=question.since,
-        until=question.now,
-        window=question.window,
-        segment=name,
-        from_first=True,
-    ).filter(_["first"] < moment(came_before))
-    users = log.keep(table.select("segment", "assigned", "measure"))
+def _users(
+    log: Log, metric: Metric, question: Question, came_before: datetime, columns: Mapping[str, str]
+) -> ir.Table:
+    """The users: assigned, measure and a column for each property, `columns` (column -> property)."""
+    period = Period(question.since, question.now, question.window, from_first=True)
+    came = in_test(log, period).filter(_["first"] < moment(came_before))
+    users = log.keep(came.select("user", "assigned", "first"))
+    measured = with_segments(log, period, with_measure(log, metric, period, users), columns)
+    return log.keep(measured.select("assigned", "measure", *columns))
+
+
+def _of_property(log: Log, users: ir.Table, everybody: int, name: str, least: int) -> tuple[Segment, ...]:
+    """The segments of one property, of `users` with assigned, measure and segment."""
     # A property may have a value for every user, so only the large ones ever leave the engine.
-    in_arm = {role.value: (_.assigned == role.value).sum() for role in Model}
-    sizes = users.group_by("segment").aggregate(users=_.count(), **in_arm)
+    sizes = users.group_by("segment").aggregate(users=_.count(), **_each_arm())
     order = [ibis.desc("users"), ibis.asc("segment", nulls_first=True)]
-    large = sizes.filter([_[role.value] >= least for role in Model]).order_by(order).limit(MOST_VALUES)
-    values = [row["segment"] for row in log.rows(large)]
-    segments = [Segment(name, value, *_arms(log, users.filter(_has(users, [value])))) for value in values]
-    rest = users.filter(~_has(users, values))
-    count = log.rows(rest.aggregate(values=_.segment.nunique(), missing=_.segment.isnull().any()))[0]
-    distinct = count["values"] + bool(count["missing"])
-    if distinct:
-        left = sizes.filter(~_has(sizes, values)).order_by(order).limit(NAMED)
-        largest = tuple(NOT_GIVEN if row["segment"] is None else row["segment"] for row in log.rows(left))
-        segments.append(Segment(name, None, *_arms(log, rest), Others(distinct, largest)))
+    large = sizes.filter([_[f"{role}_users"] >= least for role in ROLES]).order_by(order).limit(MOST_VALUES)
+    segments = [Segment(name, row["segment"], *_arms(row)) for row in log.rows(large)]
+    if sum(each.users for each in segments) < everybody:
+        values = [each.value for each in segments]
+        rest, left = users.filter(~_has(users, values)), sizes.filter(~_has(sizes, values))
+        row = log.rows(
+            rest.aggregate(values=_.segment.nunique(), missing=_.segment.isnull().any(), **_each_arm())
+        )[0]
+        largest = log.rows(left.select("segment", "users").order_by(order).limit(NAMED))
+        others = Others(
+            row["values"] + bool(row["missing"]),
+            tuple(NOT_GIVEN if each["segment"] is None else each["segment"] for each in largest),
+        )
+        segments.append(Segment(name, None, *_arms(row), others))
     return tuple(sorted(segments, key=lambda each: (-each.users, each.name)))
 
 
@@ -168,17 +182,25 @@ def _has(table: ir.Table, values: Sequence[str | None]) -> ir.BooleanValue:
     return found | table.segment.isnull() if None in values else found
 
 
-def _arms(log: Log, users: ir.Table) -> tuple[Arm, Arm]:
-    """Champion and challenger."""
-    grouped = users.group_by("assigned").aggregate(
-        users=_.count(), mean=_.measure.mean(), variance=_.measure.var(how="sample")
+def _each_arm() -> dict[str, Deferred]:
+    """Aggregations of users: their number in each arm, with mean and variance of the measure."""
+    found: dict[str, Deferred] = {}
+    for role in ROLES:
+        is_there = _.assigned == role
+        found |= {
+            f"{role}_users": is_there.sum(),
+            f"{role}_mean": _.measure.mean(where=is_there),
+            f"{role}_variance": _.measure.var(how="sample", where=is_there),
+        }
+    return found
+
+
+def _arms(row: Mapping[str, Any]) -> tuple[Arm, Arm]:
+    """Champion and challenger, of a row of `_each_arm`; an arm of nobody is all zeros."""
+    champion, challenger = (
+        Arm(*(kind(row[f"{role}_{what}"] or 0) for what, kind in _OF_ARM.items())) for role in ROLES
     )
-    found = {
-        row["assigned"]: Arm(row["users"], float(row["mean"]), float(row["variance"] or 0.0))
-        for row in log.rows(grouped)
-    }
-    nobody = Arm(0, 0.0, 0.0)
-    return found.get(Model.CHAMPION.value, nobody), found.get(Model.CHALLENGER.value, nobody)
+    return champion, challenger
 
 
 def whole(segments: tuple[Segment, ...]) -> Segment:

@@ -29,7 +29,9 @@ def sums(log: Log, answered: ir.Table) -> tuple[dict[str, Any], Clusters, Cluste
             champion=_.champion.mean(),
             challenger=_.challenger.mean(),
             absolute=(_.challenger - _.champion).abs().mean(),
-            correlation=_.champion.corr(_.challenger, how="pop"),
+            # Engines differ in which correlation they have; the two are the same number.
+            correlation=_.champion.cov(_.challenger, how="pop")
+            / (_.champion.std(how="pop") * _.challenger.std(how="pop")).nullif(0.0),
             least=ibis.least(_.champion, _.challenger).min(),
             greatest=ibis.greatest(_.champion, _.challenger).max(),
         )

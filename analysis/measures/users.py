@@ -14,6 +14,7 @@ What counts, for a test from `since` to `until`:
   changed; it is null for users who were not there before.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -81,13 +82,7 @@ def per_user(  # noqa: PLR0913 - one for each part of the period
         before: the measure before the test, float64; null where the user was not there.
     """
     period = Period(since, until, window, before, from_first, before_until)
-    users = in_test(log, period, segment)
-    joined = users.left_join(_earned(log, metric, period, users), "user").select(
-        *[users[name] for name in users.columns],
-        outcomes=_.outcomes.fill_null(0),
-        total=_.total.fill_null(0.0),
-    )
-    measured = _with_measure(joined, metric)
+    measured = with_measure(log, metric, period, in_test(log, period, segment))
     earlier = _before(log, metric, period)
     return measured.left_join(earlier, "user").select(
         *[measured[name] for name in measured.columns], before=earlier.measure
@@ -96,39 +91,50 @@ def per_user(  # noqa: PLR0913 - one for each part of the period
 
 def in_test(log: Log, period: Period, segment: str | None = None) -> ir.Table:
     """Users of the test: user, assigned, assignments, requests, first and, with `segment`, segment."""
-    requests = _requests(log, period)
-    keys = ["user"]
-    if segment is not None:
-        requests = requests.mutate(segment=context_of(requests, segment))
-        keys.append("segment")
     # Two minima by arm instead of the arm at the minimum: the same in every engine, also for equal times.
     arms = {role.value: _.time.min(where=_.assigned == role.value) for role in Model}
-    users = requests.group_by(keys).aggregate(requests=_.count(), first=_.time.min(), **arms)
-    if segment is not None:
-        users = _with_first_segment(users)
+    users = _requests(log, period).group_by("user").aggregate(requests=_.count(), first=_.time.min(), **arms)
     challenger, champion = users[Model.CHALLENGER.value], users[Model.CHAMPION.value]
     is_challenger = challenger.notnull() & (champion.isnull() | (challenger < champion))
-    return users.select(
+    users = users.select(
         "user",
         assigned=is_challenger.ifelse(Model.CHALLENGER.value, Model.CHAMPION.value),
         assignments=(champion.notnull() & challenger.notnull()).ifelse(2, 1),
         requests=_.requests,
         first=_.first,
-        **({"segment": _.segment} if segment is not None else {}),
+    )
+    return users if segment is None else with_segments(log, period, users, {"segment": segment})
+
+
+def with_segments(log: Log, period: Period, users: ir.Table, properties: Mapping[str, str]) -> ir.Table:
+    """`users` of the test, which have user and first, and a column for each of `properties`.
+
+    Args:
+        properties: name of the column -> property of the context in the user's first request.
+    """
+    firsts = users.select("user", time=_.first)
+    # Contexts are opened of first requests only: most users have many.
+    asked = _requests(log, period).select("user", "time", "context").semi_join(firsts, ["user", "time"])
+    each = asked.select("user", **{column: context_of(asked, name) for column, name in properties.items()})
+    # Of requests at the same moment the least value counts, none before any: no engine has an order.
+    least = {
+        column: each[column].isnull().any().ifelse(ibis.null("string"), each[column].min())
+        for column in properties
+    }
+    found = each.group_by("user").aggregate(**least)
+    return users.left_join(found, "user").select(
+        *[users[name] for name in users.columns], *[found[column] for column in properties]
     )
 
 
-def _with_first_segment(users: ir.Table) -> ir.Table:
-    """Rows of users and segments to rows of users, each in the segment of the first request."""
-    all_of_user = ibis.window(group_by="user")
-    summed = users.mutate(
-        rank=ibis.row_number().over(
-            ibis.window(group_by="user", order_by=["first", ibis.asc("segment", nulls_first=True)])
-        ),
-        requests=_.requests.sum().over(all_of_user),
-        **{role.value: _[role.value].min().over(all_of_user) for role in Model},
+def with_measure(log: Log, metric: Metric, period: Period, users: ir.Table) -> ir.Table:
+    """`users` of the test with outcomes, total, converted and measure; see `per_user`."""
+    joined = users.left_join(_earned(log, metric, period, users), "user").select(
+        *[users[name] for name in users.columns],
+        outcomes=_.outcomes.fill_null(0),
+        total=_.total.fill_null(0.0),
     )
-    return summed.filter(_.rank == 0).drop("rank")
+    return _measuring(joined, metric)
 
 
 def _requests(log: Log, period: Period) -> ir.Table:
@@ -170,7 +176,7 @@ def _before(log: Log, metric: Metric, period: Period) -> ir.Table:
     joined = seen.left_join(earned, "user").select(
         seen.user, outcomes=_.outcomes.fill_null(0), total=_.total.fill_null(0.0)
     )
-    return _with_measure(joined, metric).select("user", "measure")
+    return _measuring(joined, metric).select("user", "measure")
 
 
 def _of_requests(told: ir.Table, requests: ir.Table, window: timedelta) -> ir.Table:
@@ -189,7 +195,7 @@ def _summed(outcomes: ir.Table) -> ir.Table:
     return outcomes.group_by("user").aggregate(outcomes=_.count(), total=_.value.fill_null(0.0).sum())
 
 
-def _with_measure(table: ir.Table, metric: Metric) -> ir.Table:
+def _measuring(table: ir.Table, metric: Metric) -> ir.Table:
     converted = (table.outcomes > 0).ifelse(1, 0)
     measure = {Kind.PROPORTION: converted, Kind.MEAN: table.total, Kind.COUNT: table.outcomes}[metric.kind]
     return table.mutate(converted=converted, measure=measure.cast("float64"))

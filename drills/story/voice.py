@@ -58,7 +58,7 @@ class Voice:
         self.line(f"The flag and its history:    {addresses.unleash}/projects/default/features/canary/logs")
         self.line(f"The rollout board:           {addresses.board}")
         self.line("Be the product manager:      python3 -m stack exec python -m flags set canary 25")
-        self.line("Let it roll out by itself:   make up ROLLOUT=1, and docs/rollout.md")
+        self.line("Let it roll out by itself:   python3 -m stack exec python -m flags rollout begin")
         self.line("A challenger that fails:     make demo")
         self.say("")
 

@@ -123,6 +123,23 @@ def advance_(
     raise click.exceptions.Exit(CODES.get(found.step.kind, 0) if found.done is None else 0)
 
 
+@rollout.command("begin")
+@_with_rollout
+def begin_(rollout: Rollout, _: RolloutSettings) -> None:
+    """Let `advance` carry the challenger of now to the users, from where it stands.
+
+    The word is for this version alone: the next challenger needs one of its own. Changes no share.
+    """
+    require_present(take(rollout.admin, rollout.flag))
+    seen = rollout.look()
+    if seen.no_challenger:
+        raise FlagError("there is no challenger to begin with: `python -m flags models challenger FOLDER`")
+    if seen.version is None:
+        raise FlagError(f"which challenger is deployed is not known: {seen.readings.fault or 'none serves'}")
+    marks.begin(rollout.admin, rollout.flag, seen.version)
+    click.echo(sentence(look_and_decide(rollout)))
+
+
 @rollout.command("pause")
 @_with_rollout
 @WHY

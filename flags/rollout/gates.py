@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from common.durations import format_duration
 from flags.quarantine import label
-from flags.rollout.place import Place, approved
+from flags.rollout.place import Place, approved, begun
 from flags.rollout.schema import WHOLE, Plan, ShadowReportRule, Stage
 from flags.rollout.shadow_report import ShadowReport
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Readings, Situation
+from flags.snapshot import moment
 
+BEGIN: Final = "begin"  # the gate that a person opens once for each version
 SLACK = timedelta(seconds=10)  # between the clocks of this machine and of the rollback job
 
 
@@ -32,13 +35,27 @@ class Gate:
 
 
 def gates_of(plan: Plan, place: Place, seen: Situation) -> tuple[Gate, ...]:
-    """All gates of the stage, those that hold too; none before the first stage but the approval."""
+    """All gates of the stage, those that hold too; before the first stage only those that people open."""
     found: list[Gate] = []
+    if plan.begin == "by_hand":
+        found.append(_begin(seen))
     if place.rules is not None:
         found += _of_stage(plan, place.rules, place, seen)
     if place.following is not None and place.following.approval:
         found.append(_approval(place, place.following, seen))
     return tuple(found)
+
+
+def _begin(seen: Situation) -> Gate:
+    version = seen.version
+    if version is None:
+        told = "there is none" if seen.no_challenger else "which one is deployed is not known"
+        return Gate(BEGIN, False, f"a person's word for the challenger, and {told}")
+    if version not in seen.begun:
+        return Gate(BEGIN, False, f"a person's word for version {version}: `python -m flags rollout begin`")
+    word = begun(seen.changes, version)
+    by = f" by {word.who} at {moment(word.at)}" if word else ""
+    return Gate(BEGIN, True, f"the rollout of version {version} was begun{by}")
 
 
 def _of_stage(plan: Plan, rules: Stage, place: Place, seen: Situation) -> Iterator[Gate]:

@@ -9,7 +9,7 @@ from common.model_store import ModelStore
 from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound
-from flags.marks import PAUSE
+from flags.marks import BEGIN, PAUSE
 from flags.people import Change, held, history
 from flags.quarantine import label
 from flags.rollout.place import place_of
@@ -47,11 +47,13 @@ class Rollout:
             ConfigError: the models folder has no roles, or unreadable ones.
         """
         canary, changes = self._flag(self.flag)
+        marks = _marks(self.admin, self.flag)
         seen = Situation(
             canary=canary,
             changes=changes,
             now=datetime.now(UTC),
-            paused=_paused(self.admin, self.flag),
+            paused=marks.get(PAUSE, ()),
+            begun=marks.get(BEGIN, ()),
             models=models_of(self.models),
             hold=held(changes),
         )
@@ -101,7 +103,10 @@ def models_of(folder: Path | None) -> Models:
     )
 
 
-def _paused(admin: UnleashAdmin, flag: str) -> tuple[str, ...]:
+def _marks(admin: UnleashAdmin, flag: str) -> dict[str, tuple[str, ...]]:
+    """The tags on the flag's page: their values, by their type."""
+    found: dict[str, tuple[str, ...]] = {}
     with suppress(NotFound):
-        return tuple(sorted(tag.value for tag in admin.tags.of(flag) if tag.type == PAUSE))
-    return ()
+        for tag in sorted(admin.tags.of(flag), key=lambda one: one.value):
+            found[tag.type] = (*found.get(tag.type, ()), tag.value)
+    return found

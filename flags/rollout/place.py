@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flags.event_words import TAGGED
-from flags.marks import APPROVE
+from flags.marks import APPROVE, BEGIN
 from flags.people import LOWERS_BY_ITSELF, Change, Held
 from flags.quarantine import LIFT, QUARANTINE, RESUME, ROLLED_BACK
 from flags.replay import ENDED, OFF, ON
@@ -124,6 +124,12 @@ def approved(changes: Sequence[Change], stage: str, since: datetime) -> Change |
         if change.type == TAGGED and change.tag == (APPROVE, stage) and change.at >= since:
             return change
     return None
+
+
+def begun(changes: Sequence[Change], version: str) -> Change | None:
+    """The last word of somebody that the rollout of this version may begin, where the log tells."""
+    words = (one for one in reversed(changes) if one.type == TAGGED and one.tag == (BEGIN, version))
+    return next(words, None)
 
 
 def _later(seen: Situation, change: Change | None) -> datetime:

@@ -103,6 +103,8 @@ class Plan(StrictModel):
     """Guardrails that must have judged the challenger well; the others must only not be breached."""
     guard_silent_for: Duration = timedelta(minutes=2)
     """How old the rollback job's last pass may be."""
+    begin: Literal["by_itself", "by_hand"] = "by_hand"
+    """Who begins the rollout of a version; until then nothing is raised, wherever the flag stands."""
     promote: Literal["by_itself", "by_hand"] = "by_hand"
     """Who makes the challenger the champion at the end."""
     stages: Annotated[tuple[Stage, ...], AfterValidator(_check_order)]

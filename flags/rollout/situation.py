@@ -86,6 +86,7 @@ class Situation:
         changes: what was done to the canary's flag, the oldest first.
         shadow_changes: the same of the shadow's flag.
         paused: the reasons of the pauses on the flag's page.
+        begun: versions whose rollout a person has begun, by the marks there.
         models: the models folder.
         readings: Prometheus.
         shadow_report: the report that the plan's shadow stage asks for; None where it asks for none.
@@ -98,6 +99,7 @@ class Situation:
     shadow: CanaryState | None = None
     shadow_changes: tuple[Change, ...] = ()
     paused: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
     models: Models = field(default_factory=Models)
     readings: Readings = field(default_factory=Readings)
     shadow_report: ShadowReport | None = None

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from common.names import Model
@@ -42,9 +43,9 @@ class Guest:
         )
         self._complaints = Complaints(log, "the challenger fails: %s")
 
-    def start(self) -> None:
-        """Start the guest's process, and wait until it can be called, for a few seconds at most."""
-        self._sandbox.start()
+    def start(self, given_up: Callable[[], bool] | None = None) -> None:
+        """Start the guest's process, and wait until it can be called; see `Sandbox.start`."""
+        self._sandbox.start(given_up)
 
     def ask(self, row: Row) -> Answer | Failure:
         """The challenger's answer to `row`, or why there is none. Never raises; returns by the deadline."""

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.1
 START_SECONDS = 60.0  # for the process to become ready
-WAIT_SECONDS = 10.0  # for that, at the start of a worker
+WAIT_SECONDS = 10.0  # for that, where the champion's users wait too: at the start of a worker
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
 SHOWN_OUTPUT_BYTES = 1000
@@ -88,13 +88,20 @@ class Sandbox:
         # lives as long as the worker.
         self._watcher = threading.Thread(target=self._watch, name="guest-watcher", daemon=True)
 
-    def start(self) -> None:
+    def start(self, given_up: Callable[[], bool] | None = None) -> None:
         """Start the process, and wait until it is ready or has failed for the first time.
 
-        Not for long: the champion's users wait for it too, and a model may take for ever to load.
+        Args:
+            given_up: whether nobody waits any more; asked again and again. None: for WAIT_SECONDS, since a
+                model may take for ever to load.
         """
         self._watcher.start()
-        self._first.wait(WAIT_SECONDS)
+        if given_up is None:
+            self._first.wait(WAIT_SECONDS)
+            return
+        while not self._first.wait(WATCH_SECONDS):
+            if given_up():
+                return
 
     def close(self) -> None:
         """End the process, for good."""

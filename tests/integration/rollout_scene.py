@@ -63,6 +63,7 @@ guardrails:
 PLAN = """
 must_judge: [errors, hard-latency]
 guard_silent_for: 1m
+begin: by_itself
 promote: by_itself
 stages:
   - {shadow: 100, least: 7d, samples: 10000, agreement: 0.8, failures: 0.2}

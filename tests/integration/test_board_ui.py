@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from flags.admin import UnleashAdmin
-from flags.canary import set_share
+from flags.canary import set_share, turn_off
 from flags.errors import Forbidden
+from flags.rollout.place import ROLLBACK_USER as JOB
+from rollback.decision import Decision, Kind, RollbackRecord
+from rollback.decisions import DecisionLog
 from stack.api import Stack
-from tests.integration.board_page import FRESH_WITHIN_MS, log_in, says, shown
+from tests.integration.board_page import FRESH_WITHIN_MS, accessible, log_in, says, shown
 from tests.integration.conftest import BOARD_TOKEN, FLAG, Service
 
 PHONE = {"width": 360, "height": 740}
@@ -25,6 +29,39 @@ NAMELESS = """() => {
   return [...document.querySelectorAll('a, button, input, summary, section, article, form, [role=img], img')]
     .filter((one) => shown(one) && !one.hidden && one.alt !== '' && !name(one)).map((one) => one.outerHTML);
 }"""
+
+
+def rollback_decision(revision: int, time: datetime) -> Decision:
+    """What the rollback job keeps of a rollback."""
+    record = RollbackRecord(
+        guardrail="errors", breached_at=time, verified=True, seconds=0.2, off_by=JOB, off_revision=revision
+    )
+    return Decision(
+        id=f"{time:%Y%m%dT%H%M%S}.000000Z-rollback-aaaa",
+        time=time,
+        kind=Kind.ROLLBACK,
+        flag=FLAG,
+        environment="production",
+        share=25,
+        rollback=record,
+    )
+
+
+def with_outcome(route: Route) -> None:
+    """The board's answer, as if users had told what came of the last half hour's predictions."""
+    answer = route.fetch()
+    board = answer.json()
+    points = len(board["charts"]["times"])
+    lines = [
+        {"name": name}
+        | {key: [None] * (points // 4) + [value] * (points - points // 4) for key, value in line.items()}
+        for name, line in (
+            ("champion", {"values": 0.1, "low": 0.09, "high": 0.11}),
+            ("challenger", {"values": 0.12, "low": 0.085, "high": 0.16}),
+        )
+    ]
+    board["charts"]["all"].insert(1, {"key": "outcome/Bought it", "lines": lines, "limit": None})
+    route.fulfill(response=answer, json=board)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +98,7 @@ def test_only_who_has_the_token_may_read(browser: Browser, stack: Stack) -> None
     page.goto(stack.addresses.board)
     log_in(page, "a guess of somebody who has none")
     expect(page.get_by_text("That is not the token.")).to_be_visible()
+    accessible(page)
     log_in(page)
     expect(page.locator("#board")).to_be_visible()
     assert BOARD_TOKEN not in page.url
@@ -101,6 +139,7 @@ def test_it_follows_a_change_of_the_share(board: Page, admin: UnleashAdmin, serv
     expect(newest).to_contain_text("share 5% → 25%")
     expect(newest).to_contain_text("The command line")
     expect(board.locator("#live")).to_contain_text("25% of the users")  # what a screen reader is told
+    accessible(board)
 
 
 def test_a_silent_prometheus_is_named_and_the_rest_is_shown(
@@ -115,9 +154,41 @@ def test_a_silent_prometheus_is_named_and_the_rest_is_shown(
         expect(board.get_by_role("heading", level=1)).to_contain_text(
             "6% of the users", timeout=FRESH_WITHIN_MS
         )
+        accessible(board)
     finally:
         stack.start("prometheus")
     expect(board.locator("#faults")).to_be_empty(timeout=10_000)
+
+
+def test_a_rollback_is_told_with_its_reason(
+    board: Page, stack: Stack, admin: UnleashAdmin, service: Service
+) -> None:
+    set_share(admin, FLAG, 25)
+    log = DecisionLog(Path(stack.env("rollback")["CANARIO_DECISIONS_DIR"]), most_bytes=10**7)
+    turn_off(UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollback.token")), FLAG)
+    last = admin.last_change(FLAG)
+    assert last
+    log.write(rollback_decision(last.id, last.created_at))
+    says(board, "because of errors: everybody has the champion")
+    expect(board.locator("#decision")).to_contain_text("errors")
+    expect(board.locator("#changes li").first).to_contain_text("rollback")
+    accessible(board)
+
+
+def test_an_outcome_is_drawn_with_its_interval_and_told_without_eyes(board: Page, service: Service) -> None:
+    board.route("**/api/board*", with_outcome)
+    chart = board.locator("#chart-outcome-_66ought_32it-figure")  # of "Bought it"
+    expect(chart).to_contain_text("Outcome: Bought it", timeout=FRESH_WITHIN_MS)
+    expect(chart.get_by_role("img")).to_have_attribute(
+        "aria-label", "In the last hour; now champion 10% (9% to 11%), challenger 12% (8.5% to 16%)"
+    )
+    chart.locator("summary").focus()
+    board.keyboard.press("Enter")
+    expect(chart.get_by_role("columnheader")).to_have_text(["Time", "Champion", "Challenger"])
+    expect(chart.get_by_role("cell").nth(1)).to_have_text("12% (8.5% to 16%)")
+    chart.locator(".u-over").hover()
+    expect(chart.locator(".legend")).to_contain_text(re.compile(r"champion 10% .* at \d\d:\d\d"))
+    accessible(board)
 
 
 def test_it_says_when_it_is_away_itself(board: Page, context: BrowserContext) -> None:

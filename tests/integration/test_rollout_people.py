@@ -29,7 +29,7 @@ MOMENT = timedelta(seconds=3)  # milliseconds, on a machine that has nothing els
 AFTER_SECONDS = 1.5  # some steps of the plan
 COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
 PLAN = Plan.model_validate(
-    {"stages": [{"share": share, "least": "200ms"} for share in (1, 5, 25, 50, 100)], "promote": "by_hand"}
+    {"begin": "by_itself", "stages": [{"share": share, "least": "200ms"} for share in (1, 5, 25, 50, 100)]}
 )
 
 

@@ -34,7 +34,7 @@ from stack.install import models
 from stack.paths import REPOSITORY
 from tests import runbook
 from tests.integration.conftest import FLAG, ProductManager, wait_for
-from tests.integration.rollout_scene import SHADOW, Scene, scene_of, wait_until
+from tests.integration.rollout_scene import PLAN, SHADOW, Scene, scene_of, wait_until
 
 SPEED = 20_000.0  # twelve days in 52 s, and what scrapes take
 TRIALS = int(os.environ.get("CANARIO_TEST_RUNBOOK_TRIALS", "1"))
@@ -146,7 +146,8 @@ def _reader(
         "NEW_MODEL": str(new_model),
         "SECRETS": str(stack.home.secrets),
     }
-    with scene_of(stack, admin, folder, speed=speed) as scene, scene.load() as load:
+    plan = PLAN.replace("begin: by_itself", "begin: by_hand")  # as in the one that is shipped
+    with scene_of(stack, admin, folder, speed=speed, plan=plan) as scene, scene.load() as load:
         yield Reader(scene, load, more)
 
 

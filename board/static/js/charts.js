@@ -1,7 +1,7 @@
 // The charts: uPlot on a canvas, and behind each a sentence and a table for those who do not see it.
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { $, h, show } from "./dom.js";
-import { DASH, capital, duration, hour, percent, plain, share } from "./words.js";
+import { capital, duration, hour, percent, plain, share } from "./words.js";
 
 const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
 const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
@@ -12,6 +12,7 @@ const BIG = {
   errors: { title: "Failed calls", format: share, least: 0.01, most: 1 },
   agreement: { title: "Both models chose the same", format: share, from: 0.8, least: 1, most: 1 },
 };
+const OUTCOME = "outcome/"; // each has a chart of its own, by its name
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const plots = new Map();
@@ -29,11 +30,13 @@ export function spanPicker(fieldset, picked, pick) {
   }
 }
 
+const big = (key) => (key.startsWith(OUTCOME) ? { title: `Outcome: ${key.slice(OUTCOME.length)}`, note: "Of the hour before each point, with 95% intervals", format: share, least: 0.001, close: true } : BIG[key]);
+
 export function showCharts(board) {
   latest = board;
-  const charts = (board.charts?.all ?? []).filter((one) => one.key in BIG);
-  show("charts", charts.map((one) => one.key), () => charts.map((one) => figure(one.key, BIG[one.key].title)));
-  for (const chart of charts) draw(board, chart, BIG[chart.key]);
+  const charts = (board.charts?.all ?? []).filter((one) => big(one.key));
+  show("charts", charts.map((one) => one.key), () => charts.map((one) => figure(one.key, big(one.key))));
+  for (const chart of charts) draw(board, chart, big(chart.key));
 }
 
 export function showGuardrails(board) {
@@ -48,7 +51,7 @@ export function showGuardrails(board) {
       h("header", {}, h("h3", { id: `h-${one.name}` }, one.name), h("span", { id: `${id}-pill` })),
       h("p", { id: `${id}-words`, class: "words" }),
       h("div", { id: `${id}-meter`, class: "meter", "aria-hidden": "true" }),
-      key in charts ? figure(key, "", true) : null,
+      key in charts ? figure(key, { small: true }) : null,
       h("p", { class: "small" }, `${one.description}${ACTIONS[one.action] ?? ""}`),
     ]);
     show(`${id}-pill`, [one.verdict, one.tone], () => h("span", { class: `pill ${one.tone}` }, one.verdict));
@@ -70,17 +73,18 @@ function meter(one) {
   return [bar, h("span", { class: "limit" })];
 }
 
-function figure(key, title, small = false) {
+function figure(key, { title, note, small }) {
   const id = idOf(key);
   const table = h("details", { class: "numbers", id: `${id}-table` }, h("summary", {}, "As a table"), h("div", { class: "rows" }));
   table.addEventListener("toggle", () => latest && rows(key));
   return h("figure", { class: small ? "chart small-chart" : "card chart", id: `${id}-figure` },
     h("figcaption", {}, title ? h("span", { class: "chart-title" }, title) : null, h("span", { id: `${id}-legend`, class: "legend" })),
     h("div", { class: "plot", id: `${id}-plot`, role: "img" }),
+    note ? h("p", { class: "small" }, note) : null,
     table);
 }
 
-const idOf = (key) => `chart-${key.replace(/[^a-z0-9-]/g, "-")}`;
+const idOf = (key) => `chart-${key.replace("/", "-").replace(/[^a-z0-9-]/g, (sign) => `_${sign.codePointAt(0)}`)}`;
 
 function look(key, line, colour) {
   if (key === "traffic") {
@@ -101,12 +105,13 @@ function draw(board, chart, how) {
   // Evidence that all is well grows without end: its line runs along the bottom instead of out of sight.
   const floor = how.small ? range({ chart, how }).min * 0.9 : -Infinity;
   const above = (value) => (value === null ? null : Math.max(value, floor));
-  const data = [times, ...chart.lines.map((line) => line.values.map(above))];
+  const sides = chart.lines.filter((line) => line.high.length).flatMap((line) => [line.high, line.low]);
+  const data = [times, ...chart.lines.map((line) => line.values.map(above)), ...sides];
   const some = chart.lines.some((line) => line.values.some((value) => value !== null));
-  const legend = chart.lines.map((line) => [line.name, last(line.values)]);
+  const legend = chart.lines.map((line) => [line.name, said(line, latestOf(line), how)]);
   show(`${id}-legend`, [legend, how.small], () =>
-    how.small ? [] : legend.map(([name, value]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), `${name} ${how.format(value)}`)));
-  const told = legend.map(([name, value]) => `${name} ${how.format(value)}`).join(", ");
+    how.small ? [] : legend.map(([name, value]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), `${name} ${value}`)));
+  const told = legend.map(([name, value]) => `${name} ${value}`).join(", ");
   const limit = how.limit ? `; the limit is ${how.format(how.limit)}` : "";
   holder.setAttribute("aria-label", some ? `In the last ${LASTS[board.charts.span]}; now ${told}${limit}` : "No numbers in this time");
   holder.dataset.empty = some ? "" : how.small ? "never judged in this time" : "no numbers in this time";
@@ -122,15 +127,32 @@ function draw(board, chart, how) {
   if ($(`${id}-table`)?.open) rows(chart.key);
 }
 
-const last = (values) => values.findLast((value) => value !== null) ?? null;
+const latestOf = (line) => line.values.findLastIndex((value) => value !== null);
+
+/** A value in words, with its interval where it has one. */
+function said(line, place, how) {
+  const value = how.format(line.values[place] ?? null);
+  return line.high[place] == null ? value : `${value} (${how.format(line.low[place])} to ${how.format(line.high[place])})`;
+}
 
 function range({ chart, how }) {
   const values = chart.lines.flatMap((line) => line.values).filter((value) => value !== null);
+  if (how.close) return closeTo(values, chart.lines);
   if (how.limit) values.push(how.limit);
   const top = Math.max(how.least, ...values) || 1;
   if (how.from !== undefined) return { min: Math.max(0, Math.min(how.from, ...values) - 0.02), max: 1.005 };
   const floor = how.small ? Math.max(Math.min(0, ...values), -0.3 * top) : 0;
   return { min: floor, max: Math.min(top * 1.15, (how.most ?? Infinity) * 1.02) };
+}
+
+/** Both models and their intervals, from near the lowest on; the widest intervals, of few requests, may leave it. */
+function closeTo(values, lines) {
+  const top = Math.max(0.001, ...values);
+  const bottom = Math.min(top, ...values);
+  const least = Math.min(bottom, ...lines.flatMap((line) => line.low).filter((value) => value !== null && value > bottom / 2));
+  const most = Math.max(top, ...lines.flatMap((line) => line.high).filter((value) => value !== null && value < 1.5 * top));
+  const room = Math.max(0.15 * (most - least), 0.02 * most);
+  return { min: least > 0.3 * most ? least - room : 0, max: Math.min(most + room, 1.02) };
 }
 
 function make(id, holder) {
@@ -154,7 +176,8 @@ function make(id, holder) {
         { ...axis, space: 60, size: 26, values: (_plot, ticks) => ticks.map((tick) => label(tick, state)) },
         { ...axis, size: 52, space: 30, values: (_plot, ticks) => ticks.map((tick) => state.how.format(tick)) },
       ],
-      series: [{}, ...chart.lines.map((line) => ({ ...look(chart.key, line.name, colour), points: { show: false }, spanGaps: false }))],
+      series: [{}, ...chart.lines.map((line) => ({ ...look(chart.key, line.name, colour), points: { show: false }, spanGaps: false })), ...chart.lines.flatMap(sidesOf)],
+      bands: bandsOf(chart.lines, colour),
       hooks: { draw: [(plot) => marks(plot, state, colour)], setCursor: [(plot) => readout(plot, state, id)] },
     },
     state.data,
@@ -169,6 +192,14 @@ function make(id, holder) {
     if (width > 0 && width !== state.plot.width) state.plot.setSize({ width, height });
   });
   state.watcher.observe(holder);
+}
+
+/** The two sides of a line's interval are lines that nobody sees, with a band between them. */
+const sidesOf = (line) => (line.high.length ? [0, 1].map(() => ({ stroke: "transparent", width: 0, points: { show: false }, spanGaps: false })) : []);
+
+function bandsOf(lines, colour) {
+  let side = lines.length + 1; // uPlot counts the times as the first
+  return lines.filter((line) => line.high.length).map((line) => ({ series: [side++, side++], fill: colour(`${line.name}-fill`) }));
 }
 
 function label(seconds, state) {
@@ -219,11 +250,10 @@ function readout(plot, { chart, how }, id) {
   const legend = $(`${id}-legend`);
   const place = plot.cursor.idx;
   if (!legend || how.small) return;
-  const at = place === null || place === undefined || plot.cursor.left < 0;
+  const away = place === null || place === undefined || plot.cursor.left < 0;
   [...legend.children].forEach((element, number) => {
-    const values = chart.lines[number]?.values ?? [];
-    const value = at ? last(values) : values[place];
-    element.lastChild.textContent = `${chart.lines[number]?.name} ${how.format(value ?? null)}${at ? "" : ` at ${hour(plot.data[0][place])}`}`;
+    const line = chart.lines[number];
+    element.lastChild.textContent = `${line.name} ${said(line, away ? latestOf(line) : place, how)}${away ? "" : ` at ${hour(plot.data[0][place])}`}`;
   });
 }
 
@@ -238,7 +268,7 @@ function rows(key) {
   const table = h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), chart.lines.map((line) => h("th", { scope: "col" }, capital(line.name))))),
     h("tbody", {}, places.map((place) =>
-      h("tr", {}, h("th", { scope: "row" }, hour(times[place])), chart.lines.map((line) => h("td", {}, line.values[place] === null ? DASH : how.format(line.values[place])))))));
+      h("tr", {}, h("th", { scope: "row" }, hour(times[place])), chart.lines.map((line) => h("td", {}, said(line, place, how)))))));
   $(`${id}-table`).querySelector(".rows").replaceChildren(table);
 }
 

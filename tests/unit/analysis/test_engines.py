@@ -15,7 +15,7 @@ from analysis.log import Log, context_of, open_log, records
 from analysis.log.in_database import InDatabase, together
 from analysis.measures.metric import Kind, Metric
 from analysis.measures.users import per_user
-from tests.spark.same import assert_same
+from tests.engines.same import assert_same
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
 
 METRIC = Metric(name="sales", outcome="bought", kind=Kind.MEAN)

@@ -12,10 +12,11 @@ from board.watch import Reading
 from flags.rollout.situation import Guarded, Readings
 from flags.snapshot import moment
 from tests.unit.board.scenes import DOWN, facts, numbers
-from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, at, flag, off, share
+from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, PLAN, VERSION, at, flag, off, share
 
 FIVE = "5% of the users have the challenger"
 CHAMPION = "everybody has the champion"
+BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
 
 
 def judged(*guardrails: Guarded, **fields: Any) -> Facts:
@@ -162,6 +163,11 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
             facts(at(5, paused=("lunch",))),
             "Nothing comes by itself: it is paused (lunch) until `python -m flags rollout resume`.",
         ),
+        (
+            facts(plan=BY_HAND),
+            "Nothing comes by itself until a person begins: `python -m flags rollout begin`.",
+        ),
+        (facts(at(5, begun=(VERSION,)), plan=BY_HAND), "25% waits for a person's approval."),
         (
             facts(at(5, trouble="the flag has two strategies")),
             "The flag needs a person: the flag has two strategies.",

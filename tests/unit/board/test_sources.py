@@ -159,6 +159,7 @@ class Asked:
             Track({"__name__": "error_rate", "model": "champion"}, line),
             Track({"__name__": "agreement_rate"}, line),
             Track({"__name__": "rollback_log_e", "guardrail": "errors"}, line),
+            Track({"__name__": "outcome_share:1h", "model": "champion", "outcome": "bought"}, line),
         ]
 
 
@@ -206,7 +207,7 @@ def test_a_history_is_one_question_with_steady_moments() -> None:
     found = read_history(cast(Prometheus, asked), Span.HOUR)
     again = read_history(cast(Prometheus, asked), Span.HOUR)
     assert len(asked.queries) == 2
-    assert asked.queries[0].startswith("max by (__name__, model, guardrail) (")
+    assert asked.queries[0].startswith("max by (__name__, model, guardrail, outcome) (")
     assert len(found.times) == Span.HOUR.points == 241
     assert all(moment % 15 == 0 for moment in (*found.times, *again.times))
     assert set(found.lines) == {
@@ -214,3 +215,4 @@ def test_a_history_is_one_question_with_steady_moments() -> None:
         ("agreement_rate", ""),
         ("rollback_log_e", "errors"),
     }
+    assert set(found.outcomes) == {("bought", "champion")}

@@ -14,6 +14,7 @@ from board.settings import BoardSettings
 from common.config import StrictModel, load_settings
 from deploy import env
 from flags.models_cli import ModelsSettings
+from flags.rollout.schema import load_plan
 from flags.rollout.settings import RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
@@ -301,3 +302,10 @@ def test_grafana_calls_nobody_outside() -> None:
     for name in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES"):
         assert environment[f"GF_ANALYTICS_{name}"] == "false"
     assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"
+
+
+def test_the_plans_job_comes_up_with_the_rest_and_begins_nothing() -> None:
+    job = SERVICES["rollout"]
+    assert "profiles" not in job
+    assert "CANARIO_ROLLOUT_PLAN" not in job["environment"], "it carries out the plan that is shipped"
+    assert load_plan().begin == "by_hand"

@@ -103,7 +103,7 @@ PROMQL = {
         "clamp_min",
     ),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "guardrail", "flag", "reason", "channel", "integration"),
+    *("le", "model", "outcome", "guardrail", "flag", "reason", "channel", "integration"),
 }
 
 

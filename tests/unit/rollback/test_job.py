@@ -99,6 +99,22 @@ def test_of_an_unknown_stage_only_the_last_two_minutes_count(server: Server) -> 
     assert verdict.sentence.startswith("without Unleash only the last 2m count")
 
 
+def test_calls_from_before_the_flag_was_seen_off_ask_for_nothing(server: Server) -> None:
+    """Unleash falls silent right after a rollback, while its calls are still in every window."""
+    server.reply, canary = Numbers(SLOW), FakeCanary()
+    job = Job(make_policy(), Prometheus(server.url), canary)
+    assert job.run().exit_code is ExitCode.BREACHED
+    canary.read_fault = canary.off_fault = GONE
+    done = job.run()
+    assert (done.rollback, done.verdicts[0].status) == (None, Status.NO_DATA)
+    assert done.verdicts[0].sentence.startswith("without Unleash only the last 1s count")
+    assert canary.orders == 1
+    canary.read_fault = canary.off_fault = None
+    canary.state = replace(STATE, enabled=True)  # a person turns it on again
+    assert job.run().exit_code is ExitCode.BREACHED
+    assert canary.orders == 2
+
+
 def test_a_flag_without_a_history_has_an_old_stage(server: Server) -> None:
     done = run(server, Numbers(FAST), FakeCanary(replace(STATE, changed_at=None)))
     assert done.verdicts[0].window == timedelta(minutes=1)

@@ -259,6 +259,18 @@ def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
     assert not child.is_running()  # nor does it outlive the sandbox
 
 
+def test_who_gives_up_waits_no_longer(terms: Terms, tmp_path: Path) -> None:
+    endless = tmp_path / "endless"
+    endless.mkdir()
+    os.mkfifo(endless / "model.json")
+    made = Sandbox(dataclasses.replace(terms, artifact=endless))
+    answers = iter([False, False, True])
+    made.start(lambda: next(answers))
+    assert next(answers, None) is None
+    assert not made.is_up
+    made.close()
+
+
 def test_a_chatty_guest_does_not_fill_the_disk(sandbox: tuple[Sandbox, list[float]], terms: Terms) -> None:
     assert terms.drill_file is not None
     made, _ = sandbox

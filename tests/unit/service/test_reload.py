@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ from common.release import Note, challenged, promoted, settled, taken_back
 from service import reload
 from service.app import close, create_app
 from service.artifact import ArtifactError
+from service.guest import sandbox
+from service.guest.channel import Process
 from service.guest.guest import Guest
+from service.guest.sandbox import Sandbox
 from service.last_good import load_or_last_good, remember
 from service.reports import Reports, WorkerReport
 from service.settings import Settings
@@ -146,6 +150,52 @@ def test_a_new_challenger_waits_for_unleash(app: Flask, client: FlaskClient, sto
 
     wait_for(heard_and_taken)
     assert answer(client)[1] == "challenger"
+
+
+def test_a_challenger_that_comes_up_slowly_is_waited_for(
+    app: Flask, client: FlaskClient, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenger = store.read().roles.challenger
+    store.change(lambda now: challenged(now, None, NOTE))
+    wait_for(lambda: report(app).revision == 2)
+    monkeypatch.setattr(sandbox, "WAIT_SECONDS", 0.01)
+    come_up = Sandbox._await_ready
+
+    def slowly(self: Sandbox, process: Process) -> bool:
+        time.sleep(0.5)
+        return come_up(self, process)
+
+    monkeypatch.setattr(Sandbox, "_await_ready", slowly)
+    store.change(lambda now: challenged(now, challenger, NOTE))
+
+    def taken() -> bool:
+        hear(app)
+        return report(app).revision == 3
+
+    wait_for(taken)
+    assert report(app).refused is None
+    assert answer(client)[1] == "challenger"
+
+
+def test_a_newer_change_is_not_held_up_by_a_challenger_that_does_not_come_up(
+    app: Flask, client: FlaskClient, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenger = store.read().roles.challenger
+    store.change(lambda now: challenged(now, None, NOTE))
+    wait_for(lambda: report(app).revision == 2)
+    waits = threading.Event()
+
+    def never(self: Sandbox, process: Process) -> bool:
+        waits.set()
+        return not self._closed.wait(60)
+
+    monkeypatch.setattr(Sandbox, "_await_ready", never)
+    store.change(lambda now: challenged(now, challenger, NOTE))
+    assert waits.wait(10)
+    store.change(lambda now: challenged(now, None, NOTE))
+    wait_for(lambda: report(app).revision == 4)
+    assert report(app).refused is None
+    assert metric(client, 'model_reload_failures_total{reason="model"}') == 0
 
 
 def cut_model(folder: Path) -> None:

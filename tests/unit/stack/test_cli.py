@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from stack.cli import cli
 from stack.paths import Home
-from stack.settings import BY_DEFAULT
+from stack.settings import PROGRAMS
 from stack.site import Site
 
 
@@ -69,7 +69,7 @@ def test_status_of_a_stack_that_does_not_run_is_code_1(site: Site) -> None:
     site.home.ports.write_text('{"postgres": 5433, "unleash": 4242, "service": 8000, "prometheus": 9090}')
     result = invoke("status")
     assert result.exit_code == 1
-    assert result.output.count("stopped") == len(BY_DEFAULT)
+    assert result.output.count("stopped") == len(PROGRAMS)
     assert "nothing runs: `make up` starts it" in result.output
 
 

@@ -12,7 +12,7 @@ from stack.fingerprint import fingerprint
 from stack.paths import REPOSITORY
 from stack.programs import Program, all_programs
 from stack.secrets import MAKERS
-from stack.settings import BY_DEFAULT, PROGRAMS, Settings
+from stack.settings import PROGRAMS, Settings
 from stack.site import Site
 from stack.summary import REQUEST, summary
 
@@ -22,11 +22,9 @@ def by_name(site: Site) -> dict[str, Program]:
 
 
 def test_there_are_those_of_the_settings_in_the_order_of_their_start(site: Site) -> None:
-    assert tuple(by_name(site)) == BY_DEFAULT
+    assert tuple(by_name(site)) == PROGRAMS
     stages = [program.stage for program in all_programs(site)]
     assert stages == sorted(stages)
-    everything = replace(site, settings=Settings(programs=PROGRAMS))
-    assert tuple(by_name(everything)) == PROGRAMS
     fewer = replace(site, settings=Settings(programs=("postgres", "traffic")))
     assert tuple(by_name(fewer)) == ("postgres", "traffic")
 
@@ -38,9 +36,8 @@ def test_no_secret_is_on_a_command_line(site: Site) -> None:
 
 
 def test_python_programs_get_secrets_as_files(site: Site) -> None:
-    everything = replace(site, settings=Settings(programs=PROGRAMS))
     for name in ("service", "rollback", "rollout", "traffic"):
-        values = by_name(everything)[name].environment.values()
+        values = by_name(site)[name].environment.values()
         for secret in MAKERS:
             assert site.secrets.read(secret) not in values
 
@@ -83,7 +80,7 @@ def test_a_new_token_is_a_reason_to_restart_who_holds_it(site: Site) -> None:
     before = by_name(site)
     site.secrets.token("canario-service").write_text("user:new")
     after = by_name(site)
-    assert [name for name in BY_DEFAULT if before[name].inputs != after[name].inputs] == ["service"]
+    assert [name for name in PROGRAMS if before[name].inputs != after[name].inputs] == ["service"]
 
 
 def test_a_fingerprint_sees_content_and_forgives_absence(tmp_path: Path) -> None:

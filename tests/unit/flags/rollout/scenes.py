@@ -18,6 +18,7 @@ PLAN = Plan.model_validate(
     {
         "must_judge": ["errors"],
         "guard_silent_for": "2m",
+        "begin": "by_itself",
         "promote": "by_itself",
         "stages": [
             {"shadow": 100, "least": "7d", "samples": 1000, "agreement": 0.9, "failures": 0.01},

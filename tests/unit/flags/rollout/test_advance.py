@@ -18,7 +18,9 @@ from flags.rollout.schema import Plan
 from flags.rollout.situation import Readings, Situation
 from tests.unit.flags.unleash import FakeUnleash, gradual
 
-PLAN = Plan.model_validate({"promote": "by_itself", "stages": [{"share": 5}, {"share": 25}, {"share": 100}]})
+PLAN = Plan.model_validate(
+    {"begin": "by_itself", "promote": "by_itself", "stages": [{"share": 5}, {"share": 25}, {"share": 100}]}
+)
 QUICK = Timeouts(connect=0.5, read=0.5, backoff=0.01)
 
 

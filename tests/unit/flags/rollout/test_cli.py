@@ -8,13 +8,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flags import __main__ as main
-from flags.marks import APPROVE, PAUSE
+from flags.marks import APPROVE, BEGIN, PAUSE
 from flags.quarantine import RESUME, ROLLED_BACK
+from flags.rollout import look
+from flags.rollout.situation import Models
 from tests.unit.flags.unleash import FakeUnleash, gradual
 
 Run = Callable[..., Result]
 PLAN = """
-promote: by_hand
+begin: by_itself
 stages: [{share: 5}, {share: 25, approval: true}, {share: 100}]
 """
 
@@ -128,6 +130,55 @@ def test_only_stages_that_ask_for_it_are_approved(unleash: FakeUnleash, run: Run
     assert {"type": APPROVE, "value": "25%"} in unleash.tags["canary"]
     gates = json.loads(run("status", "--json").stdout)["gates"]
     assert [gate["holds"] for gate in gates if gate["name"] == "approval"] == [True]
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Path:
+    """A plan that a person begins."""
+    plan = tmp_path / "by_hand.yaml"
+    plan.write_text(PLAN.replace("by_itself", "by_hand"), encoding="utf-8")
+    return plan
+
+
+def test_nothing_is_raised_until_a_person_begins_with_this_version(
+    unleash: FakeUnleash, run: Run, by_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed = ["1 aaaaaaaaaaaa"]
+    monkeypatch.setattr(look, "models_of", lambda _folder: Models(known=True, challenger=deployed[0]))
+    unleash.add("canary", gradual(0))
+
+    def advance() -> tuple[int, str]:
+        done = run("advance", "--plan", str(by_hand))
+        return done.exit_code, done.stdout
+
+    assert advance()[0] == 11
+    assert (
+        "begin (a person's word for version 1 aaaaaaaaaaaa: `python -m flags rollout begin`)" in advance()[1]
+    )
+    told = run("begin", "--plan", str(by_hand))
+    assert (told.exit_code, told.stdout) == (0, "not begun: may go on: all gates hold\n")
+    assert unleash.tags["canary"] == [{"type": BEGIN, "value": "1 aaaaaaaaaaaa"}]
+    assert advance() == (0, "not begun -> 5%: 5% of the users get the challenger\n")
+    deployed[0] = "2 bbbbbbbbbbbb"
+    assert advance()[0] == 11
+    assert "a person's word for version 2 bbbbbbbbbbbb" in advance()[1]
+    run("begin", "--plan", str(by_hand))
+    assert unleash.tags["canary"] == [{"type": BEGIN, "value": "2 bbbbbbbbbbbb"}]
+
+
+@pytest.mark.parametrize(
+    ("models", "fault"),
+    [(Models(known=True), "there is no challenger"), (Models(), "which challenger is deployed is not known")],
+)
+def test_there_must_be_something_to_begin_with(
+    unleash: FakeUnleash, run: Run, monkeypatch: pytest.MonkeyPatch, models: Models, fault: str
+) -> None:
+    unleash.add("canary", gradual(0))
+    monkeypatch.setattr(look, "models_of", lambda _folder: models)
+    told = run("begin")
+    assert told.exit_code == 4
+    assert fault in told.stderr
+    assert not unleash.tags["canary"]
 
 
 def test_promote_says_what_it_lacks(unleash: FakeUnleash, run: Run) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flags.event_words import UNTAGGED
-from flags.marks import APPROVE, PAUSE
+from flags.marks import APPROVE, BEGIN, PAUSE
 from flags.quarantine import QUARANTINE, RESUME, UNKNOWN
 from flags.rollout.decide import Kind, Step, decide
 from flags.rollout.schema import Plan
@@ -32,7 +32,7 @@ from tests.unit.flags.rollout.scenes import (
     tag,
 )
 
-BLUE_GREEN = Plan.model_validate({"promote": "by_itself", "stages": [{"share": 100}]})
+BLUE_GREEN = Plan.model_validate({"begin": "by_itself", "promote": "by_itself", "stages": [{"share": 100}]})
 APPROVED = ("ada", "feature-tagged", {"type": APPROVE, "value": "25%"}, None)
 UP = share(PLAN_JOB, 0, 5)
 
@@ -315,7 +315,7 @@ def test_when_the_last_gate_opens() -> None:
 def test_blue_green_is_a_switch_for_all_and_waits_for_nothing_unless_told() -> None:
     assert told(decide(BLUE_GREEN, at(0))) == ("advance", "100%", set())
     assert told(decide(BLUE_GREEN, at(100))) == ("promote", None, set())
-    asked = Plan.model_validate({"stages": [{"share": 100, "approval": True}], "promote": "by_hand"})
+    asked = Plan.model_validate({"begin": "by_itself", "stages": [{"share": 100, "approval": True}]})
     assert told(decide(asked, at(0))) == ("wait", "100%", {"approval"})
     assert decide(asked, at(100)).kind is Kind.FINISHED
 
@@ -340,3 +340,47 @@ def test_a_mark_that_was_taken_off_lets_a_rolled_back_version_go_on() -> None:
     gone = (PERSON, UNTAGGED, None, {"type": QUARANTINE, "value": VERSION})
     log = (share(PLAN_JOB, 0, 25), off(JOB), tag(JOB, QUARANTINE), gone)
     assert decide(PLAN, at(25, *log, enabled=False)).kind is Kind.ADVANCE
+
+
+BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
+OTHER = "1 ffffffffffff"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param(at(0), ("wait", "1%", {"begin"}), id="nobody has begun"),
+        pytest.param(at(25), ("wait", "100%", {"begin"}), id="a share that a person set is no such word"),
+        pytest.param(at(100), ("wait", None, {"begin"}), id="nor is everybody: nothing is promoted"),
+        pytest.param(at(0, begun=(OTHER,)), ("wait", "1%", {"begin"}), id="another version was begun"),
+        pytest.param(at(0, begun=(VERSION,)), ("advance", "1%", set()), id="begun"),
+        pytest.param(at(100, begun=(VERSION,)), ("promote", None, set()), id="begun, and all have it"),
+        pytest.param(
+            at(5, begun=(VERSION,), readings=less(outcomes=49)),
+            ("wait", "25%", {"outcomes", "approval"}),
+            id="other gates wait as ever",
+        ),
+        pytest.param(
+            at(0, models=Models(), readings=less(version=None, fault="down"), begun=(VERSION,)),
+            ("wait", "1%", {"begin", "prometheus"}),
+            id="which version is deployed is not known",
+        ),
+    ],
+)
+def test_a_person_begins_with_each_version(
+    seen: Situation, expected: tuple[str, str | None, set[str]]
+) -> None:
+    assert told(decide(BY_HAND, seen)) == expected
+
+
+def test_who_began_is_told() -> None:
+    word = ("ada", "feature-tagged", {"type": BEGIN, "value": VERSION}, None)
+    gate = decide(BY_HAND, at(1, share(PLAN_JOB, 0, 1), word, begun=(VERSION,))).gates[0]
+    assert gate.sentence.startswith(f"the rollout of version {VERSION} was begun by ada at 2026-")
+
+
+def test_before_the_shadow_there_is_one_gate() -> None:
+    seen = at(0, shadow=flag(0), shadow_changes=())
+    step = decide(BY_HAND, seen)
+    assert (step.place.name, [gate.name for gate in step.gates]) == ("not begun", ["begin"])
+    assert told(decide(BY_HAND, replace(seen, begun=(VERSION,)))) == ("advance", "shadow", set())

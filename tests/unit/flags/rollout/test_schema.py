@@ -18,7 +18,7 @@ def test_the_shipped_plan_is_that_of_the_runbook() -> None:
     plan = load_plan()
     assert [stage.name for stage in plan.stages] == ["shadow", "1%", "5%", "25%", "100%"]
     assert [stage.lasts for stage in plan.stages] == [timedelta(hours=h) for h in (168, 24, 24, 48, 24)]
-    assert plan.promote == "by_itself"
+    assert (plan.begin, plan.promote) == ("by_hand", "by_itself")
 
 
 def test_the_shipped_plan_asks_only_for_guardrails_that_there_are() -> None:

@@ -1,6 +1,5 @@
-"""The same expressions on the same logs: Spark says what DuckDB says, to 1e-9 (`make test-spark`)."""
+"""The same expressions on the same logs: other engines say what DuckDB says, to 1e-9."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,21 @@ from typing import Any
 import duckdb
 import pytest
 
-from analysis.log import Log, open_log
+from analysis.log import BadLines, Log, open_log
 from analysis.measures.experiment import Question
 from analysis.measures.metric import Kind, Metric
 from analysis.measures.segments import divided, properties
 from analysis.measures.shadow import read_shadow
 from analysis.measures.users import per_user
-from tests.spark.same import assert_same
+from tests.engines.conftest import Opened
+from tests.engines.same import assert_same
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
 from tests.unit.analysis.test_bad_lines import BAD, GOOD
 from tests.unit.analysis.test_users import untidy
 
 pytestmark = [
-    pytest.mark.spark,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore"),  # Spark's libraries warn of each other
+    pytest.mark.filterwarnings("ignore"),  # libraries of the engines warn of each other
 ]
 
 PLAN = LogPlan(
@@ -44,11 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def logs(folder: Path) -> Iterator[tuple[Log, Log]]:
-    """Of DuckDB and of Spark."""
-    spark = open_log(str(folder), engine="spark")
-    yield open_log(str(folder)), spark
-    spark.backend._session.stop()
+def logs(folder: Path, opened: Opened) -> tuple[Log, Log]:
+    """Of DuckDB and of the other engine."""
+    return opened(folder)
 
 
 def rows(log: Log, table: Any) -> list[dict[str, Any]]:
@@ -71,11 +68,17 @@ def test_the_same_tables(logs: tuple[Log, Log]) -> None:
 
 def test_the_same_bad_lines(logs: tuple[Log, Log]) -> None:
     one, two = (log.survey for log in logs)
-    assert one == two
     assert one.bad.count == len(BAD) - len(NOT_SEEN_BY_SPARK)
+    if logs[1].engine == "spark":
+        assert two == one
+    else:  # what is in its tables was good enough for whoever loaded it, and came once
+        told = one.records | {"feedback": len(rows(logs[0], logs[0].feedback))}
+        assert two == one._replace(records=told, bad=BadLines())
 
 
 def test_parquet_too(logs: tuple[Log, Log], folder: Path, tmp_path: Path) -> None:
+    if logs[1].engine != "spark":
+        pytest.skip("of files")
     duckdb.sql(f"COPY (FROM read_json('{folder}/*-002.jsonl')) TO '{tmp_path}/log.parquet'")
     one, two = (open_log(str(tmp_path), engine=engine) for engine in ("duckdb", "spark"))
     for name in ("predictions", "shadow", "feedback"):
@@ -107,7 +110,7 @@ def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:
     one, two = (log.loaded(predictions=("user", "seconds"), feedback=("*",)) for log in logs)
     assert_same(rows(one, one.predictions), rows(two, two.predictions))
     assert_same(rows(one, one.feedback), rows(two, two.feedback))
-    assert one.bad == two.bad
+    assert two.bad == (one.bad if logs[1].engine == "spark" else BadLines())
 
 
 def test_the_same_shadow(logs: tuple[Log, Log]) -> None:

@@ -1,33 +1,31 @@
-"""Measures of the A/B test and of its plan: Spark says what DuckDB says, to 1e-9."""
+"""Measures of the A/B test and of its plan: other engines say what DuckDB says, to 1e-9."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from analysis.abtest.examine import Wish, examine
 from analysis.abtest.registration import PlannedUsers, Segment
-from analysis.log import Log, open_log
+from analysis.log import Log
 from analysis.measures import planning
 from analysis.measures.experiment import loaded
 from analysis.measures.metric import Direction, Kind, Metric
-from tests.spark.same import assert_same
+from tests.engines.conftest import Opened
+from tests.engines.same import assert_same
 from tests.unit.analysis.abtest.test_registration import registration
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
 PLAN = LogPlan(users=150, days_before=5, by_user=0.2, changers=0.1, effect=0.2, spread=0.1, seed=11)
 UNTIL = START + timedelta(days=8)
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, Log]]:
-    """Of DuckDB and of Spark."""
-    folder = write_log(tmp_path_factory.mktemp("log"), make_records(PLAN))
-    spark = open_log(str(folder), engine="spark")
-    yield loaded(open_log(str(folder)), segment=True), loaded(spark, segment=True)
-    spark.backend._session.stop()
+def logs(tmp_path_factory: pytest.TempPathFactory, opened: Opened) -> tuple[Log, Log]:
+    """Of DuckDB and of the other engine."""
+    one, two = opened(write_log(tmp_path_factory.mktemp("log"), make_records(PLAN)))
+    return loaded(one, segment=True), loaded(two, segment=True)
 
 
 @pytest.mark.parametrize(
