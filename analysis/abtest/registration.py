@@ -163,7 +163,7 @@ def write(registration: Registration, path: Path) -> str:
             f"{path} is there already, and a registered test is never overwritten: take another name"
         ) from None
     except OSError as error:
-        raise AnalysisError(f"{path} cannot be written: {error}") from error
+        raise AnalysisError(f"{path} cannot be written: {error.strerror}") from error
     return sha256
 
 
@@ -171,8 +171,11 @@ def read(path: Path) -> tuple[Registration, str]:
     """The test, and the hash that it had when it was registered.
 
     Raises:
+        AnalysisError: there is no such file.
         ConfigError: with file and line of every fault.
     """
+    if not path.exists():
+        raise AnalysisError(f"{path} is not there: a test is registered by `abtest register {path}`, once")
     file = load_yaml(path, RegistrationFile)
     content = file.model_dump(mode="json", exclude={"sha256_"}, exclude_unset=True)
     return Registration.model_validate(content), file.sha256_

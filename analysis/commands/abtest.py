@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from analysis.abtest.decide import Finding
 from analysis.abtest.examine import Examined, Wish, examine
 from analysis.abtest.registration import PlannedUsers, Registration, Segment, read, write
-from analysis.commands.options import EXIT_LIMIT, between, reading, reporting, segment
+from analysis.commands.options import EXIT_LIMIT, between, in_order, reading, reporting, segment
 from analysis.errors import AnalysisError
 from analysis.log import open_log
 from analysis.measures.experiment import loaded
@@ -52,12 +53,12 @@ class GuardrailType(click.ParamType[Metric]):
             self.fail(f"{value!r} is nothing such as returned or returned:count:decrease", param, ctx)
 
 
-@click.group()
+@click.group(short_help="Is it better? A test, registered before it is read.")
 def abtest() -> None:
     """Is the challenger better? A test that is registered before it is read."""
 
 
-@abtest.command()
+@abtest.command(short_help="Write down what will be measured, before anybody can see it.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="As people call the test; the file's name by default.")
 @click.option("--metric", "outcome", required=True, help="Outcome that decides, as in the feedback.")
@@ -158,12 +159,17 @@ def _registration(file: Path, options: dict[str, Any]) -> Registration:
     except ValidationError as error:
         faults = error.errors(include_url=False)
         raise AnalysisError(
-            "\n".join(f"{dotted(fault['loc'])}: {plain(fault['msg'])}" for fault in faults)
+            "\n".join(": ".join(filter(None, (_option(fault), plain(fault["msg"])))) for fault in faults)
         ) from error
     except ValueError as error:
         raise AnalysisError(str(error)) from error
     users = PlannedUsers(champion=max(needed.champion, 2), challenger=max(needed.challenger, 2))
     return draft.model_copy(update={"users": users})
+
+
+def _option(fault: ErrorDetails) -> str:
+    """Which option a fault is about; nothing where it is about several."""
+    return f"--{dotted(fault['loc'])}" if fault["loc"] else ""
 
 
 @abtest.command()
@@ -195,6 +201,7 @@ def report(file: Path, **options: Any) -> None:
       python -m analysis abtest report tests/loan-4.yaml --log LOG --html report.html
       python -m analysis abtest report tests/loan-4.yaml --log LOG --sequential
     """
+    in_order(options)
     registration, sha256 = read(file)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
     wish = Wish(

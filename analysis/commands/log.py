@@ -5,18 +5,19 @@ from typing import Any
 
 import click
 
-from analysis.commands.options import EXIT_LIMIT, reading, reporting
+from analysis.commands.options import EXIT_LIMIT, reading, reporting, writable
 from analysis.errors import LogError
 from analysis.log import open_log
 from analysis.reports.log import log_report
 from analysis.show import print_report, write_page
 
 
-@click.command()
+@click.command(short_help="What is in the log, and what is bad in it.")
 @reading
 @click.option(
     "--parquet",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
     metavar="FILE",
     help="Write the good records to FILE, an eighth of the size and read in half of the time.",
 )

@@ -1,5 +1,6 @@
 """Options that the subcommands share, and the group that turns expected errors into exit codes."""
 
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -56,6 +57,27 @@ def parse_segment(text: str) -> tuple[str, str]:
     return name, of
 
 
+def writable(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """A file that is to be written, refused before minutes of reading where it cannot be."""
+    if path is None:
+        return None
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"{path}: there is no folder {path.parent}: make it first", ctx, param)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written: no permission, name another place", ctx, param)
+    return path
+
+
+def in_order(options: dict[str, Any]) -> None:
+    """Raises UsageError where --until is not after --since."""
+    since, until = options["since"], options["until"]
+    if since and until and until <= since:
+        raise click.UsageError(
+            f"--until {until:%Y-%m-%d %H:%M} is not after --since {since:%Y-%m-%d %H:%M}: are they the"
+            " other way round?"
+        )
+
+
 LOG: Final = click.option(
     "--log",
     "location",
@@ -100,6 +122,7 @@ HTML: Final = click.option(
     "--html",
     "page",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
     metavar="FILE",
     help="Write the report as one self-contained page, too.",
 )

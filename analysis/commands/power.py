@@ -12,7 +12,8 @@ from analysis.log import open_log
 from analysis.measures import planning
 from analysis.measures.experiment import loaded
 from analysis.measures.metric import Kind, Metric
-from analysis.reports.power import Question, power_report
+from analysis.reports.power import power_report
+from analysis.reports.power_question import Question
 from analysis.show import print_report, write_page
 from analysis.show.working import working
 from analysis.statistics.arrivals import Arrivals
@@ -20,7 +21,7 @@ from analysis.statistics.power import Design
 from common.options import DurationType
 
 
-@click.command()
+@click.command(short_help="How many users does a test need?")
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in Kind]),

@@ -9,7 +9,7 @@ import click
 
 from analysis.abtest.examine import Wish, examine
 from analysis.abtest.registration import Registration, read
-from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
+from analysis.commands.options import EXIT_LIMIT, between, in_order, reading, reporting
 from analysis.errors import AnalysisError, LogError
 from analysis.log import Log, open_log
 from analysis.measures import segments as measures
@@ -18,9 +18,11 @@ from analysis.measures.metric import Direction, Kind, Metric
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segments import About, segments_report
 from analysis.show import print_report, write_page
+from analysis.statistics.sequential import Planned
 from common.options import DurationType
 
 _ALPHA: Final = 0.05  # where no test is registered
+_TUNED_TO: Final = 5  # evidence at any time: to a segment with such a part of the users
 
 
 @click.command()
@@ -65,6 +67,11 @@ _ALPHA: Final = 0.05  # where no test is registered
     show_default=True,
     help="Users of each arm that a value needs to be read by itself; the others are read as one.",
 )
+@click.option(
+    "--sequential",
+    is_flag=True,
+    help="The reading that is valid at any time, of a test FILE that has not ended: by what was registered.",
+)
 @click.option("--accept-changed", "accepted", metavar="REASON", help="Take a FILE that was changed.")
 @between
 @click.option(
@@ -83,12 +90,19 @@ def segments(file: Path | None, **options: Any) -> None:
     \b
     Examples:
       python -m analysis segments tests/loan-4.yaml --by country --by plan --log LOG --html segments.html
+      python -m analysis segments tests/loan-4.yaml --sequential --log LOG
       python -m analysis segments --metric bought --log LOG --since 2026-11-02 --by country
     """
     if (file is None) == (options["outcome"] is None):
         raise click.UsageError("give the FILE of a registered test, or --metric")
+    if options["sequential"] and (file is None or options["properties"]):
+        raise click.UsageError(
+            "--sequential reads the FILE of a registered test by what it was registered with (--segments-by):"
+            " what is added while one looks has no bound"
+        )
     if file and (options["since"] or options["until"]):
         raise click.UsageError("a registered test has its own time: --since and --until go with --metric")
+    in_order(options)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
     log = loaded(log, segment=True)
     figures, about = _registered(log, file, options) if file else _free(log, options)
@@ -107,7 +121,11 @@ def _registered(log: Log, file: Path, options: dict[str, Any]) -> tuple[SegmentF
             f"{file} was registered for {registration.segment.property}={registration.segment.value} alone:"
             " segments are parts of a test of all users"
         )
-    wish = Wish(accepted=options["accepted"])
+    if options["sequential"] and not registration.segments_by:
+        raise AnalysisError(
+            f"{file} was registered without --segments-by, so no segment may be read before its end"
+        )
+    wish = Wish(accepted=options["accepted"], sequential=options["sequential"])
     examined = examine(log, registration, sha256, wish, datetime.now(UTC))
     course = examined.course
     period = f"Test {registration.name}, registered {registration.registered:%Y-%m-%d %H:%M} UTC"
@@ -118,7 +136,17 @@ def _registered(log: Log, file: Path, options: dict[str, Any]) -> tuple[SegmentF
     about = About(registration.name, registration.flag, period, changed=changed)
     figures = _figures(log, registration.metric, examined.question, course.came_before, options, registration)
     found = examined.found
-    return replace(figures, decided=found.comparison.effect if found else None), about
+    return replace(
+        figures,
+        decided=found.comparison.effect if found else None,
+        any_time=_planned(registration) if options["sequential"] else None,
+    ), about
+
+
+def _planned(registration: Registration) -> Planned:
+    """What the evidence of a segment is tuned to; it must not depend on what the users do."""
+    users, variance = registration.users, registration.design.variance(registration.baseline)
+    return Planned(max(users.champion // _TUNED_TO, 1), max(users.challenger // _TUNED_TO, 1), variance)
 
 
 def _free(log: Log, options: dict[str, Any]) -> tuple[SegmentFigures, About]:

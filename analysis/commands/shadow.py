@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from analysis.commands.options import EXIT_LIMIT, between, reading, reporting
+from analysis.commands.options import EXIT_LIMIT, between, in_order, reading, reporting
 from analysis.log import open_log
 from analysis.measures.shadow import COLUMNS, read_shadow
 from analysis.reports.limits import Limit, parse_limits
@@ -31,7 +31,7 @@ class LimitsType(click.ParamType[tuple[Limit, ...]]):
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(short_help="Does the challenger say what the champion says?")
 @reading
 @between
 @click.option(
@@ -56,6 +56,7 @@ def shadow(**options: Any) -> None:
       python -m analysis shadow --log LOG --html shadow.html
       python -m analysis shadow --log LOG --since 2026-11-20 --fail-on 'agreement<0.95,errors>0.01,p99>1.5'
     """
+    in_order(options)
     log = open_log(options["location"], engine=options["engine"], memory=options["memory"])
     log = log.loaded(shadow=COLUMNS)  # so that bad lines are counted where they are read anyway
     found = read_shadow(log, options["since"], options["until"])

@@ -3,7 +3,11 @@
 from analysis.abtest.decide import Finding
 from analysis.abtest.examine import Examined
 from analysis.log.bad import BadLines
-from analysis.reports import abtest_numbers, abtest_parts
+from analysis.reports import abtest_numbers
+from analysis.reports.abtest_effect import effect, guardrails
+from analysis.reports.abtest_method import method, promised
+from analysis.reports.abtest_users import users
+from analysis.reports.abtest_warnings import warnings
 from analysis.reports.abtest_words import Words
 from analysis.reports.document import Report, Tone
 
@@ -11,19 +15,16 @@ from analysis.reports.document import Report, Tone
 def abtest_report(examined: Examined, bad: BadLines) -> Report:
     """Make the report; `bad` are lines of the log that were left out."""
     words = Words(examined)
-    parts = abtest_parts
     return Report(
         title=f"A/B test: {examined.registration.name}",
         answer=words.answer,
         tone=_tone(examined),
         evidence=tuple(
-            section
-            for section in (parts.effect(examined), parts.guardrails(examined), parts.users(examined))
-            if section
+            section for section in (effect(examined), guardrails(examined), users(examined)) if section
         ),
-        method=(parts.promised(examined), parts.method(examined)),
+        method=(promised(examined), method(examined)),
         numbers=abtest_numbers.numbers(examined, bad),
-        warnings=parts.warnings(examined, bad),
+        warnings=warnings(examined, bad),
     )
 
 

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, sqrt
+from math import isfinite, nan, sqrt
 from typing import Any
 
 from tea_tasting.aggr import Aggregates
 
 from analysis.measures.metric import Direction, Kind, Metric
-from analysis.measures.segments import LEAST, Arm, Divided, Segment, whole
-from analysis.statistics import means, proportions
+from analysis.measures.segments import LEAST, MOST_VALUES, Arm, Divided, Segment, whole
+from analysis.statistics import means, proportions, sequential
 from analysis.statistics.effect import Effect
-from analysis.statistics.many import benjamini_hochberg, holm, interval_alpha
+from analysis.statistics.many import benjamini_hochberg, holm, holm_of, interval_alpha
 from analysis.statistics.proportions import Share
+from analysis.statistics.sequential import Planned
 from analysis.statistics.simpson import Mix, Part, difference_variance, heterogeneity_p, mix
 
 _MEASURE = "measure"
@@ -25,7 +26,7 @@ class SegmentEffect:
     Attributes:
         effect: its intervals hold together with those of the family (Bonferroni).
         p: corrected by Holm.
-        p_found: corrected by Benjamini and Hochberg.
+        p_found: corrected by Benjamini and Hochberg; NaN in a reading at any time.
         verdict: "harmed", "gains" or "" where chance may have made it.
         registered: whether it was written down beforehand that this property would be looked at.
         family: segments that are corrected together: the registered ones, or the others.
@@ -50,6 +51,7 @@ class SegmentFigures:
         registered: properties that were written down beforehand: a family of their own, so that looking at
             others costs them nothing.
         decided: the effect in the whole as the report of the registered test has it; None: of no test.
+        any_time: what evidence is tuned to in the reading that is valid at any time; None: read once.
     """
 
     metric: Metric
@@ -58,6 +60,7 @@ class SegmentFigures:
     least: int = LEAST
     registered: frozenset[str] = frozenset()
     decided: Effect | None = None
+    any_time: Planned | None = None
 
     @cached_property
     def all_users(self) -> Segment:
@@ -68,6 +71,12 @@ class SegmentFigures:
     def enough(self) -> bool:
         """Whether the whole can be compared at all."""
         return self._large_enough(self.all_users)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all was measured: rather a wrong name than no difference."""
+        arms = (self.all_users.champion, self.all_users.challenger)
+        return all(arm.mean == 0 and arm.variance == 0 for arm in arms)
 
     @cached_property
     def effect(self) -> Effect:
@@ -91,15 +100,42 @@ class SegmentFigures:
             for name, segments in self.divided.segments.items()
             if len(segments) > 1  # a property that all share tells nobody apart
             and (name in self.registered) is registered
+            and name not in self.too_many
             for each in segments
-            if self._large_enough(each)
+            if self._large_enough(each) and not (self.any_time and each.others)
         ]
-        found = [compare(self.metric, each, interval_alpha(self.alpha, len(every))) for each in every]
+        family = self._fixed_family if self.any_time else len(every)
+        found = [self._compare(each, interval_alpha(self.alpha, family)) for each in every]
         raw = [each.p for each in found]
+        others = [nan] * len(raw) if self.any_time else benjamini_hochberg(raw)  # of one look alone
         return [
-            SegmentEffect(segment, effect, p, less, self._verdict(effect, p), registered, len(every))
-            for segment, effect, p, less in zip(every, found, holm(raw), benjamini_hochberg(raw), strict=True)
+            SegmentEffect(segment, effect, p, less, self._verdict(effect, p), registered, family)
+            for segment, effect, p, less in zip(every, found, holm_of(raw, family), others, strict=True)
         ]
+
+    @property
+    def _fixed_family(self) -> int:
+        """Of a reading at any time: as many values as there can ever be, whatever the users have sent yet.
+
+        A family that grew with the values would have spent its alpha on the first of them.
+        """
+        return MOST_VALUES * len(self.divided.segments)
+
+    @property
+    def too_many(self) -> tuple[str, ...]:
+        """Properties that a reading at any time leaves out: of more values than the family allows for."""
+        if not self.any_time:
+            return ()
+        return tuple(
+            name
+            for name, segments in self.divided.segments.items()
+            if sum(each.others is None for each in segments) >= MOST_VALUES
+        )
+
+    def _compare(self, segment: Segment, alpha: float) -> Effect:
+        if self.any_time is None:
+            return compare(self.metric, segment, alpha)
+        return compare_any_time(self.metric, segment, self.any_time, alpha)
 
     @property
     def harmed(self) -> tuple[SegmentEffect, ...]:
@@ -114,7 +150,9 @@ class SegmentFigures:
 
     @cached_property
     def mixes(self) -> dict[str, Mix]:
-        """The whole beside its parts, by property."""
+        """The whole beside its parts, by property. Its tests are for one look, and not for any time."""
+        if self.any_time:
+            return {}
         return {
             name: mix([_part(each) for each in segments])
             for name, segments in self.divided.segments.items()
@@ -138,7 +176,9 @@ class SegmentFigures:
 
     @cached_property
     def heterogeneity(self) -> dict[str, float]:
-        """p of one effect in all segments, by property; corrected by Holm for their number."""
+        """p of one effect in all segments, by property; corrected by Holm for their number; for one look."""
+        if self.any_time:
+            return {}
         raw = {
             name: heterogeneity_p(
                 [each.challenger.mean - each.champion.mean for each in large],
@@ -174,6 +214,7 @@ class SegmentFigures:
             "kind": "segments",
             "metric": self.metric.model_dump(mode="json"),
             "alpha": self.alpha,
+            "any_time": self.any_time is not None,
             "whole": _numbers(self.all_users, self.effect) | {"verdict": self.verdict}
             if self.enough
             else None,
@@ -208,6 +249,16 @@ def compare(metric: Metric, segment: Segment, alpha: float) -> Effect:
         shares = [Share(round(arm.mean * arm.users), arm.users) for arm in (ours, theirs)]
         return proportions.compare(*shares, alpha=alpha)
     return means.compare(_aggregates(ours), _aggregates(theirs), means.Columns(_MEASURE), alpha=alpha)
+
+
+def compare_any_time(metric: Metric, segment: Segment, planned: Planned, alpha: float) -> Effect:
+    """The same, valid at any time."""
+    ours, theirs = segment.champion, segment.challenger
+    if metric.kind is Kind.PROPORTION:
+        shares = [Share(round(arm.mean * arm.users), arm.users) for arm in (ours, theirs)]
+        return sequential.compare_shares(*shares, planned, alpha=alpha)
+    arms = [sequential.Arm(arm.mean, arm.variance, arm.users) for arm in (ours, theirs)]
+    return sequential.compare_means(*arms, planned, alpha=alpha)
 
 
 def _aggregates(arm: Arm) -> Aggregates:

@@ -8,14 +8,15 @@ from analysis.measures.segments import MOST_VALUES
 from analysis.reports import segment_mix
 from analysis.reports.document import Report, Section, Table, Tone
 from analysis.reports.segment_figures import SegmentFigures
+from analysis.reports.segment_method import method
 from analysis.reports.segment_options import joined, options, unit_of
 from analysis.reports.words import chance, percent
 from analysis.show.pictures import Colour, Interval, intervals
 from analysis.statistics.effect import Effect
+from analysis.statistics.effect import Interval as Bounds
 
 SHOWN = 20  # segments, of which all are in the JSON
-_SPELLED = 12  # values that were put together, in a sentence
-_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft"}
+_COLOURS: dict[str, Colour] = {"harmed": "bad", "gains": "good", "": "soft", "misleads": "wait"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def segments_report(figures: SegmentFigures | None, about: About, bad: BadLines)
                     (
                         "Who looks at segments while a test runs finds one that shines, and ends the test for"
                         " it. The report of the whole says how far the test is:"
-                        " `python -m analysis abtest report`.",
+                        " `python -m analysis abtest report`. What was registered by `--segments-by` may be"
+                        " read at any time by `--sequential`, with wider intervals.",
                     ),
                 ),
             ),
@@ -64,18 +66,20 @@ def segments_report(figures: SegmentFigures | None, about: About, bad: BadLines)
         answer=_answer(figures),
         tone=_tone(figures),
         evidence=tuple(_evidence(figures, about)),
-        method=(_method(figures, about),),
+        method=(method(figures, about.period),),
         numbers=figures.numbers() | {"test": about.test, "bad_lines": bad.count},
         warnings=(*_bad(bad), *_warnings(figures, about)),
     )
 
 
 def _tone(figures: SegmentFigures) -> Tone:
-    if not figures.enough:
+    if not figures.enough or figures.silent:
         return "wait"
     if figures.harmed or figures.paradoxes:
         return "bad"
-    return "good" if figures.verdict == "gains" else "bad" if figures.verdict == "harmed" else "plain"
+    if figures.verdict:
+        return "good" if figures.verdict == "gains" else "bad"
+    return "wait" if figures.any_time else "plain"
 
 
 def _answer(figures: SegmentFigures) -> str:
@@ -86,6 +90,11 @@ def _answer(figures: SegmentFigures) -> str:
             f" {users.challenger.users:,} the challenger, and {figures.least} of each are needed."
         )
     name = figures.metric.name
+    if figures.silent:
+        return (
+            f"Nothing can be said: no feedback named {figures.metric.outcome!r} was counted of any of these"
+            " users. Is that its name, and has its time come?"
+        )
     if figures.paradoxes:
         by = figures.paradoxes[0]
         found = figures.mixes[by]
@@ -99,10 +108,12 @@ def _answer(figures: SegmentFigures) -> str:
     whole = {
         "gains": f"The challenger is better in {name} for users as a whole",
         "harmed": f"The challenger is worse in {name} for users as a whole",
-        "": f"For users as a whole no difference was found in {name}",
+        "": f"For users as a whole nothing is certain yet in {name}"
+        if figures.any_time
+        else f"For users as a whole no difference was found in {name}",
     }[figures.verdict]
     if not figures.harmed:
-        return f"{whole}, and no segment is harmed."
+        return f"{whole}, and no segment is {'known to be ' if figures.any_time else ''}harmed."
     names = joined([each.segment.name for each in figures.harmed])
     join = ", but it is worse" if figures.verdict == "gains" else ", and the challenger is worse"
     return f"{whole}{join} where {names}. Leave those users out, train again, or decide to go on."
@@ -133,11 +144,13 @@ def _effects(figures: SegmentFigures) -> Section:
         f"All users: {unit.level(whole.champion)} with the champion, {unit.level(whole.challenger)} with the"
         f" challenger, a difference of {unit.change(whole.difference)} ({unit.between(whole.absolute)})."
         + "".join(
-            f" With the same mix of {name} in both arms it is {unit.change(figures.mixes[name].adjusted)}."
+            f" With the same mix of {name} in both arms it is {unit.change(figures.mixes[name].adjusted)}"
+            f" ({unit.between(figures.mixes[name].interval(figures.alpha))})."
             for name in figures.mixed_differently[:1]
         ),
     )
-    rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), figures.verdict)]
+    verdict = "misleads" if figures.paradoxes else figures.verdict
+    rows = [_row("all users", figures, whole, figures.all_users.users, chance(whole.p), verdict)]
     rows += [
         _row(each.segment.name, figures, each.effect, each.segment.users, chance(each.p), each.verdict)
         for each in shown
@@ -150,13 +163,14 @@ def _effects(figures: SegmentFigures) -> Section:
         f"The worst first; differences{points}, intervals hold all together with"
         f" {percent(1 - figures.alpha, 0)}{f'; {more} more are in the JSON' if more else ''}"
     )
-    drawn = [_interval("all users", whole, figures.verdict)]
+    drawn = [_interval("all users", whole, verdict), *_same_mix(figures)]
     drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
     picture = intervals(
         drawn,
         xlabel="challenger minus champion (dashed: no difference)",
-        caption="Effect by segment; red is harmed and green gains, after the correction",
-        alt="; ".join(f"{row.label} {row.low:.4g} to {row.high:.4g}" for row in drawn),
+        caption="Effect by segment; red is harmed and green gains, after the correction"
+        + ("; the whole misleads" if figures.paradoxes else ""),
+        alt="; ".join(f"{row.label} {unit.between(Bounds(row.low, row.high))}" for row in drawn) + points,
         percent=figures.metric.kind == "proportion",
     )
     return Section("For whom is it better?", text, (picture, Table(columns, tuple(rows), caption, marked)))
@@ -177,6 +191,14 @@ def _row(  # noqa: PLR0913, PLR0917 - one for each column
     )
 
 
+def _same_mix(figures: SegmentFigures) -> Iterator[Interval]:
+    """What the whole would say with the same mix, where the mix is another."""
+    for name in figures.mixed_differently[:1]:
+        found = figures.mixes[name]
+        ends = found.interval(figures.alpha)
+        yield Interval(f"same mix of {name}", ends.low, found.adjusted, ends.high, "ink")
+
+
 def _interval(name: str, effect: Effect, verdict: str) -> Interval:
     return Interval(name, effect.absolute.low, effect.difference, effect.absolute.high, _COLOURS[verdict])
 
@@ -192,6 +214,11 @@ def _warnings(figures: SegmentFigures, about: About) -> Iterator[str]:
             "This metric was not registered beforehand, so what it shows is a hint for the next test, and no"
             " verdict."
         )
+    for name in figures.too_many:
+        yield (
+            f"{name} has {MOST_VALUES} large values or more, more than this reading allows for: it is read"
+            " when the test has ended."
+        )
     for name, found in figures.mixes.items():
         if found.differs and name not in figures.paradoxes:
             yield (
@@ -206,49 +233,3 @@ def _warnings(figures: SegmentFigures, about: About) -> Iterator[str]:
             f"Exploratory: that {joined(hints)} would be looked at was not registered"
             " (`abtest register --segments-by`): a hint for the next test, and no verdict."
         )
-
-
-def _method(figures: SegmentFigures, about: About) -> Section:
-    test = "z test with continuity correction" if figures.metric.kind == "proportion" else "Welch's t test"
-    return Section(
-        "What was compared",
-        (
-            f"{about.period}. Users count once, in the arm that the flag assigned at their first request, and"
-            " in the segment of that request, whoever answered them.",
-            f"Each segment by itself: {test}, without a covariate; the whole as its own report has it."
-            " Intervals are Bonferroni's, so all of a family hold together, a little wider than Holm needs.",
-            *_put_together(figures),
-            f"p-values of {_families(figures)} are corrected by Holm: the chance to call even one"
-            f" segment harmed (or better) of which it is not true stays below {percent(figures.alpha, 0)}."
-            " Holm and not Benjamini-Hochberg, because each alarm here makes somebody act, and because it"
-            " asks nothing of how segments overlap; the p-values of Benjamini and Hochberg, which find more"
-            " and are wrong more often, are in the JSON. A segment that is not called harmed may be so all"
-            " the same: its interval says how much.",
-            "With the same mix: the mean of the segments' effects, weighted by their share of all users. Same"
-            " mix: a chi-squared test of users by segment and arm, at 0.001. Same effect: Cochran's Q,"
-            " the test of the interaction, corrected by Holm for the number of properties.",
-        ),
-    )
-
-
-def _families(figures: SegmentFigures) -> str:
-    sizes = {each.registered: each.family for each in figures.effects}
-    if set(sizes) == {True, False}:
-        return f"{sizes[True]} registered segments, and by themselves those of {sizes[False]} others,"
-    return f"{len(figures.effects)} segments"
-
-
-def _put_together(figures: SegmentFigures) -> Iterator[str]:
-    small = {each.name for each in figures.small}
-    for segments in figures.divided.segments.values():
-        for each in segments:
-            if each.others is None:
-                continue
-            named = ", ".join(each.others.largest[:_SPELLED])
-            more = each.others.count - min(len(each.others.largest), _SPELLED)
-            left = ", which are too few, so they are left out" if each.name in small else ""
-            yield (
-                f"{each.name} are values with fewer than {figures.least} users in an arm, or beyond the"
-                f" {MOST_VALUES} largest: {named}{f' and {more:,} more' if more else ''}. Together they have"
-                f" {each.users:,} users{left}."
-            )

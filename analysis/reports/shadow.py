@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from analysis.reports import shadow_parts as parts
 from analysis.reports.document import Report, Tone
 from analysis.reports.shadow_figures import ENOUGH, ShadowFigures
-from analysis.reports.shadow_limits import reason
+from analysis.reports.shadow_limits import GREAT_PSI, reason
 from analysis.reports.shadow_method import method
 from analysis.reports.words import counted, percent
 
@@ -27,12 +27,18 @@ def shadow_report(figures: ShadowFigures, written: datetime | None = None) -> Re
 
 def _tone(figures: ShadowFigures) -> Tone:
     if not figures.enough:
-        return "wait"
+        return "bad" if figures.surely_fails else "wait"
     return "bad" if figures.breaches else "good"
 
 
 def _answer(figures: ShadowFigures) -> str:
     reading = figures.reading
+    if figures.surely_fails and not figures.enough:
+        failed = figures.errors
+        return (
+            f"The new model fails: it gave no usable answer to {failed.hits:,} of"
+            f" {counted(failed.total, 'request')}. Find out why before the two are compared."
+        )
     if not figures.enough:
         return (
             f"It is too early to say: both models have answered {counted(reading.answered, 'request')},"
@@ -46,7 +52,15 @@ def _answer(figures: ShadowFigures) -> str:
     worst = next((each for each in figures.segments if each.worse), None)
     where = f", least where {worst.segment.name}" if worst else ""
     if not figures.breaches:
+        if figures.psi > GREAT_PSI and reading.scale.kind != "value":
+            return (
+                f"{said}{where}; nothing here speaks against giving it to the first users, where they go by"
+                " the class and not by its probability."
+            )
         return f"{said}{where}; nothing here speaks against giving it to the first users."
     asked = {each.name for each in figures.asked}
-    reasons = ", and ".join(reason(each, asked=each.limit.name in asked) for each in figures.breaches)
+    most_changed = figures.classes[0] if figures.classes else None
+    reasons = ", and ".join(
+        reason(each, asked=each.limit.name in asked, most_changed=most_changed) for each in figures.breaches
+    )
     return f"{said}{where}: do not give it to users yet, because {reasons}."

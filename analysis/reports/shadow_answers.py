@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from analysis.measures.metric import Kind
 from analysis.reports.document import Block, Picture, Section, Table
+from analysis.reports.measure_words import Unit
 from analysis.reports.shadow_classes import ClassShare, farthest, thresholds
 from analysis.reports.shadow_figures import LEVEL, ShadowFigures
 from analysis.reports.words import chance, counted, number, percent, signed
@@ -57,12 +59,11 @@ def agreement(figures: ShadowFigures) -> Section:
 
 
 def _most_changed(most: ClassShare) -> str:
-    how = f"{number(most.times)} times as {'often' if most.more else 'seldom'} as the old one"
     if most.times < SAME:
         return "Both models choose each class about as often as the other does."
     return (
-        f"The new model says {most.name} {how}: for {percent(most.new)} of requests, and the old one for"
-        f" {percent(most.old)}."
+        f"The class whose share changes most is {most.name}: the old model says it to {percent(most.old)} of"
+        f" requests, the new one to {percent(most.new)}."
     )
 
 
@@ -73,14 +74,17 @@ def _by_class(figures: ShadowFigures) -> Table:
             each.name,
             percent(each.old),
             percent(each.new),
-            f"{number(each.times)} x {'more' if each.more else 'less'}" if each.times >= SAME else "alike",
+            f"{number(each.times if each.more else 1 / each.times)} x",
             percent(each.both),
         )
         for each in shown
     )
     more = len(figures.classes) - len(shown)
-    caption = f"How often each class is chosen{f'; {more} more are in the JSON' if more else ''}"
-    return Table(("class", "old model", "new model", "change", "both, where either does"), rows, caption)
+    caption = (
+        "How often each class is chosen; the last column: of requests to which either model says it, both do"
+        f"{f'; {more} more classes are in the JSON' if more else ''}"
+    )
+    return Table(("class", "old model", "new model", "new / old", "both"), rows, caption)
 
 
 def segments(figures: ShadowFigures) -> Section:
@@ -173,9 +177,10 @@ def _at_thresholds(figures: ShadowFigures) -> Table:
             f"{each.at:.2f}",
             percent(each.old),
             percent(each.new),
-            f"{100 * (each.new - each.old):+.1f} points",
+            Unit(Kind.PROPORTION, 0.1).change(each.new - each.old),
         )
         for each in thresholds(figures.reading)
+        if min(each.old, each.new) < 1
     )
     return Table(
         ("threshold", "old model", "new model", "difference"),

@@ -10,7 +10,7 @@ from analysis.log import BadLines
 from analysis.measures.shadow_reading import QUANTILES, Segment, ShadowReading
 from analysis.reports.limits import Held, Limit, hold
 from analysis.reports.shadow_classes import ClassShare, class_shares
-from analysis.reports.shadow_limits import FLOOR_SECONDS, usual
+from analysis.reports.shadow_limits import FAILURES, FLOOR_SECONDS, usual
 from analysis.statistics.distributions import ks_p, merged, psi, tenths
 from analysis.statistics.many import holm
 from analysis.statistics.rates import Rate, difference_p, trend_p
@@ -67,6 +67,12 @@ class ShadowFigures:
     def errors(self) -> Rate:
         """Copies without a usable answer."""
         return Rate(self.reading.records - self.reading.answered, self.reading.records)
+
+    @property
+    def surely_fails(self) -> bool:
+        """Whether failures are beyond their limit by more than chance; of few requests, too."""
+        limit = next((each.value for each in self.asked if each.name == "errors"), FAILURES)
+        return self.errors.hits > 0 and self.errors.interval[0] > limit
 
     @cached_property
     def psi(self) -> float:

@@ -8,6 +8,7 @@ asks for them by name (docs/decisions/0023-shadow-report.md).
 from typing import Final
 
 from analysis.reports.limits import Held, Limit, parse_limits
+from analysis.reports.shadow_classes import ClassShare
 from analysis.reports.words import NONE, percent
 
 SIGNS: Final = {
@@ -27,12 +28,13 @@ FLOOR_SECONDS: Final = 0.01
 """A champion that is faster counts as taking that long, as for the guardrails: nobody feels less."""
 GREAT_PSI: Final = 0.25
 """What custom calls a great shift."""
-_USUAL: Final = parse_limits("agreement<0.9,errors>0.01,p99>1.5", SIGNS)
+FAILURES: Final = 0.01
+"""Share of the copies without an answer that is usual at most."""
+_USUAL: Final = parse_limits(f"agreement<0.9,errors>{FAILURES},p99>1.5", SIGNS)
 _OF_CLASSES: Final = parse_limits("classes>2", SIGNS)
 _NAMES: Final = {
     "agreement": "they agree too seldom",
     "errors": "it fails too often",
-    "classes": "it chooses a class far more often, or far more seldom",
     "psi": "its answers are spread differently",
     "ks": "its answers are spread differently",
     "difference": "its answers lie elsewhere in the mean",
@@ -49,12 +51,19 @@ def usual(*, of_classes: bool) -> tuple[Limit, ...]:
     return (*_USUAL, *_OF_CLASSES) if of_classes else _USUAL
 
 
-def reason(held: Held, *, asked: bool) -> str:
-    """Why a limit keeps the challenger from users, in words."""
+def reason(held: Held, *, asked: bool, most_changed: ClassShare | None = None) -> str:
+    """Why a limit keeps the challenger from users; `most_changed` is what the limit `classes` is about."""
     found, limit = (
         NONE if each is None else percent(each) if held.limit.name in _SHARES else f"{each:.3g}"
         for each in (held.figure, held.limit.value)
     )
     side = "at least" if held.limit.sign == "<" else "at most"
     by = "is asked for" if asked else "is usual"
-    return f"{_NAMES[held.limit.name]} ({held.limit.name} {found}, {side} {limit} {by})"
+    what = _NAMES.get(held.limit.name) or _of_class(most_changed)
+    return f"{what} ({held.limit.name} {found}, {side} {limit} {by})"
+
+
+def _of_class(most: ClassShare | None) -> str:
+    if most is None:
+        return "no class is common enough to compare how often it is chosen"
+    return f"it says {most.name} to {percent(most.new)} of requests, and the old model to {percent(most.old)}"

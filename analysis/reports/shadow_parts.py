@@ -31,7 +31,8 @@ def limits(figures: ShadowFigures) -> tuple[Section, ...]:
 def evidence(figures: ShadowFigures) -> tuple[Section, ...]:
     """What was found."""
     if not figures.enough:
-        return (_unsaid(figures), trouble.failures(figures), trouble.unlike(figures))
+        early = (_unsaid(figures), trouble.failures(figures), trouble.unlike(figures))
+        return tuple(section for section in early if section.text or section.blocks)
     every = (
         answers.agreement(figures),
         answers.segments(figures),

@@ -11,7 +11,7 @@ def percent(share: float, digits: int | None = None) -> str:
         return NONE
     if digits is None:
         near = min(abs(share), abs(1 - share)) * 100
-        digits = 1 if near >= 1 or near == 0 else min(1 - floor(log10(near)), 4)
+        digits = 1 if near >= 1 or near < 1e-5 else min(1 - floor(log10(near)), 4)
     return f"{100 * share:.{digits}f}%"
 
 
@@ -38,6 +38,11 @@ def milliseconds(seconds: float) -> str:
 def chance(p: float) -> str:
     """A p-value: 0.121, or <0.001."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_is(p: float) -> str:
+    """In a sentence: p = 0.121, or p < 0.001."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -128,10 +128,10 @@ def over_days(  # noqa: PLR0913 - as above
     ylabel: str,
     caption: str,
     alt: str,
-    limit: float | None = None,
+    limit: tuple[str, float] | None = None,
     percent: bool = False,
 ) -> Picture:
-    """One value a day, with a band for its interval, and a dashed line at a limit (None: none)."""
+    """One value a day, with a band for its interval, and a dashed line at a limit: its name and value."""
     with _figure(2.4) as (figure, axes):
         x = np.arange(len(days))
         for each in lines:
@@ -141,7 +141,8 @@ def over_days(  # noqa: PLR0913 - as above
                 axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(x, each.values, "o-", color=colour, linewidth=1.6, markersize=3.5, label=each.name)
         if limit is not None:
-            axes.axhline(limit, color=_of("bad"), linewidth=1, linestyle=(0, (4, 3)), label="limit")
+            name, value = limit
+            axes.axhline(value, color=_of("bad"), linewidth=1, linestyle=(0, (4, 3)), label=name)
         step = max(1, -(-len(days) // 6))  # six dates fit beside each other
         axes.set_xticks(x[::step], [f"{day:%d %b}" for day in days[::step]])
         axes.set_xlim(-0.5, max(len(days) - 0.5, 0.5))

@@ -13,6 +13,16 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
     return _adjusted(p, "holm")
 
 
+def holm_of(p: Sequence[float], family: int) -> tuple[float, ...]:
+    """Holm of a family that is larger than what was compared yet: the others have p = 1.
+
+    With p-values that are valid at any time and a family that was fixed before, it holds at all times
+    together: at the first false alarm, whenever that is, p of one of m true hypotheses is below level / m,
+    and the chance that one of m ever is so small is the level at most.
+    """
+    return holm([*p, *[1.0] * (family - len(p))])[: len(p)]
+
+
 def benjamini_hochberg(p: Sequence[float]) -> tuple[float, ...]:
     """Adjusted p-values: of those below the level, so large a share is false, in the mean."""
     return _adjusted(p, "fdr_bh")

@@ -6,6 +6,8 @@ from math import inf, nan, sqrt
 
 from scipy.stats import chi2, chi2_contingency, norm
 
+from analysis.statistics.effect import Interval
+
 MIX_LEVEL = 0.001
 """A mix that differs between the arms is a fault in who got the challenger: rare, and worth a low level."""
 
@@ -60,6 +62,11 @@ class Mix:
     def differs(self) -> bool:
         """Whether the arms are mixed differently, and not by chance."""
         return self.p < MIX_LEVEL
+
+    def interval(self, alpha: float) -> Interval:
+        """Of the adjusted effect; normal."""
+        reach = float(norm.isf(alpha / 2)) * self.adjusted_error
+        return Interval(self.adjusted - reach, self.adjusted + reach)
 
     def certain(self, alpha: float) -> bool:
         """Whether the whole, or its parts weighted alike, say anything at all beyond chance."""

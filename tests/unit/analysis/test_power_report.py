@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from analysis.__main__ import main
 from analysis.measures.metric import Kind
-from analysis.reports.power import Question, power_report
+from analysis.reports.power import power_report
+from analysis.reports.power_question import Question
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design
 from tests.unit.analysis.abtest.logs import crowd, write_visits

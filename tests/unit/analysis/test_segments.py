@@ -132,7 +132,7 @@ def test_with_the_paradox_going_on_is_worth_what_the_same_mix_says() -> None:
     text = answer_of(segments_report(found, About(None, "canary", "then"), BadLines()))
     assert "-10.0 points for 33% of the users (country=DE), beside +2.0 points for all users with the" in text
     assert "same mix of country in both arms (the whole as it is says -14.0 points, and misleads)" in text
-    assert "With the same mix of country in both arms it is +2.0 points." in text
+    assert "With the same mix of country in both arms it is +2.0 points (-0.3 to +4.3)." in text
     assert "country by country, weighted alike, it is better" in text
     assert "Even so it is worse where country=DE." in text
 
@@ -362,3 +362,23 @@ def test_a_registered_test_from_file_to_harm(harmed: tuple[Path, list[Record]], 
     assert "registration changed" in json.loads(changed.stdout)["answer"]
     accepted = json.loads(run(*args, "--accept-changed", "a typo").stdout)
     assert any("Accepted: a typo" in each for each in accepted["warnings"])
+
+
+def test_an_outcome_that_nobody_told_is_no_good_news(harmed: tuple[Path, list[Record]]) -> None:
+    result = run("--metric", "nonsense", "--by", "country", "--log", str(harmed[0]), "--format", "json")
+    report = json.loads(result.stdout)
+    assert report["tone"] == "wait"
+    assert "no feedback named 'nonsense' was counted" in report["answer"]
+
+
+def test_times_the_wrong_way_round(harmed: tuple[Path, list[Record]]) -> None:
+    times = ("--since", "2026-11-09", "--until", "2026-11-02")
+    result = run("--metric", "bought", "--log", str(harmed[0]), *times)
+    assert result.exit_code == 2
+    assert "--until 2026-11-02 00:00 is not after --since 2026-11-09 00:00" in result.output
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_log_is_read(tmp_path: Path) -> None:
+    result = run("--metric", "bought", "--log", "/nowhere", "--html", str(tmp_path / "no" / "page.html"))
+    assert result.exit_code == 2
+    assert "there is no folder" in result.output

@@ -115,7 +115,7 @@ def test_a_model_that_is_surer_and_decides_the_same_may_go_on(tmp_path: Path) ->
     [
         ({"shift": 1.5}, "they agree too seldom (agreement"),
         # Who says "yes" to 5% of requests loses nearly all of them, and agrees for 95.
-        ({"level": -2.5, "shift": -3, "surer": 0.5}, "it chooses a class far more often, or far more seldom"),
+        ({"level": -2.5, "shift": -3, "surer": 0.5}, "it says yes to 0."),
         ({"failing": 0.03}, "it fails too often (errors"),
         ({"slower": 4}, "it is slower (p99"),
     ],
@@ -225,7 +225,10 @@ def test_a_challenger_that_always_fails(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log", shadow_records(50, failing=1.0))
     result = run("--log", str(log), "--format", "json", "--html", str(tmp_path / "r.html"))
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["numbers"]["requests"] == 0
+    report = json.loads(result.stdout)
+    assert report["numbers"]["requests"] == 0
+    assert report["tone"] == "bad"
+    assert "it gave no usable answer to 50 of 50 requests" in report["answer"]
 
 
 def test_limits_that_hold_and_that_do_not(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def pictures() -> tuple[Picture, ...]:
             ylabel="y",
             caption="c",
             alt="days",
-            limit=0.3,
+            limit=("most", 0.3),
             percent=True,
         ),
     )
