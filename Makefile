@@ -10,8 +10,10 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 
 # A path to a test means it, also where it is slow.
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark and not clickhouse")
-# Tests without servers, on all cores; in a container it may see many more than it may use, hence at most 4.
+# Tests without servers, on all cores; a container may see many more than it may use, hence at most 4.
 ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
+# Tests with servers wait most of the time: two at once, each process on servers of its own.
+TWO_STACKS = -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs shell screenshots demo story drill drill-rollback chaos bench bench-passes bench-analysis test test-slow test-unit test-spark test-clickhouse test-rollout test-promote test-unleash-7 image-test lint format lock reset clean
@@ -82,7 +84,7 @@ ifdef TESTS
 else
 	@trap 'exit 130' INT; failed=; \
 	$(VENV)/python -m pytest $(ALL_CORES) $(NOT_SLOW) tests/unit || failed="tests/unit "; \
-	$(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) tests --ignore tests/unit || failed="$${failed}tests/integration"; \
+	$(VENV)/python -m pytest $(TWO_STACKS) $(NO_BROWSER) $(NOT_SLOW) tests --ignore tests/unit || failed="$${failed}tests/integration"; \
 	[ -z "$$failed" ] || { echo "FAILED: $$failed" >&2; exit 1; }
 endif
 
@@ -114,7 +116,7 @@ test-promote: ## Promotion and the way back under load, ten times (2 minutes; PR
 
 test-unleash-7: ## Integration tests against Unleash 7.6.5
 	@UNLEASH_VERSION=7.6.5 $(RUN) install $(WITH_BROWSER)
-	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
+	@UNLEASH_VERSION=7.6.5 $(VENV)/python -m pytest $(if $(TESTS),,$(TWO_STACKS)) $(NO_BROWSER) $(NOT_SLOW) $(or $(TESTS),tests/integration)
 
 image-test: ## The image, built and run in Podman, with compose files held to their schema (4 minutes; ENGINE=docker)
 	@$(RUN) install --python-only

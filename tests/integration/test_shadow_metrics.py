@@ -87,16 +87,32 @@ def send(service: Service, rows: list[list[float]]) -> None:
         list(pool.map(post, enumerate(rows)))
 
 
-def settled(prometheus: Prometheus) -> float:
+def told(service: Service) -> float:
+    """`accounted` as the service itself has it at this moment."""
+    total = 0.0
+    for line in requests.get(f"{service.url}/metrics", timeout=5).text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name.partition("{")[0] in ACCOUNT:
+            total += float(value)
+    return total
+
+
+def settled(prometheus: Prometheus, service: Service) -> float:
     """`accounted` when nothing waits any more and Prometheus has seen it."""
-    time.sleep(SCRAPED_WITHIN_SECONDS)
+
+    def stands_still() -> bool:
+        before = told(service)
+        time.sleep(1)  # longer than a sample takes
+        return accounted(prometheus) == told(service) == before
+
+    wait_for(stands_still, SCRAPED_WITHIN_SECONDS + 5, "no sample under way")
     return accounted(prometheus)
 
 
 def test_the_agreement_rate_is_that_of_the_models_and_every_sample_is_counted(
     prometheus: Prometheus, service: Service, rows: dict[bool, list[list[float]]]
 ) -> None:
-    before = settled(prometheus)
+    before = settled(prometheus, service)
     samples = number(prometheus, f'sum({Metric.SHADOW_SAMPLES}{{job="service"}})')
     kinds = [rows[at % 4 < 4 * WANTED] for at in range(REQUESTS)]
     send(service, [kind[at % len(kind)] for at, kind in enumerate(kinds)])
@@ -114,7 +130,7 @@ def test_the_agreement_rate_is_that_of_the_models_and_every_sample_is_counted(
 def test_a_challenger_that_dies_drops_samples_that_prometheus_counts(
     stack: Stack, prometheus: Prometheus, service: Service, rows: dict[bool, list[list[float]]]
 ) -> None:
-    before = settled(prometheus)
+    before = settled(prometheus, service)
     stack.site.home.drill.write_text(json.dumps({"kind": "segfault"}), encoding="utf-8")
     time.sleep(0.3)
     sent = 0

@@ -130,7 +130,7 @@ def test_a_refusal_is_not_repeated(server: Server) -> None:
     with pytest.raises(Rejected):
         transport(server.url).get(Thing, "/x")
     assert len(server.calls) == 1
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_an_answer_that_does_not_come_is_waited_for_twice_and_told(server: Server) -> None:

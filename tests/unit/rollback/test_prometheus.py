@@ -112,11 +112,11 @@ def test_a_server_that_stays_busy_is_told_with_its_own_words(server: Server, pro
 
 
 def test_a_silent_server_is_asked_once(server: Server, prometheus: Prometheus) -> None:
-    always(server, Answer(b"", delay=1))
+    always(server, Answer(b"", delay=2))
     began = time.monotonic()
     with pytest.raises(Unreachable):
         prometheus.instant("x")
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 1.8
     assert len(server.asked) == 1
 
 

