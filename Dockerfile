@@ -4,7 +4,7 @@
 #   docker build --target traffic --tag canario-traffic:0.1.0 .     the sample traffic, beside what trains models
 
 # Every FROM has this one base; it is an argument so that another registry or a newer patch release can be tried.
-ARG PYTHON=docker.io/library/python:3.13.15-slim-trixie
+ARG PYTHON=docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${PYTHON} AS base
 # Images are read-only where they run: bytecode is made here or never. ONNX Runtime would report to its makers.

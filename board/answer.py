@@ -114,7 +114,7 @@ def guards(facts: Facts) -> tuple[Tone, str]:
         return "bad", "how it does is not known, because Prometheus does not answer"
     last = facts.fresh.readings.last_pass
     if not facts.guarded:
-        heard = f"was last heard of {short(facts.now - last)} ago" if last else "was never heard of"
+        heard = f"was last heard of {short(facts.now - last)} ago" if last else "is silent"
         return "bad", f"nobody guards it: the rollback job {heard}"
     if not facts.judged:
         return "wait", "the guardrails have not judged it yet"
@@ -147,7 +147,10 @@ def next_of(step: Step) -> tuple[str, datetime | None]:
     """What comes, with `{until}` where the time belongs that stands beside it."""
     goal = step.to.name if step.to else "the promotion"
     if step.kind is Kind.WAIT and any(gate.name == BEGIN for gate in step.shut):
-        return "Nothing comes by itself until a person begins: `python -m flags rollout begin`.", None
+        return (
+            "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.",
+            None,
+        )
     if step.kind is Kind.ADVANCE:
         begins = "the shadow" if step.to and step.to.shadow else goal
         return f"{capital(begins)} may come now: all gates are open.", None

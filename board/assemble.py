@@ -1,9 +1,9 @@
 """From what is known to what the page shows. Pure; the tests are its table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from board.answer import answer_of
+from board.answer import answer_of, listed
 from board.charts import charts_of
 from board.comparison import numbers_of
 from board.document import Board, Change, ChangeKind, Decision, Source
@@ -13,10 +13,12 @@ from board.place import rollout_of
 from flags.people import Change as Changed
 from flags.rollout.place import ROLLBACK_USER
 from flags.rollout.situation import Situation
+from rollback.decision import Kind, Turn
 from rollback.story import tell, title
 
 VERSION = 1
 MOST_CHANGES = 30
+MOST_NAMES = 2  # of guardrails in one line
 
 
 def assemble(facts: Facts) -> Board:
@@ -86,7 +88,19 @@ def _decision(facts: Facts) -> Decision | None:
         decision.id,
         decision.time,
         facts.told_rollback is not None,
-        title(decision),
+        title(decision) if decision.kind is not Kind.VERDICT else _turned(decision.turns),
         record.guardrail if record else None,
         tuple(tell(decision, told.stop)),
     )
+
+
+def _turned(turns: Sequence[Turn]) -> str:
+    """Where there was no rollback, the last change of verdicts; those that went the same way at once."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for turn in turns:
+        ways.setdefault((turn.before, turn.after), []).append(turn.guardrail)
+    told = [
+        f"{listed(names) if len(names) <= MOST_NAMES else f'{len(names)} guardrails'} {before} -> {after}"
+        for (before, after), names in ways.items()
+    ]
+    return f"no rollback; the last change of a verdict: {', '.join(told)}"

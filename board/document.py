@@ -200,7 +200,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Decision:
-    """The last rollback, told as `python -m rollback explain` tells it.
+    """The last rollback as `python -m rollback explain` tells it; before one, the last change of a verdict.
 
     Attributes:
         current: whether the challenger is gone because of it.

@@ -33,19 +33,26 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
             verdict=verdict,
             tone=tone,
             words=words,
-            reached=reached(told),
+            reached=reached(told, below=below),
             below=below,
         )
 
 
-def reached(told: Guarded | None) -> float | None:
-    """How far the evidence or the value is on its way to the limit, which is 1."""
+def reached(told: Guarded | None, *, below: bool = False) -> float | None:
+    """How far the evidence or the value is on its way to the limit, which is 1.
+
+    A share that must not fall is on its way from all of them; anything else of that kind has no beginning.
+    """
     if told is None:
         return None
     if told.log_e is not None and told.log_e_needed:
         return max(told.log_e / told.log_e_needed, 0.0)
-    if told.value is not None and told.limit:
+    if told.value is None or not told.limit:
+        return None
+    if not below:
         return told.value / told.limit
+    if told.limit < 1 and 0 <= told.value <= 1:
+        return (1 - told.value) / (1 - told.limit)
     return None
 
 

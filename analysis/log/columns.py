@@ -10,6 +10,7 @@ from typing import Final
 import ibis
 from ibis.expr import types as ir
 
+CONTEXT: Final = "map<string, string>"
 ANSWER: Final = {
     "name": "string",
     "version": "string",
@@ -23,7 +24,7 @@ PREDICTIONS: Final = ibis.schema(
         "request_id": "!string",
         "time": "!timestamp",
         "user": "string",
-        "context": "map<string, string>",
+        "context": CONTEXT,
         "assigned": "!string",
         "model": "!string",
         "reason": "!string",
@@ -40,7 +41,7 @@ SHADOW: Final = ibis.schema(
         "request_id": "!string",
         "time": "!timestamp",
         "user": "string",
-        "context": "map<string, string>",
+        "context": CONTEXT,
         "agree": "boolean",
         "error": "string",
     }
@@ -61,10 +62,21 @@ FEEDBACK: Final = ibis.schema(
 
 def context_of(table: ir.Table, name: str) -> ir.StringColumn:
     """The property `name` of each row's context; null where the request had none."""
+    if table["context"].type().is_json():  # databases without maps
+        return table["context"][name].unwrap_as("string")
+    return contexts(table).get(name)
+
+
+def contexts(table: ir.Table) -> ir.MapColumn:
+    """The contexts as maps, for which ask late: a log that was loaded may have them as text.
+
+    To open each of ten million costs as much as to read the rest of the record, and most are opened in vain:
+    they are those of a user's later requests, or the same as many others.
+    """
     context = table["context"]
-    if context.type().is_json():  # databases without maps
-        return context[name].unwrap_as("string")
-    return context.get(name)
+    if context.type().is_string():
+        context = context.try_cast("json")
+    return context.try_cast(CONTEXT) if context.type().is_json() else context
 
 
 def moment(time: datetime) -> ir.TimestampScalar:

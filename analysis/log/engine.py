@@ -29,6 +29,9 @@ class Engine(Protocol):
     def records(self, wanted: Wanted) -> ir.Table:
         """What is wanted of the records, and what is wrong with them; see analysis.log.records.typed."""
 
+    def loaded(self, wanted: Wanted) -> ir.Table:
+        """The same, read once where the engine can keep it; contexts may be text, see columns.contexts."""
+
     def keep(self, table: ir.Table) -> ir.Table:
         """`table`, computed once where the engine can keep it."""
 

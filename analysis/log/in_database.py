@@ -42,8 +42,12 @@ class InDatabase:
         """See analysis.log.records.typed; nothing here has a fault."""
         return together(self._tables, wanted)
 
+    def loaded(self, wanted: Wanted) -> ir.Table:
+        """The same: a database is made to be asked, and need not let us write."""
+        return self.records(wanted)
+
     def keep(self, table: ir.Table) -> ir.Table:
-        """`table` as it is: a database is made to be asked, and need not let us write."""
+        """`table` as it is."""
         return table
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ibis.expr import types as ir
 from analysis.errors import EngineError, LogError
 from analysis.log import parquet, records
 from analysis.log.bad import BadLine
+from analysis.log.columns import contexts
 from analysis.log.engine import Wanted
 from analysis.log.places import Place
 from analysis.log.sql import quoted, struct
@@ -32,6 +33,13 @@ READ: Final = {name: "VARCHAR" for name in records.RAW if name != "file"} | {
     "challenger": struct(ANSWER),
 }
 """What the reader of JSON lines makes of each field; text where null would hide what does not fit."""
+SMALL: Final = {
+    "kind": f"ENUM({quoted(records.TABLES)})",
+    "assigned": f"ENUM({quoted(records.ROLES)})",
+    "model": f"ENUM({quoted(records.ROLES)})",
+    "context": "VARCHAR",
+}
+"""What takes less room: roles as numbers, contexts as text until somebody asks for them."""
 REPOSITORY_OF_EXTENSIONS: Final = "http://extensions.duckdb.org"
 TRIES: Final = 20
 """Files that may turn out to be unreadable before it is given up."""
@@ -74,6 +82,22 @@ class InDuckDB:
 
     def records(self, wanted: Wanted) -> ir.Table:
         """See analysis.log.records.typed; lines and Parquet together."""
+        return _opened(self._typed(wanted))
+
+    def loaded(self, wanted: Wanted) -> ir.Table:
+        """The same, computed once: contexts stay text, and what has two or three values takes one byte."""
+        query = self.backend.compile(self._typed(wanted))
+        names = {name for names in wanted.values() for name in names} | {"kind"}
+        small = [f'TRY_CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SMALL.items() if name in names]
+        name = f"kept_{next(self._numbers)}"
+
+        def read() -> ir.Table:
+            self._run(f"CREATE TEMP TABLE {name} AS SELECT * REPLACE ({', '.join(small)}) FROM ({query})")  # noqa: S608
+            return self.backend.table(name)
+
+        return self._mending(read)
+
+    def _typed(self, wanted: Wanted) -> ir.Table:
         return ibis.union(*[records.typed(raw, dict(wanted)) for raw in self._raw])
 
     def keep(self, table: ir.Table) -> ir.Table:
@@ -94,7 +118,7 @@ class InDuckDB:
         part = path.with_name(f".{path.name}.part")  # names that begin with a dot are no part of a log
 
         def write() -> int:
-            query = self.backend.compile(ibis.union(*[records.tidy(raw) for raw in self._raw]))
+            query = self.backend.compile(ibis.union(*[_opened(records.tidy(raw)) for raw in self._raw]))
             answer = self._run(f"COPY ({query}) TO {quoted([str(part)])} (FORMAT parquet, COMPRESSION zstd)")
             return int(answer.fetchone()[0])
 
@@ -180,7 +204,7 @@ def _select_lines(files: Sequence[str]) -> str:
     """Records of JSON lines, packed by gzip or not: a row of nulls for each line that is no object."""
     columns: Mapping[str, str] = READ
     named = ", ".join(f"{quoted([name])}: {quoted([kind])}" for name, kind in columns.items())
-    kept = ", ".join(f'"{name}"' for name in columns if name not in ("time", "context"))
+    kept = ", ".join(f'"{name}"' for name in columns if name != "time")
     if not files:  # all were left out
         nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         source = f"(SELECT NULL::VARCHAR AS filename, {nulls} LIMIT 0)"
@@ -189,8 +213,12 @@ def _select_lines(files: Sequence[str]) -> str:
             f"read_json([{quoted(files)}], format = 'newline_delimited', ignore_errors = true, "
             f"filename = true, columns = {{{named}}})"
         )
-    time, context = "\"time\" AT TIME ZONE 'UTC'", "TRY_CAST(context AS MAP(VARCHAR, VARCHAR))"
-    return f'SELECT filename AS file, {kept}, {time} AS "time", {context} AS context FROM {source}'  # noqa: S608
+    return f'SELECT filename AS file, {kept}, {parquet.utc("time")} AS "time" FROM {source}'  # noqa: S608
+
+
+def _opened(table: ir.Table) -> ir.Table:
+    """With contexts as maps, where they are among the columns."""
+    return table.mutate(context=contexts(table)) if "context" in table.columns else table
 
 
 def _brief(error: Exception) -> str:

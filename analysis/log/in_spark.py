@@ -67,6 +67,10 @@ class InSpark:
         """See analysis.log.records.typed; lines and Parquet together."""
         return ibis.union(*[records.typed(raw, dict(wanted)) for raw in self._raw])
 
+    def loaded(self, wanted: Wanted) -> ir.Table:
+        """The same, kept."""
+        return self.keep(self.records(wanted))
+
     def keep(self, table: ir.Table) -> ir.Table:
         """`table`, computed once, in memory and on disk."""
         return self._view(f"kept_{next(self._numbers)}", self._frame(table).persist())

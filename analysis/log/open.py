@@ -113,9 +113,7 @@ class Log:
             kind in self._kinds and set(names) <= set(tables[kind].columns) for kind, names in wanted.items()
         ):
             return self
-        kept = self._engine.keep(
-            self._engine.records({kind: _needed(kind, names) for kind, names in wanted.items()})
-        )
+        kept = self._engine.loaded({kind: _needed(kind, names) for kind, names in wanted.items()})
         tables = {kind: records.table_of(kept, kind, _needed(kind, names)) for kind, names in wanted.items()}
         if "feedback" in tables:
             tables["feedback"] = self._engine.keep(records.once(tables["feedback"])).select(

@@ -24,7 +24,7 @@ RAW: Final = (
     "time",  # a timestamp without a zone, UTC; null where the text is none
     "request_id",
     "user",
-    "context",  # a map; null where it is none
+    "context",  # a map, or text with JSON; null where it is none
     "assigned",
     "model",
     "reason",
@@ -194,6 +194,6 @@ def _column(raw: ir.Table, name: str) -> ir.Value:
 def _as(column: ir.Value, kind: str) -> ir.Value:
     """The column in the type of the table; text that does not fit becomes null."""
     wanted = ibis.dtype(kind).copy(nullable=True)
-    if column.type().copy(nullable=True) == wanted:
+    if column.type().copy(nullable=True) == wanted or wanted.is_map():  # contexts stay as they were read
         return column
     return column.try_cast(wanted) if column.type().is_string() else column.cast(wanted)

@@ -10,7 +10,7 @@ from ibis import Deferred, _
 from ibis.expr import types as ir
 
 from analysis.errors import LogError
-from analysis.log import Log, moment
+from analysis.log import Log, contexts, moment
 from analysis.measures.experiment import Question
 from analysis.measures.metric import Metric
 from analysis.measures.users import Period, in_test, with_measure, with_segments
@@ -93,10 +93,11 @@ def properties(log: Log, question: Question) -> tuple[str, ...]:
     requests = log.predictions.filter(
         _.user.notnull(), _.time >= moment(question.since), _.time < moment(question.now)
     )
-    names = requests.select(property=_.context.keys().unnest())
+    alike = requests.group_by("context").aggregate(requests=_.count())
+    names = alike.select("requests", property=contexts(alike).keys().unnest())
     rows = log.rows(
         names.group_by("property")
-        .aggregate(requests=_.count())
+        .aggregate(requests=_.requests.sum())
         .order_by(ibis.desc("requests"), "property")
         .limit(MOST_PROPERTIES)
     )

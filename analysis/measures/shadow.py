@@ -51,7 +51,7 @@ def read_shadow(log: Log, since: datetime | None = None, until: datetime | None 
         )
     rows = _of_pair(rows, pairs[0])
     scale = _scale(log, rows)
-    scored = log.keep(_scored(rows, scale))
+    scored = _scored(rows, scale)
     answered = scored.filter(_.valid)
     totals = log.rows(
         scored.aggregate(records=_.count(), answered=_.valid.sum(), first=_.time.min(), last=_.time.max())

@@ -26,20 +26,24 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def base(engine: Engine) -> str:
-    """The name of the image that every stage begins with, which is there."""
-    found = re.search(r"^ARG PYTHON=(\S+-(\w+))$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+    """The name of the image that every stage begins with, which is there; Podman's stand-in has no digest."""
+    found = re.search(
+        r"^ARG PYTHON=((\S+-(\w+))@\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE
+    )
     assert found
-    name, release = found.groups()
-    if engine.name == "podman" and not engine.has(name):
+    pinned, name, release = found.groups()
+    if engine.name != "podman":
+        return str(pinned)
+    if not engine.has(name):
         engine.make_base(name, release)
-    return name
+    return str(name)
 
 
 @pytest.fixture(scope="session")
 def image(engine: Engine, base: str) -> str:
     """The name of the image, built from the Dockerfile of now."""
     name: str = SERVICES["service"]["image"]
-    engine.build(REPOSITORY, name, "canario")
+    engine.build(REPOSITORY, name, "canario", base)
     return name
 
 

@@ -51,12 +51,13 @@ class Engine:
             )
         return done
 
-    def build(self, context: Path, tag: str, target: str) -> None:
-        """Build an image, with the certificates of this machine where Podman can lend them."""
+    def build(self, context: Path, tag: str, target: str, base: str) -> None:
+        """Build an image on `base`, with the certificates of this machine where Podman can lend them."""
         lent: Sequence[str] = ()
         if self.name == "podman":
             lent = ("--format", "docker", "--volume", f"{HOST_CERTIFICATES}:{HOST_CERTIFICATES}:ro")
-        self.run("build", *lent, "--tag", tag, "--target", target, str(context), timeout=1800)
+        wanted = ("--tag", tag, "--target", target, "--build-arg", f"PYTHON={base}")
+        self.run("build", *lent, *wanted, str(context), timeout=1800)
 
     def megabytes(self, image: str) -> float:
         """The size of the image with all that it is based on."""

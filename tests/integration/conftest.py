@@ -4,11 +4,14 @@ One stack serves all tests of the session; each test begins with the canary on a
 `make up` need not run, and is not disturbed if it does.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,12 +62,17 @@ class Service:
     url: str
 
     def predict(self, user: str, **context: Any) -> dict[str, Any]:
-        """The answer for `user`, with the `worker` that gave it. Each call has a connection of its own."""
-        response = requests.post(
-            f"{self.url}/predict", json={"user_id": user, "features": ROW, "context": context}, timeout=5
-        )
-        response.raise_for_status()
-        answer: dict[str, Any] = response.json()
+        """The answer for `user`, with the `worker` that gave it. Each call has a connection of its own.
+
+        Without `requests`, which takes as long to ask as the service to answer.
+        """
+        body = json.dumps({"user_id": user, "features": ROW, "context": context})
+        with closing(HTTPConnection(self.url.removeprefix("http://"), timeout=5)) as connection:
+            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            told = response.read()
+        assert response.status == 200, f"{response.status} {told!r}"
+        answer: dict[str, Any] = json.loads(told)
         return answer | {"worker": response.headers["Canario-Worker"]}
 
     def predict_all(self, users: list[str], **context: Any) -> list[dict[str, Any]]:

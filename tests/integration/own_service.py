@@ -59,8 +59,10 @@ def own_service(stack: Stack, folder: Path, **settings: str) -> Iterator[OwnServ
             [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=out, stdout=out
         )
     service = OwnService(f"http://{address}", log)
+    workers: set[str] = set()
+    wanted = int(settings.get("workers", "1"))
     try:
-        wait_for(lambda: ready(service, process), 30, f"a service, see {log}")
+        wait_for(lambda: all_ready(service, process, workers, wanted), 60, f"a service, see {log}")
         yield service
     finally:
         process.send_signal(signal.SIGTERM)
@@ -72,9 +74,13 @@ def own_service(stack: Stack, folder: Path, **settings: str) -> Iterator[OwnServ
             raise
 
 
-def ready(service: OwnService, process: subprocess.Popen[bytes]) -> bool:
+def all_ready(service: OwnService, process: subprocess.Popen[bytes], seen: set[str], wanted: int) -> bool:
+    """Whether as many workers have been met in `seen`, which this adds to."""
     assert process.poll() is None, service.log.read_text(encoding="utf-8")
     try:
-        return requests.get(f"{service.url}/readyz", timeout=2).ok
+        response = requests.get(f"{service.url}/readyz", timeout=2)
     except (requests.ConnectionError, requests.Timeout):
         return False
+    if response.ok:
+        seen.add(response.headers["Canario-Worker"])
+    return len(seen) == wanted

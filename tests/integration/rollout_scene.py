@@ -22,7 +22,7 @@ from drills.load import Load, Sample
 from flags.admin import UnleashAdmin
 from flags.canary import set_share, turn_off
 from flags.fleet import fleet
-from flags.marks import unpause
+from flags.marks import BEGIN, unpause
 from flags.people import resume
 from flags.promote import Promoter
 from flags.quarantine import lift, quarantined
@@ -189,6 +189,8 @@ def _reset(admin: UnleashAdmin) -> None:
         if quarantined(admin, flag):
             lift(admin, flag, "a test")
         unpause(admin, flag)
+        if begun := [tag for tag in admin.tags.of(flag) if tag.type == BEGIN]:
+            admin.tags.change(flag, remove=begun)
         set_share(admin, flag, 0, enable=False)
         turn_off(admin, flag)
         resume(admin, flag, "a test")

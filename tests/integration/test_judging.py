@@ -1,6 +1,7 @@
 """A pass over made-up history on a real Prometheus: its arithmetic, its limits, and how long it takes."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from bench.backfill import Arm, Backfilled, Traffic, play, prometheus_over
 from common.names import latency_buckets
@@ -29,6 +31,10 @@ class Counting(Prometheus):
     """Counts its requests."""
 
     asked = 0
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
 
     def _ask(self, endpoint: str, form: dict[str, str]) -> dict[str, Any]:
         self.asked += 1
@@ -104,8 +110,20 @@ def test_a_cold_champion_is_learnt_first(tmp_path: Path) -> None:
     assert prometheus.asked <= 6
 
 
+def spent(prometheus: Counting) -> float:
+    """Seconds of the processor, of Prometheus and of this process: a busy machine does not make it more."""
+    sample = requests.get(f"{prometheus.url}/metrics", timeout=30).text
+    (theirs,) = re.findall(r"^process_cpu_seconds_total (\S+)$", sample, re.MULTILINE)
+    return float(theirs) + time.process_time()
+
+
 def test_two_days_are_judged_within_a_pass(tmp_path: Path) -> None:
+    seconds = []
     with history(tmp_path, Traffic(49 * 3600)) as prometheus:
-        seconds = min(judge(prometheus, 48).seconds for _ in range(3))
+        for _ in range(3):
+            begun = spent(prometheus)
+            judge(prometheus, 48)
+            seconds.append(spent(prometheus) - begun)
+    print(f"seconds of the processor: {seconds}")
     assert prometheus.asked <= 3 * 6
-    assert seconds < 3
+    assert min(seconds) < 2

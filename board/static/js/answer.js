@@ -72,7 +72,9 @@ export function showFacts(board) {
   if (rollout?.began) add("In this stage", { since: rollout.began }, rollout.stage);
   if (rollout) {
     const lease = rollout.lease;
-    add("Lease left", lease ? { until: lease.until } : "none", lease ? "then everybody has the champion" : "the share holds by itself", lease && lease.seconds_left <= 0 ? "bad" : "");
+    const exposed = rollout.enabled && rollout.share !== 0;
+    const then = exposed ? "then everybody has the champion" : "nobody has the challenger now";
+    add("Lease left", lease ? { until: lease.until } : "none", lease ? then : "the share holds by itself", exposed && lease && lease.seconds_left <= 0 ? "bad" : "");
   }
   add("Guarded", numbers?.guard_seen ? { since: numbers.guard_seen, ago: true } : DASH, numbers && !numbers.guarded ? "the rollback job is silent" : "last pass of the rollback job", numbers?.guarded ? "" : "bad");
   if (rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");

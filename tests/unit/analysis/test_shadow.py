@@ -3,11 +3,15 @@
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from analysis.__main__ import main
@@ -15,6 +19,7 @@ from analysis.errors import LogError
 from analysis.log import open_log
 from analysis.measures.shadow import read_shadow
 from analysis.measures.shadow_reading import ShadowReading
+from analysis.measures.shadow_sums import ks
 from analysis.reports.document import Report
 from analysis.reports.limits import parse_limits
 from analysis.reports.shadow import shadow_report
@@ -276,3 +281,29 @@ def test_no_shadow_records_at_all(tmp_path: Path) -> None:
     log = open_log(str(write_log(tmp_path, shadow_records(5))))
     with pytest.raises(LogError, match="flag `shadow`"):
         read_shadow(log, until=START)
+
+
+def scores(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of 4,000 requests."""
+    rng = np.random.default_rng(len(name))
+    one, noise = rng.random(4000), rng.normal(0, 0.05, 4000)
+    return {
+        "the same": (one, one),
+        "alike": (one, np.clip(one + noise, 0, 1)),
+        "moved": (one, np.clip(one + 0.3, 0, 1)),
+        "few values": (np.round(one, 1), np.round(np.clip(one + noise, 0, 1), 1)),
+        "one value each": (np.full(4000, 0.25), np.full(4000, 0.25000001)),
+        "far from zero": (1e9 + one, 1e9 + one + noise),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["the same", "alike", "moved", "few values", "one value each", "far from zero"]
+)
+def test_the_distance_of_distributions_is_exact(name: str) -> None:
+    champion, challenger = scores(name)
+    engine = ibis.duckdb.connect()
+    engine.con.register("answered", pa.table({"champion": champion, "challenger": challenger}))
+    answered = engine.table("answered")
+    log: Any = SimpleNamespace(rows=lambda table: engine.to_pyarrow(table).to_pylist())
+    assert ks(log, answered) == pytest.approx(ks_2samp(champion, challenger).statistic, abs=1e-12)

@@ -68,7 +68,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
         (
             judged(last_pass=None),
             "bad",
-            f"{FIVE}; nobody guards it: the rollback job was never heard of.",
+            f"{FIVE}; nobody guards it: the rollback job is silent.",
         ),
         (
             facts(numbers=Reading(numbers(), NOW - timedelta(minutes=1), DOWN)),
@@ -165,7 +165,7 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
         ),
         (
             facts(plan=BY_HAND),
-            "Nothing comes by itself until a person begins: `python -m flags rollout begin`.",
+            "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.",
         ),
         (facts(at(5, begun=(VERSION,)), plan=BY_HAND), "25% waits for a person's approval."),
         (

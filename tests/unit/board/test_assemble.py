@@ -13,7 +13,7 @@ from board.facts import Facts
 from board.sources import Told
 from board.watch import Reading
 from flags.rollout.situation import Guarded, Situation
-from rollback.decision import Decision, Kind, RollbackRecord
+from rollback.decision import Decision, Kind, RollbackRecord, Turn
 from tests.unit.board.scenes import DOWN, facts, history, numbers
 from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, VERSION, at, changes, flag, off, share
 
@@ -196,6 +196,20 @@ def test_no_traffic_is_no_number() -> None:
     assert [one.p99 for one in board.numbers.models] == [None, None]
 
 
+def test_before_a_rollback_the_last_change_of_a_verdict_is_told() -> None:
+    turns = tuple(Turn(guardrail=name, before="fine", after="cannot measure") for name in "abc")
+    turns += (Turn(guardrail="d", before="no data", after="fine"),)
+    decision = rollback(ROLLED_BACK).decision.model_copy(
+        update={"kind": Kind.VERDICT, "rollback": None, "turns": turns}
+    )
+    told = assemble(facts(decision=Reading(Told(decision, None), NOW))).decision
+    assert told
+    assert not told.current
+    assert told.title == (
+        "no rollback; the last change of a verdict: 3 guardrails fine -> cannot measure, d no data -> fine"
+    )
+
+
 def test_changes_are_the_latest_of_both_flags() -> None:
     many = tuple(changes(*[share(PERSON, 0, 1 + place % 2) for place in range(50)]))
     seen = replace(at(5), changes=many, shadow_changes=tuple(changes(share(PERSON, 0, 50))))
@@ -236,7 +250,13 @@ LOOK = "nothing is turned off, somebody should look"
             Guarded("agreement", "breach", binding=False, value=0.45, limit=0.9),
             f"Breached: 0.45, at least 0.9 is allowed; {LOOK}.",
             "wait",
-            0.5,
+            5.5,
+        ),
+        (
+            Guarded("agreement", "ok", binding=False, value=0.97, limit=0.9),
+            "Fine: 0.97, at least 0.9 is allowed.",
+            "good",
+            0.3,
         ),
         (Guarded("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
         (

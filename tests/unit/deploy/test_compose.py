@@ -46,10 +46,15 @@ def test_it_fits_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+NOT_BY_DIGEST = ("unleash", "balancer")  # docs/operations.md says how to
+
+
 @every_service
 def test_images_are_pinned(name: str) -> None:
-    tag = SERVICES[name]["image"].rpartition(":")[2].partition("@")[0]
+    image, _, digest = SERVICES[name]["image"].partition("@")
+    tag = image.rpartition(":")[2]
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-\w+)?", tag), f"{tag} is no exact version"
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest) or name in (*OURS, "board", *NOT_BY_DIGEST)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -23,7 +23,7 @@ def test_every_stage_begins_with_one_pinned_base() -> None:
     bases = {rest.split(" AS ")[0] for keyword, rest in instructions() if keyword == "FROM"}
     assert bases - stages().keys() == {"${PYTHON}"}
     default = next(rest for keyword, rest in instructions() if keyword == "ARG")
-    assert re.fullmatch(r"PYTHON=docker\.io/library/python:3\.\d+\.\d+-slim-\w+", default)
+    assert re.fullmatch(r"PYTHON=docker\.io/library/python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", default)
 
 
 def test_what_is_copied_exists_and_is_not_kept_out() -> None:
