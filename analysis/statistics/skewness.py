@@ -32,7 +32,7 @@ def least_users(skewness: float, ratio: float, alpha: float = 0.05) -> float:
 
 def _of_difference(champion: float, challenger: float) -> float:
     """Of a difference of means, where that of the measure is 1."""
-    return abs(1 / challenger**2 - 1 / champion**2) / (1 / challenger + 1 / champion) ** 1.5
+    return float(abs(1 / challenger**2 - 1 / champion**2) / (1 / challenger + 1 / champion) ** 1.5)
 
 
 def _most_squared(alpha: float) -> float:
