@@ -138,8 +138,9 @@ def method(question: Question) -> Section:
             "without a difference, unpooled with one (`samplesize_proportions_2indep_onetail`). Fleiss: the "
             "same with the continuity correction for arms of any sizes.",
             Kind.MEAN: "Normal approximation, with the same standard deviation in both arms: "
-            f"{design.deviation or 0:g}. In unequal arms the test errs where the measure is skewed: N is as large"
-            " as it takes that this adds a fifth of alpha at most (Edgeworth's expansion of t; Hall 1992).",
+            f"{design.deviation or 0:g}. In unequal arms the test errs where the measure is skewed: N is as"
+            " large as it takes that this adds a fifth of alpha at most (Edgeworth's expansion of t, Hall"
+            " 1992).",
             Kind.COUNT: "Normal approximation of the difference of two counts per user; variance = mean + "
             f"{design.dispersion:g} * mean**2 (0 is Poisson).",
         }[design.kind],
