@@ -75,6 +75,7 @@ class Registration(StrictModel):
         power: chance to find `effect`.
         deviation: standard deviation from user to user; for a mean.
         dispersion: variance = mean + dispersion * mean**2; for a count.
+        skewness: from user to user; for a mean. 0: not known.
         users: that the verdict waits for.
         window: how long an outcome counts, from the user's first request in the test.
         covariate: how far back before the test the same measure narrows the interval (CUPED); None: not.
@@ -96,6 +97,7 @@ class Registration(StrictModel):
     power: float = Field(default=0.8, ge=0.5, lt=1)
     deviation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     dispersion: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    skewness: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     users: PlannedUsers
     window: Duration
     covariate: Duration | None = None
@@ -112,6 +114,8 @@ class Registration(StrictModel):
             raise ValueError(
                 "a mean needs its standard deviation from user to user (deviation); no other does"
             )
+        if self.skewness and self.metric.kind is not Kind.MEAN:
+            raise ValueError("skewness is that of a mean")
         names = [self.metric.name, *(guardrail.name for guardrail in self.guardrails)]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))}: two metrics of one name")
@@ -128,6 +132,7 @@ class Registration(StrictModel):
             share=self.share / 100,
             deviation=self.deviation,
             dispersion=self.dispersion,
+            skewness=self.skewness,
         )
 
     @property

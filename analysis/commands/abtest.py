@@ -68,6 +68,7 @@ def abtest() -> None:
 @click.option("--effect", type=float, required=True, help="Smallest change that must not be missed.")
 @click.option("--deviation", type=float, help="Standard deviation of a mean, user to user.")
 @click.option("--dispersion", type=float, default=0.0, help="Of a count: variance = mean + it * mean^2.")
+@click.option("--skewness", type=float, default=0.0, help="Of a mean, user to user, for unequal arms.")
 @click.option("--alpha", type=float, default=0.05, show_default=True)
 @click.option("--power", type=float, default=0.8, show_default=True)
 @click.option("--share", type=float, default=50.0, show_default=True, help="Percent with the challenger.")
@@ -149,6 +150,7 @@ def _registration(file: Path, options: dict[str, Any]) -> Registration:
         "power",
         "deviation",
         "dispersion",
+        "skewness",
         "window",
     )
     values |= {name: options[name] for name in (*taken, "guardrails", "segments_by", "note")}

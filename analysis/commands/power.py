@@ -52,6 +52,11 @@ from common.options import DurationType
     type=click.FloatRange(0),
     help="Of a count: variance = mean + dispersion * mean^2; 0 is Poisson.",
 )
+@click.option(
+    "--skewness",
+    type=click.FloatRange(0),
+    help="Of a mean, user to user, for unequal arms: 2 for waiting times, 6 and more for amounts of money.",
+)
 @click.option("--users-per-day", type=click.FloatRange(0, min_open=True), help="New users a day.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Smallest change for so many days.")
 @click.option("--outcome", help="Take baseline and variation of this outcome from --log.")
@@ -134,6 +139,8 @@ def _design(kind: Kind, level: planning.Level | None, options: dict[str, Any]) -
         raise click.UsageError(f"the baseline of a proportion lies between 0 and 1, not at {baseline:g}")
     if kind is Kind.COUNT and baseline <= 0:
         raise click.UsageError("the baseline of a count is above 0")
+    if kind is not Kind.MEAN and options["skewness"]:
+        raise click.UsageError("--skewness is that of a mean")
     if kind is Kind.MEAN and deviation is None:
         if level is None:
             raise click.UsageError("a mean needs --deviation, or --log and --outcome to take it from")
@@ -148,6 +155,7 @@ def _design(kind: Kind, level: planning.Level | None, options: dict[str, Any]) -
         share=options["share"] / 100,
         deviation=deviation if kind is Kind.MEAN else None,
         dispersion=dispersion or 0.0,
+        skewness=options["skewness"] or 0.0,
     )
 
 

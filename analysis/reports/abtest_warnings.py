@@ -8,9 +8,11 @@ from analysis.log.bad import BadLines
 from analysis.measures.metric import Kind
 from analysis.reports.measure_words import moment
 from analysis.reports.words import counted
+from analysis.statistics.skewness import allowed
 from common.names import Model
 
 _FEW_EVENTS = 10
+_SKEWED = 6.0  # of amounts as money is spent
 _MOVED, _REPLACED = 0.01, 0.01  # shares of users and of requests that are worth a warning
 
 
@@ -66,6 +68,7 @@ def _of_data(examined: Examined) -> Iterator[str]:
             "challenger had users all that time."
         )
     yield from _of_events(examined, found)
+    yield from _of_skewness(examined, found)
 
 
 def _of_events(examined: Examined, found: Found) -> Iterator[str]:
@@ -84,6 +87,19 @@ def _of_events(examined: Examined, found: Found) -> Iterator[str]:
                 f"Only {round(fewest)} users of an arm are the exception in {examined.metric.name}: the test "
                 "is rough with less than ten."
             )
+
+
+def _of_skewness(examined: Examined, found: Found) -> Iterator[str]:
+    """A mean of a small arm beside a large one, whose skewness nobody has said."""
+    if examined.metric.kind is not Kind.MEAN or examined.wish.sequential:
+        return
+    fits = allowed(found.arms.champion.users, found.arms.challenger.users, examined.registration.alpha)
+    if fits < (examined.registration.skewness or _SKEWED):
+        yield (
+            f"One arm is small, and its mean is tested well up to a skewness of {fits:.2g} from user to user"
+            " (amounts of money often have 6 and more): beyond that, the small arm is called worse too often"
+            " where both are alike. Arms of equal sizes do not have that."
+        )
 
 
 def _of_log(examined: Examined, bad: BadLines) -> Iterator[str]:

@@ -9,7 +9,8 @@ from analysis.reports.document import Report
 from analysis.reports.measure_words import Unit
 from analysis.reports.power_parts import findable, method, sizes, up_or_down
 from analysis.reports.power_question import Question, Reachable, days_until, reachable
-from analysis.statistics.power import Need, figures, need, sides
+from analysis.statistics import skewness
+from analysis.statistics.power import Need, figures, for_skewness, need, sides, size
 
 
 def power_report(question: Question) -> Report:
@@ -61,7 +62,8 @@ def _answer(
     text = (
         f"{arms}: that finds a change of {unit.change(question.effect, sign=False)}, "
         f"{up_or_down(design, question.effect)} from "
-        f"{unit.level(design.baseline)}, in {100 * design.power:.0f} of 100 tests."
+        f"{unit.level(design.baseline)}, in {100 * design.power:.0f} of 100 tests"
+        f"{' and more' if for_skewness(design) > size(design, needed.side) else ''}."
     )
     if time is None:
         return text
@@ -108,6 +110,7 @@ def _numbers(
         "share": design.share,
         "deviation": design.deviation,
         "dispersion": design.dispersion,
+        "skewness": design.skewness,
     }
     if needed and question.effect:
         numbers["users"] = {
@@ -123,6 +126,9 @@ def _numbers(
                 }
                 for side in sides(design, question.effect)
             }
+        if design.kind is Kind.MEAN:
+            fits = skewness.allowed(needed.champion, needed.challenger, design.alpha)
+            numbers["skewness_allowed"] = fits if isfinite(fits) else None
         numbers["days"] = time if time is None or isfinite(time) else None
         numbers["never"] = time is not None and not isfinite(time)
     numbers["smallest"] = [

@@ -10,7 +10,8 @@ from analysis.reports.measure_words import Unit
 from analysis.reports.power_question import USUAL_DAYS, Question, Reachable
 from analysis.reports.words import NONE
 from analysis.show import pictures
-from analysis.statistics.power import Design, Need, figures, need, sides, size, smallest_effect
+from analysis.statistics.power import Design, Need, figures, for_skewness, need, sides, size, smallest_effect
+from analysis.statistics.skewness import allowed
 
 
 def sizes(question: Question, effect: float, needed: Need, unit: Unit) -> Section:
@@ -34,6 +35,8 @@ def sizes(question: Question, effect: float, needed: Need, unit: Unit) -> Sectio
     else:
         columns, text = ("change", "users"), []
         rows = [(_from_to(design, side, unit), _whole(size(design, side))) for side in sides(design, effect)]
+    if design.kind is Kind.MEAN and not equal:
+        text.append(_skewed(design, effect, needed))
     if not equal:
         text.append(
             f"The challenger has {100 * design.share:g}% of the users, so the champion needs "
@@ -41,6 +44,24 @@ def sizes(question: Question, effect: float, needed: Need, unit: Unit) -> Sectio
             f"equal shares it would be {need(replace(design, share=0.5), effect).total:,} in all."
         )
     return Section("Users", tuple(text), (Table(columns, tuple(rows), whose),))
+
+
+def _skewed(design: Design, effect: float, needed: Need) -> str:
+    """Whether the small arm is large enough for what the measure looks like."""
+    least = ceil(for_skewness(design) - 1e-9)
+    found = max(size(design, side) for side in sides(design, effect))
+    if least > found:
+        return (
+            f"{ceil(found):,} would find the change, and a skewness of {design.skewness:g} needs {least:,} in"
+            " so small an arm: with fewer, an arm that has not met its rare and large values is called worse"
+            " too often. Arms of equal sizes need no more for that."
+        )
+    fits = allowed(needed.champion, needed.challenger, design.alpha)
+    return (
+        f"In arms so unequal the test keeps to its level up to a skewness of {fits:.2g} (waiting times have"
+        " 2, amounts of money 6 and more; in arms of equal sizes any)."
+        + ("" if design.skewness else " Say yours by `--skewness`, or take equal shares.")
+    )
 
 
 def _recommendation(design: Design, needed: Need, unit: Unit) -> str:
@@ -117,7 +138,9 @@ def method(question: Question) -> Section:
             "without a difference, unpooled with one (`samplesize_proportions_2indep_onetail`). Fleiss: the "
             "same with the continuity correction for arms of any sizes.",
             Kind.MEAN: "Normal approximation, with the same standard deviation in both arms: "
-            f"{design.deviation or 0:g}.",
+            f"{design.deviation or 0:g}. In unequal arms the test errs where the measure is skewed: N is as"
+            " large as it takes that this adds a fifth of alpha at most (Edgeworth's expansion of t, Hall"
+            " 1992).",
             Kind.COUNT: "Normal approximation of the difference of two counts per user; variance = mean + "
             f"{design.dispersion:g} * mean**2 (0 is Poisson).",
         }[design.kind],

@@ -255,10 +255,10 @@ def compare_any_time(metric: Metric, segment: Segment, planned: Planned, alpha: 
     """The same, valid at any time."""
     ours, theirs = segment.champion, segment.challenger
     if metric.kind is Kind.PROPORTION:
-        shares = [Share(round(arm.mean * arm.users), arm.users) for arm in (ours, theirs)]
-        return sequential.compare_shares(*shares, planned, alpha=alpha)
-    arms = [sequential.Arm(arm.mean, arm.variance, arm.users) for arm in (ours, theirs)]
-    return sequential.compare_means(*arms, planned, alpha=alpha)
+        champion, challenger = (Share(round(arm.mean * arm.users), arm.users) for arm in (ours, theirs))
+        return sequential.compare_shares(champion, challenger, planned, alpha=alpha)
+    old, new = (sequential.Arm(arm.mean, arm.variance, arm.users) for arm in (ours, theirs))
+    return sequential.compare_means(old, new, planned, alpha=alpha)
 
 
 def _aggregates(arm: Arm) -> Aggregates:

@@ -15,6 +15,7 @@ from statsmodels.stats.power import NormalIndPower, normal_sample_size_one_tail
 from statsmodels.stats.proportion import proportion_effectsize, samplesize_proportions_2indep_onetail
 
 from analysis.measures.metric import Kind
+from analysis.statistics.skewness import least_users
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Design:
         share: the challenger's share of users, above 0 and below 1.
         deviation: standard deviation from user to user; only for a mean.
         dispersion: of a negative binomial count, variance = mean + dispersion * mean**2; 0 is Poisson.
+        skewness: of a mean from user to user; 0 where it is not known.
     """
 
     kind: Kind
@@ -38,6 +40,7 @@ class Design:
     share: float = 0.5
     deviation: float | None = None
     dispersion: float = 0.0
+    skewness: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -131,7 +134,13 @@ def need(design: Design, effect: float) -> Need:
     )
     if worst is None:
         raise ValueError(f"{design.baseline:g} can neither rise nor drop by {effect:g}")
-    return Need(ceil(worst[0] * design.ratio - 1e-9), ceil(worst[0] - 1e-9), worst[1])
+    users = max(worst[0], for_skewness(design))
+    return Need(ceil(users * design.ratio - 1e-9), ceil(users - 1e-9), worst[1])
+
+
+def for_skewness(design: Design) -> float:
+    """Users of the challenger from which on the test of a mean keeps to its level, whatever the effect."""
+    return least_users(design.skewness, design.ratio, design.alpha) if design.kind is Kind.MEAN else 0.0
 
 
 def smallest_effect(design: Design, champion: float, challenger: float) -> float | None:

@@ -24,8 +24,8 @@ METRIC = Metric(name="m", outcome="m", kind=Kind.PROPORTION)
 
 
 def segment(value: str, ours: float, theirs: float, users: int = 1000) -> Segment:
-    arms = [Arm(users, level, level * (1 - level)) for level in (ours, theirs)]
-    return Segment("country", value, *arms)
+    champion, challenger = (Arm(users, level, level * (1 - level)) for level in (ours, theirs))
+    return Segment("country", value, champion, challenger)
 
 
 def figures(*segments: Segment) -> SegmentFigures:
@@ -88,7 +88,8 @@ def test_what_is_put_together_and_what_has_too_many_values_is_left_out() -> None
     assert many.effects == ()
     assert many.too_many == ("country",)
     assert found.too_many == ()
-    assert found.mixes == found.heterogeneity == {}
+    assert not found.mixes
+    assert not found.heterogeneity
 
 
 def run(*args: str) -> Result:

@@ -66,6 +66,12 @@ def test_means_and_counts(draw: Draw, design: Design, effect: float) -> None:
     assert 0.78 <= found(draw, design, effect, real=True) <= 0.82
 
 
+def test_skewed_amounts_of_a_canary() -> None:
+    """With the 227 users that would find the effect 6.6% would be false, nearly all of them "worse"."""
+    design = Design(Kind.MEAN, 20, deviation=26.2, share=0.05, skewness=6.2)
+    assert 0.04 <= found(amounts, design, 5, real=False) <= 0.06
+
+
 def proportions(design: Design, change: float) -> float:
     """As `found`, for shares and an effect of .02; the verdict is that of p, see the test below."""
     dice, needed = np.random.default_rng(2), need(design, 0.02)
