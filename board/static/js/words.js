@@ -49,8 +49,9 @@ export function withTimes(text) {
   return [...parts, withCode(text.slice(end))];
 }
 
-/** What stands between backticks is to be typed. */
-const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
+/** What stands between backticks is to be typed: no word of it is cut in two. */
+const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? h("code", {}, typed(part)) : part));
+const typed = (text) => text.split(/( )/).map((word) => (word === " " ? word : h("span", { class: "word" }, word)));
 
 export const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
