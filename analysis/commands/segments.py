@@ -181,7 +181,7 @@ def _figures(  # noqa: PLR0913, PLR0917 - of a registered test and of none
 ) -> SegmentFigures:
     registered = registration.segments_by if registration else ()
     # The registered ones always, whatever is asked: their family must not be smaller than it was promised.
-    names = tuple(dict.fromkeys((*registered, *options["properties"]))) or measures.properties(log, question)
+    names = tuple(dict.fromkeys((*registered, *options["properties"])))
     return SegmentFigures(
         metric,
         measures.divided(log, metric, question, came_before, names, options["least"]),

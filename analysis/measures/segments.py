@@ -119,10 +119,13 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
 ) -> Divided:
     """The segments of each property; values with less than `least` users in an arm are put together.
 
+    Args:
+        names: of properties; none: all that `properties` finds and any user brought with the first request.
+
     Raises:
         LogError: no user has a property of such a name.
     """
-    columns = {f"segment_{number}": name for number, name in enumerate(names)}
+    columns = {f"segment_{number}": name for number, name in enumerate(names or properties(log, question))}
     users = _users(log, metric, question, came_before, columns)
     everybody = int(log.rows(users.aggregate(users=_.count()))[0]["users"])
     found = {
@@ -131,10 +134,12 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
         )
         for column, name in columns.items()
     }
-    for name, segments in found.items():
-        if all(_unknown(each) for each in segments):
-            raise LogError(f"no user of that time has {name!r} in the context: is that its name there?")
-    return Divided(found)
+    missing = [name for name, segments in found.items() if all(_unknown(each) for each in segments)]
+    if names and missing:
+        raise LogError(f"no user of that time has {missing[0]!r} in the context: is that its name there?")
+    if len(missing) == len(found):
+        raise LogError("no user's first request of that time has a context, so there are no segments")
+    return Divided({name: segments for name, segments in found.items() if name not in missing})
 
 
 def _unknown(segment: Segment) -> bool:
@@ -165,7 +170,7 @@ def _of_property(log: Log, users: ir.Table, everybody: int, name: str, least: in
         values = [each.value for each in segments]
         rest, left = users.filter(~_has(users, values)), sizes.filter(~_has(sizes, values))
         row = log.rows(
-            rest.aggregate(values=_.segment.nunique(), missing=_.segment.isnull().any(), **_each_arm())
+            rest.aggregate(values=_.segment.nunique(), missing=_.segment.isnull().sum(), **_each_arm())
         )[0]
         largest = log.rows(left.select("segment", "users").order_by(order).limit(NAMED))
         others = Others(

@@ -1,10 +1,12 @@
 """Logs of all kinds of files, opened and counted."""
 
 from pathlib import Path
+from typing import Any
 
 import ibis
+from ibis.expr import types as ir
 
-from analysis.log import context_of, open_log
+from analysis.log import context_of, contexts, open_log
 from analysis.log.columns import FEEDBACK, PREDICTIONS, SHADOW
 from tests.unit.analysis.make_log import LogPlan, make_records, write_log
 
@@ -36,3 +38,34 @@ def test_context_by_name(tmp_path: Path) -> None:
         country: sum(r["kind"] == "prediction" and r["context"]["country"] == country for r in records)
         for country in ("NO", "SE", "DE")
     }
+
+
+def test_contexts_of_a_loaded_log_are_the_same(tmp_path: Path) -> None:
+    strange: list[Any] = [
+        {"age": 7, "tags": ["a"], "none": None},
+        {"a'b\"c": "Åland 🇦🇽"},
+        {},
+        None,
+        7,
+        '{"a":"b"}',
+    ]
+    records = [each for each in make_records(LogPlan(users=9)) if each["kind"] == "prediction"]
+    for record, context in zip(records, strange, strict=False):
+        record["context"] = context
+    log = open_log(str(write_log(tmp_path, records)))
+    loaded = log.loaded(predictions=("request_id", "context"))
+
+    def found(table: ir.Table) -> list[dict[str, Any]]:
+        values = {f"value_{n}": context_of(table, name) for n, name in enumerate(("age", "a'b\"c", "plan"))}
+        return log.rows(table.select("request_id", context=contexts(table), **values).order_by("request_id"))
+
+    assert found(loaded.predictions) == found(log.predictions)
+    of_first = {row["request_id"]: row["context"] for row in found(loaded.predictions)}
+    assert [of_first[each["request_id"]] for each in records[:6]] == [
+        {"age": "7", "tags": '["a"]', "none": None},
+        strange[1],
+        {},
+        None,
+        None,
+        None,
+    ]

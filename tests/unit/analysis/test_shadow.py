@@ -287,14 +287,16 @@ def scores(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of 4,000 requests."""
     rng = np.random.default_rng(len(name))
     one, noise = rng.random(4000), rng.normal(0, 0.05, 4000)
-    return {
+    pairs: dict[str, Any] = {
         "the same": (one, one),
         "alike": (one, np.clip(one + noise, 0, 1)),
         "moved": (one, np.clip(one + 0.3, 0, 1)),
         "few values": (np.round(one, 1), np.round(np.clip(one + noise, 0, 1), 1)),
         "one value each": (np.full(4000, 0.25), np.full(4000, 0.25000001)),
         "far from zero": (1e9 + one, 1e9 + one + noise),
-    }[name]
+    }
+    champion, challenger = pairs[name]
+    return champion, challenger
 
 
 @pytest.mark.parametrize(
