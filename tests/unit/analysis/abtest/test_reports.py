@@ -187,3 +187,22 @@ def test_what_was_registered_is_shown(tmp_path: Path) -> None:
     text = text_of(abtest_report(read(tmp_path, crowd(1, 400, 0.5, 0.5), test), BadLines()))
     for words in (test.sha256[:16], "Reads the income anew.", "120 champion, 130 challenger", "by kim"):
         assert words in text
+
+
+def test_a_mean_in_a_small_arm_tells_how_much_skewness_it_bears(tmp_path: Path) -> None:
+    visits = [
+        visit._replace(value=10.0 if visit.outcome is not None else None)
+        for visit in crowd(1, 400, 0.5, 0.5, share=0.1)
+    ]
+    amounts = {
+        "metric": Metric(name="basket", outcome="bought", kind=Kind.MEAN),
+        "baseline": 5.0,
+        "effect": 2.0,
+        "deviation": 5.0,
+        "share": 10,
+        "users": PlannedUsers(champion=200, challenger=20),
+    }
+    (warning,) = abtest_report(read(tmp_path / "a", visits, promised(**amounts)), BadLines()).warnings
+    assert "is tested well up to a skewness of 1" in warning
+    said = abtest_report(read(tmp_path / "b", visits, promised(**amounts, skewness=0.5)), BadLines())
+    assert not said.warnings
