@@ -101,7 +101,7 @@ test-spark: ## The analysis on Spark beside DuckDB (needs Java 17; the first tim
 	@$(VENV)/python -c 'import pyspark' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/spark.txt
 	@$(VENV)/python -m pytest -m spark tests/engines
 
-test-clickhouse: ## The analysis on ClickHouse beside DuckDB (the first time a download of 140 MB)
+test-clickhouse: ## The analysis on ClickHouse beside DuckDB (the first time a download of 185 MB)
 	@$(RUN) install --python-only
 	@$(VENV)/python -c 'import chdb' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/clickhouse.txt
 	@$(VENV)/python -m pytest -m clickhouse tests/engines

@@ -11,3 +11,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_unconfigure() -> None:
+    """At the end everything goes, or libraries complain of what they take for leaks."""
+    gc.unfreeze()

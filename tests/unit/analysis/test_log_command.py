@@ -55,5 +55,5 @@ def test_parquet_is_the_same_log(tmp_path: Path) -> None:
     assert two.predictions.schema() == one.predictions.schema()
     again = log(folder, "--parquet", str(file))
     assert (again.exit_code, "is there already" in again.output) == (3, True)
-    assert log(folder, "--parquet", str(tmp_path / "missing" / "x.parquet")).exit_code == 3
+    assert log(folder, "--parquet", str(tmp_path / "missing" / "x.parquet")).exit_code == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.parquet"]
