@@ -1,17 +1,19 @@
 """The answer first: who has the challenger, whether it may, and what comes next, in two sentences. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from board.document import Answer, Tone
 from board.facts import Facts
+from common.names import Recorded
 from flags.quarantine import refusal
 from flags.rollout.decide import Kind, Step
 from flags.rollout.gates import BEGIN, short
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
 from flags.snapshot import moment
 
+STALE_SECONDS: Final = 30  # of the flags in the service, as the alert FlagStateStale has it
 GATE_WORDS: Final = {
     "time": "time",
     "requests": "more requests",
@@ -37,6 +39,9 @@ def answer_of(facts: Facts) -> Answer:
     if facts.unleash.fault and facts.unleash.at:
         tone = "bad"
         now = f"Unleash does not answer. At {moment(facts.unleash.at)} it was so: {now}"
+    elif age := _stale(facts):
+        tone = "bad"
+        now = f"{now} The service has not heard from Unleash for {short(age)}: users have what was so then."
     if seen.canary.trouble:
         return Answer("bad", now, f"The flag needs a person: {seen.canary.trouble}.", None)
     if marked := _in_quarantine(seen, step):
@@ -48,6 +53,12 @@ def answer_of(facts: Facts) -> Answer:
             tone, now, f"{capital(goal)} does not come while {listed(breached)} {verb} breached.", None
         )
     return Answer(tone, now, *next_of(step))
+
+
+def _stale(facts: Facts) -> timedelta | None:
+    """How old the flags are that the service goes by, where that is too old."""
+    seconds = facts.fresh.of(Recorded.FLAG_AGE) if facts.fresh else None
+    return timedelta(seconds=seconds) if seconds and seconds > STALE_SECONDS else None
 
 
 def _in_quarantine(seen: Situation, step: Step) -> str | None:

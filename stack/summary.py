@@ -50,17 +50,19 @@ def _try(site: Site) -> str:
 def _move(site: Site) -> str:
     if "unleash" not in site.settings.programs or "service" not in site.settings.programs:
         return ""
+    plan = "\nOr let the plan do it: python3 -m stack exec python -m flags rollout begin"
     return (
         "Give users the challenger: open\n"
         f"  {site.addresses.unleash}/projects/default/features/canary\n"
         "unfold `production`, edit its strategy (the pencil), move the slider `Rollout`, save.\n"
-        "Users follow within 3 s, on every worker."
+        "Users follow within 3 s, on every worker." + (plan if "rollout" in site.settings.programs else "")
     )
 
 
 def _next() -> str:
     return (
-        "Next: make status, make logs, make demo (a bad challenger is taken away while you watch), make down."
+        "Next: make demo (a bad challenger is taken away while you watch), make story (from shadow to the "
+        "decision, with reports),\nmake status, make logs, make down."
     )
 
 

@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off
+from flags.canary import set_share, turn_off, turn_on
 from flags.errors import Forbidden
 from flags.rollout.place import ROLLBACK_USER as JOB
 from rollback.decision import Decision, Kind, RollbackRecord
@@ -168,11 +168,16 @@ def test_a_rollback_is_told_with_its_reason(
     turn_off(UnleashAdmin(stack.addresses.unleash, stack.secret("canario-rollback.token")), FLAG)
     last = admin.last_change(FLAG)
     assert last
-    log.write(rollback_decision(last.id, last.created_at))
-    says(board, "because of errors: everybody has the champion")
-    expect(board.locator("#decision")).to_contain_text("errors")
-    expect(board.locator("#changes li").first).to_contain_text("rollback")
-    accessible(board)
+    decision = rollback_decision(last.id, last.created_at)
+    log.write(decision)
+    try:
+        says(board, "because of errors: everybody has the champion")
+        expect(board.locator("#decision")).to_contain_text("errors")
+        expect(board.locator("#changes li").first).to_contain_text("rollback")
+        accessible(board)
+    finally:  # other tests have the same stack, and rollbacks of their own
+        (log.folder / f"{decision.id}.json").unlink()
+        turn_on(admin, FLAG)
 
 
 def test_an_outcome_is_drawn_with_its_interval_and_told_without_eyes(board: Page, service: Service) -> None:

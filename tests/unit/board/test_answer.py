@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from board.answer import answer_of, listed
+from board.document import Answer
 from board.facts import Facts
 from board.watch import Reading
+from common.names import Recorded
 from flags.rollout.situation import Guarded, Readings
 from flags.snapshot import moment
 from tests.unit.board.scenes import DOWN, facts, numbers
@@ -141,6 +143,21 @@ def test_nothing_is_known_before_unleash_answers() -> None:
         "bad",
         "",
     )
+
+
+def test_a_service_that_goes_by_old_flags_is_told() -> None:
+    def answer(age: float, **fields: Any) -> Answer:
+        recorded = numbers().now | {(str(Recorded.FLAG_AGE), ""): age}
+        return answer_of(facts(told=numbers(now=recorded), **fields))
+
+    assert answer(29.0) == answer_of(facts())
+    stale = answer(150.0)
+    assert stale.tone == "bad"
+    assert stale.now.startswith(FIVE)
+    assert stale.now.endswith(
+        ". The service has not heard from Unleash for 2m30s: users have what was so then."
+    )
+    assert "has not heard" not in answer(150.0, unleash=Reading(at(5), NOW, "refused")).now  # nobody hears it
 
 
 def test_what_was_known_is_told_as_what_it_is() -> None:

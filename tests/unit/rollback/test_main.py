@@ -180,7 +180,7 @@ def test_check_names_faults_of_the_configuration() -> None:
 
 def test_without_unleash_it_cannot_measure(start: Start, environment: dict[str, str]) -> None:
     process = start()
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "cannot measure" in stdout
     assert environment["CANARIO_UNLEASH_URL"] in stdout
@@ -190,7 +190,7 @@ def test_without_unleash_it_cannot_measure(start: Start, environment: dict[str, 
 def test_without_unleash_a_due_rollback_is_tried_and_cannot_be_done(start: Start, server: Server) -> None:
     server.reply = SLOW
     process = start()
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert "canary NOT rolled back" in stderr
     assert TOKEN not in stderr
