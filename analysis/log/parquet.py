@@ -61,8 +61,8 @@ def _context(column: str, source: str) -> str:
 
 
 def _answer(column: str, source: str) -> str:
-    if not source.startswith("STRUCT"):  # text with JSON, or a column of nulls
-        shape = ", ".join(f'"{name}": "VARCHAR"' for name in _ANSWER)
-        return f"from_json(TRY_CAST({column}::VARCHAR AS JSON), '{{{shape}}}')"
-    fields = ", ".join(f'"{name}" VARCHAR' for name in _ANSWER)
-    return f"TRY_CAST({column} AS STRUCT({fields}))"
+    if source.startswith("STRUCT") or column == "NULL":
+        fields = ", ".join(f'"{name}" VARCHAR' for name in _ANSWER)
+        return f"TRY_CAST({column} AS STRUCT({fields}))"
+    shape = ", ".join(f'"{name}": "VARCHAR"' for name in _ANSWER)
+    return f"from_json(TRY_CAST({column}::VARCHAR AS JSON), '{{{shape}}}')"

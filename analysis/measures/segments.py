@@ -13,7 +13,7 @@ from analysis.errors import LogError
 from analysis.log import Log, contexts, moment
 from analysis.measures.experiment import Question
 from analysis.measures.metric import Metric
-from analysis.measures.users import Period, in_test, with_measure, with_segments
+from analysis.measures.users import Period, first_requests, in_test, with_measure, with_segments
 from common.names import Model
 
 MOST_PROPERTIES: Final = 20
@@ -84,31 +84,6 @@ class Divided:
     segments: dict[str, tuple[Segment, ...]]
 
 
-def properties(log: Log, question: Question) -> tuple[str, ...]:
-    """Properties of the contexts of the test's requests, the most common first.
-
-    Raises:
-        LogError: there are none.
-    """
-    requests = log.predictions.filter(
-        _.user.notnull(), _.time >= moment(question.since), _.time < moment(question.now)
-    )
-    alike = requests.group_by("context").aggregate(requests=_.count())
-    names = alike.select("requests", property=contexts(alike).keys().unnest())
-    rows = log.rows(
-        names.group_by("property")
-        .aggregate(requests=_.requests.sum())
-        .order_by(ibis.desc("requests"), "property")
-        .limit(MOST_PROPERTIES)
-    )
-    if not rows:
-        raise LogError(
-            "no request of that time has a context, so there are no segments: send properties such as"
-            ' {"context": {"country": "NO"}} with the requests, or look at --since and --until'
-        )
-    return tuple(row["property"] for row in rows)
-
-
 def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
     log: Log,
     metric: Metric,
@@ -120,13 +95,18 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
     """The segments of each property; values with less than `least` users in an arm are put together.
 
     Args:
-        names: of properties; none: all that `properties` finds and any user brought with the first request.
+        names: of properties; none: the MOST_PROPERTIES that most users brought with the first request.
 
     Raises:
-        LogError: no user has a property of such a name.
+        LogError: no user has a property, or one of such a name.
     """
-    columns = {f"segment_{number}": name for number, name in enumerate(names or properties(log, question))}
-    users = _users(log, metric, question, came_before, columns)
+    period = Period(question.since, question.now, question.window, from_first=True)
+    came = in_test(log, period).filter(_["first"] < moment(came_before))
+    users = log.keep(came.select("user", "assigned", "first"))
+    asked = log.keep(first_requests(log, period, users))
+    columns = {f"segment_{number}": name for number, name in enumerate(names or _properties(log, asked))}
+    measured = with_segments(with_measure(log, metric, period, users), asked, columns)
+    users = log.keep(measured.select("assigned", "measure", *columns))
     everybody = int(log.rows(users.aggregate(users=_.count()))[0]["users"])
     found = {
         name: _of_property(
@@ -134,29 +114,43 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
         )
         for column, name in columns.items()
     }
-    missing = [name for name, segments in found.items() if all(_unknown(each) for each in segments)]
-    if names and missing:
+    known = {
+        name: segments for name, segments in found.items() if not all(_unknown(each) for each in segments)
+    }
+    missing = [name for name in found if name not in known]
+    if missing and (names or not known):
         raise LogError(f"no user of that time has {missing[0]!r} in the context: is that its name there?")
-    if len(missing) == len(found):
-        raise LogError("no user's first request of that time has a context, so there are no segments")
-    return Divided({name: segments for name, segments in found.items() if name not in missing})
+    return Divided(known)
+
+
+def _properties(log: Log, asked: ir.Table) -> tuple[str, ...]:
+    """Properties of the first requests, the most common first.
+
+    Raises:
+        LogError: there are none.
+    """
+    alike = asked.group_by("context").aggregate(requests=_.count())
+    opened = alike.mutate(context=contexts(alike))
+    each = opened.mutate(property=opened.context.keys().unnest())
+    rows = log.rows(
+        each.filter(each.context.get(each.property).notnull())  # Parquet has a column for what came ever
+        .group_by("property")
+        .aggregate(requests=_.requests.sum())
+        .order_by(ibis.desc("requests"), "property")
+        .limit(MOST_PROPERTIES)
+    )
+    if not rows:
+        raise LogError(
+            "no user's first request of that time has a context, so there are no segments: send properties"
+            ' such as {"context": {"country": "NO"}} with the requests, or look at --since and --until'
+        )
+    return tuple(row["property"] for row in rows)
 
 
 def _unknown(segment: Segment) -> bool:
     if segment.others:
         return segment.others.largest == (NOT_GIVEN,)
     return segment.value is None
-
-
-def _users(
-    log: Log, metric: Metric, question: Question, came_before: datetime, columns: Mapping[str, str]
-) -> ir.Table:
-    """The users: assigned, measure and a column for each property, `columns` (column -> property)."""
-    period = Period(question.since, question.now, question.window, from_first=True)
-    came = in_test(log, period).filter(_["first"] < moment(came_before))
-    users = log.keep(came.select("user", "assigned", "first"))
-    measured = with_segments(log, period, with_measure(log, metric, period, users), columns)
-    return log.keep(measured.select("assigned", "measure", *columns))
 
 
 def _of_property(log: Log, users: ir.Table, everybody: int, name: str, least: int) -> tuple[Segment, ...]:

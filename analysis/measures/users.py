@@ -103,18 +103,29 @@ def in_test(log: Log, period: Period, segment: str | None = None) -> ir.Table:
         requests=_.requests,
         first=_.first,
     )
-    return users if segment is None else with_segments(log, period, users, {"segment": segment})
+    if segment is None:
+        return users
+    return with_segments(users, first_requests(log, period, users), {"segment": segment})
 
 
-def with_segments(log: Log, period: Period, users: ir.Table, properties: Mapping[str, str]) -> ir.Table:
-    """`users` of the test, which have user and first, and a column for each of `properties`.
+def first_requests(log: Log, period: Period, users: ir.Table) -> ir.Table:
+    """user and context of the first request of each of the `users`, which have user and first.
 
-    Args:
-        properties: name of the column -> property of the context in the user's first request.
+    A user with several at the same moment has a row for each. Only of these are contexts opened: most users
+    come again and again.
     """
     firsts = users.select("user", time=_.first)
-    # Contexts are opened of first requests only: most users have many.
-    asked = _requests(log, period).select("user", "time", "context").semi_join(firsts, ["user", "time"])
+    asked = _requests(log, period).select("user", "time", "context")
+    return asked.semi_join(firsts, ["user", "time"]).select("user", "context")
+
+
+def with_segments(users: ir.Table, asked: ir.Table, properties: Mapping[str, str]) -> ir.Table:
+    """`users` and a column for each of `properties`, null where the first request had none.
+
+    Args:
+        asked: their `first_requests`.
+        properties: name of the column -> property of the context.
+    """
     each = asked.select("user", **{column: context_of(asked, name) for column, name in properties.items()})
     # Of requests at the same moment the least value counts, none before any: no engine has an order.
     least = {

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
+import pytest
 from ibis.expr import types as ir
 
 from analysis.log import context_of, contexts, open_log
@@ -69,3 +71,14 @@ def test_contexts_of_a_loaded_log_are_the_same(tmp_path: Path) -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize("kind", ["prediction", "shadow", "feedback"])
+def test_parquet_of_one_kind_of_records(tmp_path: Path, kind: str) -> None:
+    """A converter knows nothing of columns that no line has."""
+    records = [each for each in make_records(LogPlan(users=30)) if each["kind"] == kind]
+    lines = write_log(tmp_path / "lines", records)
+    duckdb.sql(f"COPY (FROM read_json('{lines}/*.jsonl')) TO '{tmp_path}/log.parquet'")
+    survey = open_log(str(tmp_path / "log.parquet")).survey
+    assert survey.records == {"prediction": 0, "shadow": 0, "feedback": 0} | {kind: len(records)}
+    assert not survey.bad

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import duckdb
+
 from tests.unit.analysis.make_log import LogPlan, make_records, write_log
 from tests.unit.analysis.test_segments import run
 
@@ -14,9 +16,12 @@ def test_a_property_of_later_requests_alone_makes_no_segments(tmp_path: Path) ->
         if record["kind"] == "prediction":
             record["context"] |= {"coupon": "spring"} if record["user"] in seen else {}
             seen.add(record["user"])
-    log = str(write_log(tmp_path, records))
-    found = run("--metric", "bought", "--least", "20", "--log", log, "--format", "json")
-    assert set(json.loads(found.stdout)["numbers"]["properties"]) == {"country", "plan"}
+    log = str(write_log(tmp_path / "lines", records))
+    parquet = str(tmp_path / "log.parquet")  # where each context has a coupon, of nothing
+    duckdb.sql(f"COPY (FROM read_json('{log}/*.jsonl')) TO '{parquet}'")
+    for place in (log, parquet):
+        found = run("--metric", "bought", "--least", "20", "--log", place, "--format", "json")
+        assert set(json.loads(found.stdout)["numbers"]["properties"]) == {"country", "plan"}
     asked = run("--metric", "bought", "--log", log, "--by", "coupon")
     assert asked.exit_code == 3
     assert "no user of that time has 'coupon'" in asked.output

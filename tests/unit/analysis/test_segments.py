@@ -178,7 +178,7 @@ def test_a_log_without_contexts(tmp_path: Path) -> None:
     log = str(write_log(tmp_path, make_records(LogPlan(users=20, segments={}, shadow=0))))
     result = run("--metric", "bought", "--log", log)
     assert result.exit_code == 3
-    assert "no request of that time has a context" in result.output
+    assert "no user's first request of that time has a context" in result.output
 
 
 def segment(value: str, ours: tuple[int, float], theirs: tuple[int, float], spread: float = 1.0) -> Segment:
