@@ -164,24 +164,28 @@ class UnleashAdmin:
         patch = [{"op": "add", "path": "/segments/-", "value": segment}]
         self._patch(flag, strategy, patch, repeatable=True)
 
-    def detach_segment(self, flag: str, strategy: str, segment: int, position: int) -> None:
-        """Take the segment at this position off a strategy, and leave the others.
+    def detach_segment(self, flag: str, strategy: str, segment: int, *, among: int) -> None:
+        """Take a segment off a strategy that has `among` of them, and leave the others.
+
+        Each place is tried: Unleash may tell the segments in another order than its PATCH has them.
 
         Raises:
             ChangedMeanwhile: it is no longer there.
         """
-        at = f"/segments/{position}"
-        patch: list[Mapping[str, Any]] = [
-            {"op": "test", "path": at, "value": segment},
-            {"op": "remove", "path": at},
-        ]
-        try:
-            self._patch(flag, strategy, patch, repeatable=False)
-        except _TestFailed as error:
-            raise ChangedMeanwhile(
-                f"the segments of {flag} in {self.environment} were changed in the meantime. Nothing was"
-                " overwritten; look at it again"
-            ) from error
+        for place in range(among):
+            patch: list[Mapping[str, Any]] = [
+                {"op": "test", "path": f"/segments/{place}", "value": segment},
+                {"op": "remove", "path": f"/segments/{place}"},
+            ]
+            try:
+                self._patch(flag, strategy, patch, repeatable=False)
+            except _TestFailed:
+                continue
+            return
+        raise ChangedMeanwhile(
+            f"the segments of {flag} in {self.environment} were changed in the meantime. Nothing was"
+            " overwritten; look at it again"
+        )
 
     def change_constraints(
         self,

@@ -121,7 +121,7 @@ def remove_lease(admin: UnleashAdmin, flag: str) -> None:
         return
     for strategy in _strategies(admin, flag):
         if segment.id in strategy.segments:
-            detach_segment(admin, flag, strategy.id, segment.id, strategy.segments.index(segment.id))
+            detach_segment(admin, flag, strategy.id, segment.id, among=len(strategy.segments))
     with suppress(Rejected, NotFound):  # somebody refers to it elsewhere, or was faster
         admin.segments.delete(segment.id)
 

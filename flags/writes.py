@@ -51,10 +51,10 @@ def attach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int) 
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": True}, since=since))
 
 
-def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, position: int) -> None:
-    """Take the segment at this position off a strategy, and leave the others. Raises as above."""
+def detach_segment(admin: UnleashAdmin, flag: str, strategy: str, segment: int, *, among: int) -> None:
+    """Take a segment off a strategy that has `among` of them, and leave the others. Raises as above."""
     since = _last(admin, flag)
-    admin.detach_segment(flag, strategy, segment, position)
+    admin.detach_segment(flag, strategy, segment, among=among)
     _check(admin, flag, Write(strategy, {f"/segments/{segment}": None}, since=since))
 
 

@@ -155,6 +155,14 @@ def test_a_segment_without_an_end_is_left_so(unleash: FakeUnleash, admin: Unleas
     assert read_state(admin, "canary").lease_until is None
 
 
+def test_a_lease_is_found_wherever_it_stands(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    unleash.add("canary", gradual(5, segments=[3, 4]))
+    ensure_lease(admin, "canary", LENGTH)
+    unleash.just_before("PATCH", "/s1", unleash.here()["strategies"][0]["segments"].reverse)
+    remove_lease(admin, "canary")
+    assert sorted(unleash.here()["strategies"][0]["segments"]) == [3, 4]
+
+
 def test_what_changes_at_the_same_moment_is_not_overwritten(
     unleash: FakeUnleash, admin: UnleashAdmin
 ) -> None:
