@@ -77,7 +77,7 @@ bench-analysis: ## Ten million records of the prediction log through the analysi
 	@$(RUN) install --python-only
 	@$(VENV)/python -m bench.analysis $(ARGS)
 
-test: ## All tests but the slow ones, on real servers and free ports (8 minutes; TESTS=path narrows, BROWSER=0: no browser)
+test: ## All tests but the slow ones, on real servers and free ports (10 minutes; TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
 ifdef TESTS
 	@$(VENV)/python -m pytest $(NO_BROWSER) $(TESTS)
@@ -92,7 +92,7 @@ test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in smal
 	@$(RUN) install
 	@$(VENV)/python -m pytest -m slow tests/integration
 
-test-unit: ## Only the tests that need no server (2 minutes)
+test-unit: ## Only the tests that need no server (4 minutes)
 	@$(RUN) install --python-only
 	@$(VENV)/python -m pytest $(ALL_CORES) tests/unit
 
