@@ -13,7 +13,7 @@ from common.config import load_settings
 from flags import canary, lease, people, report
 from flags import quarantine as quarantines
 from flags.admin import UnleashAdmin
-from flags.apply import carry_out, read_current
+from flags.apply import carry_out
 from flags.bootstrap import Bootstrap
 from flags.canary import CanaryState
 from flags.commands import (
@@ -31,15 +31,15 @@ from flags.commands import (
     with_admin,
     with_settings,
 )
-from flags.desired import load_context, load_desired
+from flags.desired import load_desired
 from flags.errors import FlagError
 from flags.exclude_commands import exclude, include
 from flags.models_cli import models
-from flags.plan import FlagPlan, Wishes, plan
+from flags.plan import Wishes
+from flags.planning import plans_of, stop_at_conflict
 from flags.rollout.commands import rollout
 from flags.settings import BootstrapSettings, FlagsSettings
 from flags.snapshot import require_present, take
-from flags.steps import CreateField
 from flags.vault import Vault
 
 EPILOG: Final = """\b
@@ -100,11 +100,11 @@ def plan_(
     admin: UnleashAdmin, settings: FlagsSettings, file: Path, force_share: bool, exit_code: bool
 ) -> None:
     """Show what `apply` would do; changes nothing."""
-    plans = _plans(admin, file, force_share, _wishes(settings))
+    plans = plans_of(admin, file, force_share, _wishes(settings))
     report.show_plan(plans)
     due = sum(len(one.steps) for one in plans)
     click.echo(f"{due} changes due" if due else "no changes due")
-    _stop_at_conflict(plans)
+    stop_at_conflict(plans)
     if due and exit_code:
         raise click.exceptions.Exit(EXIT_DUE)
 
@@ -119,7 +119,7 @@ def apply_(
 ) -> None:
     """Make Unleash hold the flags of the file. Doing it twice changes nothing."""
     wishes = _wishes(settings, override)
-    plans = _plans(admin, file, force_share, wishes)
+    plans = plans_of(admin, file, force_share, wishes)
     for one in plans:
         for step in one.steps:
             carry_out(admin, step, wishes)
@@ -128,7 +128,7 @@ def apply_(
             click.echo(f"{one.flag}: kept: {kept}")
     if not any(one.steps for one in plans):
         click.echo("no changes due")
-    _stop_at_conflict(plans)
+    stop_at_conflict(plans)
 
 
 @cli.command("show")
@@ -272,30 +272,9 @@ def _wishes(settings: FlagsSettings, override: str | None = None) -> Wishes:
     )
 
 
-def _plans(admin: UnleashAdmin, file: Path, force_share: bool, wishes: Wishes) -> tuple[FlagPlan, ...]:
-    desired = load_desired(file)
-    leased = [flag.name for flag in desired if flag.leased and wishes.lease]
-    current = read_current(admin, [flag.name for flag in desired], leased=leased)
-    return (*_context(admin, file), *plan(desired, current, force_share=force_share, wishes=wishes))
-
-
-def _context(admin: UnleashAdmin, file: Path) -> tuple[FlagPlan, ...]:
-    """What is due beside the flags; nothing is said where all is there."""
-    wanted = load_context(file)
-    known = admin.context.names() if wanted else frozenset()
-    missing = tuple(CreateField(name) for name in wanted if name not in known)
-    return (FlagPlan("context", missing),) if missing else ()
-
-
 def _require_flag(admin: UnleashAdmin, name: str) -> None:
     """Raises FlagMissing or FlagArchived: Unleash itself would say that the user may not."""
     require_present(take(admin, name))
-
-
-def _stop_at_conflict(plans: tuple[FlagPlan, ...]) -> None:
-    conflicts = [one.conflict for one in plans if one.conflict]
-    if conflicts:
-        raise FlagError("\n".join(conflicts))
 
 
 if __name__ == "__main__":
