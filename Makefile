@@ -88,7 +88,7 @@ else
 	[ -z "$$failed" ] || { echo "FAILED: $$failed" >&2; exit 1; }
 endif
 
-test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in small (20 minutes)
+test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in small (12 minutes)
 	@$(RUN) install
 	@$(VENV)/python -m pytest -m slow tests/integration
 
