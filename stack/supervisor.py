@@ -194,9 +194,11 @@ class Supervisor:
         self._home.run.chmod(0o700)
         specs.mkdir(exist_ok=True)
         for program in programs:
-            spec = specs / f"{program.name}.json"
+            # Replaced whole: a program that was started a moment ago may be about to read it.
+            spec = specs / f".{program.name}.json"
             spec.touch(mode=0o600)
             spec.write_text(render_spec(self._home, program), encoding="utf-8")
+            spec.replace(specs / f"{program.name}.json")
         config = render_config(self._home, programs, as_root=os.geteuid() == 0)
         (self._home.run / "supervisord.conf").write_text(config, encoding="utf-8")
 

@@ -1,7 +1,9 @@
 """A real supervisord with small programs, under a path that is no easy one."""
 
+import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +121,27 @@ def test_a_program_without_a_probe_must_run_for_a_second(supervisor: Supervisor,
     again = time.monotonic()
     wait_until_ready(home, supervisor, program, 0.0)
     assert time.monotonic() - again < 0.9
+
+
+def test_a_program_that_reads_its_description_never_finds_half_of_it(
+    supervisor: Supervisor, home: Home
+) -> None:
+    programs = [python_program("first", SLEEP, environment={"LONG": "x" * 100_000})]
+    supervisor.start(programs, attached=True)
+    ended = threading.Event()
+
+    def rewrite() -> None:
+        while not ended.is_set():
+            supervisor.apply(programs)
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        for _ in range(2000):
+            assert json.loads((home.run / "programs" / "first.json").read_bytes())["command"]
+    finally:
+        ended.set()
+        writer.join()
 
 
 def test_an_unknown_program_is_an_error(supervisor: Supervisor) -> None:
