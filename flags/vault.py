@@ -3,15 +3,14 @@
 The folder is 0700 and every file 0600; files change as a whole or not at all.
 """
 
-import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import AwareDatetime, SecretStr, ValidationError
 
 from common.config import ConfigError, StrictModel
+from common.files import replace_whole
 from flags.models import NewToken
 
 
@@ -81,24 +80,10 @@ class Vault:
         """
         label = Label(id=token.id, expires_at=token.expires_at)
         try:
-            _replace(self._label(user), label.model_dump_json() + "\n")
-            _replace(self.path(user), token.secret + "\n")
+            replace_whole(self._label(user), label.model_dump_json() + "\n", durable=True)
+            replace_whole(self.path(user), token.secret + "\n", durable=True)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be written: {error.strerror}") from error
 
     def _label(self, user: str) -> Path:
         return self.folder / f"{user}.json"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a 0600 file in one step, so that a reader or a crash never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

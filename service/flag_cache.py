@@ -8,14 +8,14 @@ The file is replaced atomically, and so the workers of one service share it.
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from UnleashClient.cache import BaseCache
 from UnleashClient.constants import FEATURES_URL
+
+from common.files import replace_whole
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +79,6 @@ class FlagCache(BaseCache):
     def _write(self, text: str) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                Path(temporary).replace(self.path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace_whole(self.path, text)
         except OSError as error:
             log.warning("the flags cannot be kept on disk", extra={"file": str(self.path), "why": str(error)})

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from common.files import replace_whole
 from stack.environment import basic
 from stack.errors import StackError
 from stack.paths import Home
@@ -195,10 +196,7 @@ class Supervisor:
         specs.mkdir(exist_ok=True)
         for program in programs:
             # Replaced whole: a program that was started a moment ago may be about to read it.
-            spec = specs / f".{program.name}.json"
-            spec.touch(mode=0o600)
-            spec.write_text(render_spec(self._home, program), encoding="utf-8")
-            spec.replace(specs / f"{program.name}.json")
+            replace_whole(specs / f"{program.name}.json", render_spec(self._home, program))
         config = render_config(self._home, programs, as_root=os.geteuid() == 0)
         (self._home.run / "supervisord.conf").write_text(config, encoding="utf-8")
 

@@ -201,7 +201,7 @@ def kept(
         yield keeper
     finally:
         # To bring back takes a moment, and nobody's second Ctrl-C shall cut it short.
-        before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in ends:
             signal.signal(number, signal.SIG_IGN)
         for each in keeper.restore(stack).told or [AS_FOUND]:

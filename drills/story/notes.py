@@ -5,8 +5,6 @@ goes on from one that was killed.
 """
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic import AwareDatetime
 
 from common.config import StrictModel, load_yaml
 from common.errors import CanarioError
+from common.files import replace_whole
 
 UNDER_WAY = "under-way.json"
 LOCK = "story.lock"
@@ -69,10 +68,7 @@ class Notebook:
     def write(self, notes: Notes) -> None:
         """In one step: whoever reads finds the notes before or after, and never a half. Raises NotesError."""
         try:
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{UNDER_WAY}.")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(notes.model_dump_json(indent=2) + "\n")
-            Path(name).replace(self.path)
+            replace_whole(self.path, notes.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise NotesError(
                 f"{self.path} cannot be written ({error.strerror}), so nothing is changed: what the story"

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from common.model_store import METADATA_FILE, MODEL_FILE, ROLES_FILE, ModelStore
 from common.names import Model
-from common.release import Note, challenged, promoted, settled, taken_back
+from common.release import Entry, Note, challenged, promoted, settled, taken_back
 from service import reload
 from service.app import close, create_app
 from service.artifact import ArtifactError
@@ -129,11 +129,17 @@ def test_a_number_alone_starts_no_other_process(app: Flask, client: FlaskClient,
     assert metric(client, "model_reloads_total") == 0
 
 
-def test_a_new_challenger_waits_for_unleash(app: Flask, client: FlaskClient, store: ModelStore) -> None:
-    """The share that a worker knows may have been meant for another model."""
+def without_challenger(app: Flask, store: ModelStore) -> Entry | None:
+    """As revision 2; the challenger that there was before."""
     challenger = store.read().roles.challenger
     store.change(lambda now: challenged(now, None, NOTE))
     wait_for(lambda: report(app).revision == 2)
+    return challenger
+
+
+def test_a_new_challenger_waits_for_unleash(app: Flask, client: FlaskClient, store: ModelStore) -> None:
+    """The share that a worker knows may have been meant for another model."""
+    challenger = without_challenger(app, store)
     store.change(lambda now: challenged(now, challenger, NOTE))
     wait_for(lambda: report(app).refused is not None)
     refused = report(app).refused
@@ -155,9 +161,7 @@ def test_a_new_challenger_waits_for_unleash(app: Flask, client: FlaskClient, sto
 def test_a_challenger_that_comes_up_slowly_is_waited_for(
     app: Flask, client: FlaskClient, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    challenger = store.read().roles.challenger
-    store.change(lambda now: challenged(now, None, NOTE))
-    wait_for(lambda: report(app).revision == 2)
+    challenger = without_challenger(app, store)
     monkeypatch.setattr(sandbox, "WAIT_SECONDS", 0.01)
     come_up = Sandbox._await_ready
 
@@ -180,9 +184,7 @@ def test_a_challenger_that_comes_up_slowly_is_waited_for(
 def test_a_newer_change_is_not_held_up_by_a_challenger_that_does_not_come_up(
     app: Flask, client: FlaskClient, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    challenger = store.read().roles.challenger
-    store.change(lambda now: challenged(now, None, NOTE))
-    wait_for(lambda: report(app).revision == 2)
+    challenger = without_challenger(app, store)
     waits = threading.Event()
 
     def never(self: Sandbox, process: Process) -> bool:
