@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from common.config import ConfigError, StrictModel, load_yaml
+from common.config import ConfigError, StrictModel, load_json
 from common.errors import CanarioError
 from service.guest.faults import Fault
 
@@ -178,7 +178,7 @@ def load_artifact(folder: Path) -> Artifact:
             "`python -m service.train`, or your own with `python -m service.export`"
         )
     try:
-        metadata = load_yaml(folder / METADATA_FILE, Metadata)  # JSON is YAML, and so faults have lines
+        metadata = load_json(folder / METADATA_FILE, Metadata)
         onnx = (folder / MODEL_FILE).read_bytes()
     except ConfigError as error:
         raise ArtifactError(_of_another_format(folder) or str(error)) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime
 
-from common.config import StrictModel, load_yaml
+from common.config import StrictModel, load_json
 from common.errors import CanarioError
 from common.files import replace_whole
 
@@ -63,7 +63,7 @@ class Notebook:
 
     def left(self) -> Notes | None:
         """What a story that was killed has left behind. Raises ConfigError: it cannot be read."""
-        return load_yaml(self.path, Notes) if self.path.exists() else None
+        return load_json(self.path, Notes) if self.path.exists() else None
 
     def write(self, notes: Notes) -> None:
         """In one step: whoever reads finds the notes before or after, and never a half. Raises NotesError."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from common.config import ConfigError, StrictModel, load_settings, load_yaml
+from common import config
+from common.config import ConfigError, StrictModel, load_json, load_settings, load_yaml
 
 
 class Rule(StrictModel):
@@ -68,6 +69,53 @@ def test_refuses_yaml_that_makes_objects(tmp_path: Path) -> None:
 def test_says_which_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: .*No such file"):
         load_yaml(tmp_path / "absent.yaml", Document)
+
+
+def write_json(folder: Path, text: str) -> Path:
+    file = folder / "rules.json"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_reads_json_with_numbers_that_yaml_takes_for_text(tmp_path: Path) -> None:
+    document = load_json(write_json(tmp_path, '{"rules": [{"name": "1e-05", "limit": 1e-05}]}'), Document)
+    assert document == Document(rules=[Rule(name="1e-05", limit=1e-05)])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"rules": [\n  {"name": "a",\n   "limit": -1}\n]}', ":3: rules[0].limit: Input should be greater"),
+        ('{"rules":\n [}', ":2: is no valid JSON: Expecting value"),
+        ('{"rules": [{"name": "a", "limit": NaN}]}', ": is no valid JSON: NaN is no number"),
+        ('{"rules": [], "rules": []}', ": is no valid JSON: the key 'rules' stands in one object twice"),
+        ("rules: []", ":1: is no valid JSON"),
+        ("", ":1: is no valid JSON"),
+        ("[" * 100_000, ": is nested too deeply"),
+        ('{\n\t"rules": 1}', ": rules: Input should be a valid list"),  # YAML has no tabs, hence no line
+    ],
+)
+def test_json_that_does_not_fit_is_refused_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    file = write_json(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_json(file, Document)
+    assert str(caught.value).startswith(f"{file}{told}")
+
+
+def test_long_json_never_meets_the_yaml_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds for what JSON takes milliseconds, while other threads answer requests."""
+
+    def parse(*_: object) -> None:
+        raise AssertionError("the YAML parser was asked")
+
+    monkeypatch.setattr(config, "_Loader", parse)
+    rules = ", ".join('{"name": "a", "limit": 0}' for _ in range(5_000))
+    file = write_json(tmp_path, f'{{"rules": [{rules}]}}')
+    with pytest.raises(ConfigError) as caught:
+        load_json(file, Document)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{file}: rules[0].limit: Input should be greater than 0"
+    assert lines[config.MOST_FAULTS :] == [f"{file}: and {5_000 - config.MOST_FAULTS} faults more"]
 
 
 def test_settings_come_from_variables_and_files(tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ def test_metadata_that_does_not_fit_is_refused_with_its_line(
         load_artifact(edit(folder, change))
 
 
+def test_model_json_is_read_as_json_and_not_as_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker reads it while it answers requests, and YAML in Python takes seconds for 10,000 features."""
+
+    def parse(*_: object) -> None:
+        raise AssertionError("the YAML parser was asked")
+
+    monkeypatch.setattr("common.config._Loader", parse)
+    changed = edit(folder, lambda each: each["features"][0].update(example=1e-05))  # text to YAML
+    assert load_artifact(changed).metadata.features[0].example == 1e-05
+
+
 # As the first version of the export wrote it.
 FORMAT_1 = {
     "format": 1,
