@@ -12,9 +12,10 @@ from common.prometheus import Prometheus
 from rollback.__main__ import main
 from rollback.decision import Decision, Kind, begin, rollback_record, stop_record, verdict_record
 from rollback.decisions import DecisionLog
+from rollback.instances import Instance
 from rollback.job import Job
 from rollback.outcome import Rollback
-from rollback.stop import Instance, Off, Stop, StopState
+from rollback.stop import Off, Stop, StopState
 from tests.unit.rollback.conftest import NOW, STATE, FakeCanary, Numbers, Server, make_policy
 
 LIMIT = timedelta(minutes=1)

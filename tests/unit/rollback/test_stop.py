@@ -1,6 +1,6 @@
 """When the challenger counts as stopped: tabled histories of one or two instances, scraped every 5 s."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -21,22 +21,44 @@ def points(values: Counts, last: float = 1) -> list[list[object]]:
     return [[first + 5 * at, str(value)] for at, value in enumerate(values) if value is not None]
 
 
+def series(name: str, metric: str, counts: Counts, last: float = 1, **labels: str) -> list[object]:
+    """One series of an instance; none where it has no sample."""
+    metric_of = {"__name__": metric, "job": "service", "instance": name, **labels}
+    return [{"metric": metric_of, "values": samples}] if (samples := points(counts, last)) else []
+
+
 def instance(name: str, counts: Counts, up: Counts | None = None, last: float = 1) -> list[object]:
-    """The series of one instance: `up` and the challenger's answers."""
-    labels = {"job": "service", "instance": name}
-    tries = points(up if up is not None else [1] * len(counts), last)
-    found: list[object] = [{"metric": labels | {"__name__": "up"}, "values": tries}]
-    if samples := points(counts, last):
-        metric = labels | {"__name__": "predictions_total", "model": "challenger"}
-        found.append({"metric": metric, "values": samples})
-    return found
+    """The series of one instance: `up` and the answers of both models."""
+    tries = up if up is not None else [1] * len(counts)
+    return [
+        *series(name, "up", tries, last),
+        *series(name, "predictions_total", [one and 70 for one in tries], last, model="champion"),
+        *series(name, "predictions_total", counts, last, model="challenger"),
+    ]
 
 
-def see(server: Server, *instances: list[object], off: Off = OFF, limit: timedelta = LIMIT) -> Stop:
+def answers(*instances: list[object], before: Sequence[str] = ()) -> Callable[[str, dict[str, str]], Answer]:
+    """A Prometheus that knows these; those of `before` served a challenger when the flag went off."""
+
     def reply(_path: str, form: dict[str, str]) -> Answer:
-        if form["query"] == "time()":
-            return result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
-        return result("matrix", [series for one in instances for series in one])
+        if "time()" in form["query"]:
+            told = [({"canario_query": "time"}, NOW.timestamp()), *(({"instance": one}, 1) for one in before)]
+            return result(
+                "vector", [{"metric": one, "value": [NOW.timestamp(), str(number)]} for one, number in told]
+            )
+        return result("matrix", [one for found in instances for one in found])
+
+    return reply
+
+
+def see(
+    server: Server,
+    *instances: list[object],
+    off: Off = OFF,
+    limit: timedelta = LIMIT,
+    before: Sequence[str] = (),
+) -> Stop:
+    reply = answers(*instances, before=before)
 
     server.reply = reply
     return look(Prometheus(server.url, read=0.5), off, scrape=SCRAPE, limit=limit)
@@ -112,11 +134,67 @@ def test_an_instance_that_is_not_heard_is_not_seen_to_stand_still(
     assert (stop.state, stop.sentence) == (state, fault)
 
 
-def test_an_instance_that_is_no_longer_a_target_is_left_out(server: Server) -> None:
-    gone = instance("b", RISING, last=40)
-    stop = see(server, instance("a", [9] * 13), gone)
+def test_an_instance_that_left_long_before_the_change_is_left_out(server: Server) -> None:
+    gone = instance("b", RISING, last=60)
+    stop = see(server, instance("a", [9] * 13), gone, before=["a"])
     assert stop.state is StopState.VERIFIED
     assert [one.name for one in stop.instances] == ["a"]
+
+
+@pytest.mark.parametrize(("ago", "state"), [(40, StopState.PENDING), (90, StopState.UNSEEN)])
+@pytest.mark.parametrize("counts", [RISING, [9] * 13])
+def test_an_instance_that_left_may_go_on_answering(
+    server: Server, ago: float, state: StopState, counts: Counts
+) -> None:
+    """It is no target any more, from a moment after the flag went off; its users are still there."""
+    gone = instance("b", counts, last=ago - 8)
+    stop = see(server, instance("a", [9] * 25), gone, off=off_ago(ago), before=["a", "b"])
+    assert stop.state is state
+    assert "b: no target of Prometheus since 11:5" in stop.sentence
+    assert "was not seen to stand still" in stop.sentence
+    unknown = see(server, instance("a", [9] * 25), off=off_ago(ago), before=["a", "b"])
+    assert (unknown.state, [one.name for one in unknown.instances]) == (state, ["a", "b"])
+
+
+def test_an_instance_that_stood_still_before_it_left_has_stopped(server: Server) -> None:
+    gone = instance("b", [5, 6, 9, 9, 9, 9], last=70)
+    stop = see(server, instance("a", [9] * 25), gone, off=off_ago(92), before=["a", "b"])
+    assert stop.state is StopState.VERIFIED
+    assert [one.name for one in stop.instances] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("ago", "state"), [(30, StopState.PENDING), (90, StopState.UNSEEN)])
+@pytest.mark.parametrize(
+    ("counted", "sentence"),
+    [
+        ([], "a: no predictions_total of the challenger in its scrapes, so nobody sees its answers"),
+        (
+            series("a", "predictions_total", [9] * 10 + [None] * 3, model="challenger"),
+            "a: no predictions_total of the challenger in its scrapes since 11:59:44 UTC, so nobody sees its"
+            " answers",
+        ),
+        (
+            [
+                *series("a", "predictions_total", [9] * 13, model="champion"),
+                *series("a", "model_info", [1] * 13, model="challenger"),
+            ],
+            "a: no predictions_total of the challenger in its scrapes, so nobody sees its answers",
+        ),
+    ],
+    ids=["no counter at all", "a counter that went", "a challenger that is not counted"],
+)
+def test_what_is_not_counted_is_not_seen_to_stand_still(
+    server: Server, ago: float, state: StopState, counted: list[object], sentence: str
+) -> None:
+    """Scrapes succeed all the time: the counters were renamed, or dropped, or it is another program."""
+    stop = see(server, [*series("a", "up", [1] * 13), *counted], off=off_ago(ago))
+    assert (stop.state, stop.sentence) == (state, sentence)
+
+
+def test_an_instance_without_a_challenger_has_none_to_stop(server: Server) -> None:
+    left = series("a", "model_info", [1] * 5 + [0] * 8, model="challenger")
+    champion = series("a", "predictions_total", RISING, model="champion")
+    assert see(server, [*series("a", "up", [1] * 13), *champion, *left]).state is StopState.VERIFIED
 
 
 def test_what_was_answered_before_the_change_and_scraped_late_is_no_alarm(server: Server) -> None:
@@ -147,8 +225,8 @@ def test_nobody_to_look_at_is_not_a_stop(server: Server) -> None:
     ],
 )
 def test_a_broken_prometheus_is_a_finding_and_no_exception(server: Server, answer: Answer) -> None:
-    now = result("scalar", [NOW.timestamp(), str(NOW.timestamp())])
-    server.reply = lambda _, form: now if form["query"] == "time()" else answer
+    known = answers()
+    server.reply = lambda path, form: known(path, form) if "time()" in form["query"] else answer
     stop = look(Prometheus(server.url, read=0.1), off_ago(90), scrape=SCRAPE, limit=LIMIT)
     assert stop.state is StopState.UNSEEN
     assert stop.sentence

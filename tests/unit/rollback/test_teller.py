@@ -13,9 +13,10 @@ from rollback.act import roll_back
 from rollback.decision import Decision, Kind, ModelVersion
 from rollback.decisions import DecisionLog
 from rollback.guardrails import Action
+from rollback.instances import Instance
 from rollback.notify import Message, Notifier, Tone
 from rollback.outcome import Pass
-from rollback.stop import Instance, Off, Stop, StopState
+from rollback.stop import Off, Stop, StopState
 from rollback.teller import Teller
 from rollback.verdict import Status, Verdict, without_measurement
 from tests.unit.rollback.conftest import STATE, FakeCanary, make_policy
