@@ -76,11 +76,10 @@ def over_time(
         raise
     except PrometheusError:
         return [_alone(prometheus, query, looks) for query, looks in queries]
-    found: list[list[tuple[float | None, ...]]] = [[] for _ in queries]
+    found: list[list[tuple[float, ...]]] = [[] for _ in queries]
     for each in series:
-        # A series without a sample differs from a NaN that was computed, but both are no data to a verdict.
-        points = tuple(None if value != value else float(value) for value in each.values)  # noqa: PLR0124
-        found[int(each.labels[MARK])].append(points)
+        # Where a series has no sample it is NaN, as one that was computed: there is a series all the same.
+        found[int(each.labels[MARK])].append(tuple(map(float, each.values)))
     return [
         _reading(query, [points[-len(looks) :] for points in mine], len(looks))
         for (query, looks), mine in zip(queries, found, strict=True)

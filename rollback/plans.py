@@ -37,13 +37,15 @@ def plan(
 
     Raises:
         NotYet: the champion's times are not known yet, or nobody has counted anything.
-        ValueError: no bucket fits.
+        ValueError: there is no such histogram, or no bucket fits.
     """
     if isinstance(guardrail, CounterRatio | CounterLimit):
         lag = guardrail.lag if isinstance(guardrail, CounterRatio) else None
         return Plan(guardrail, counting_from=start + lag if lag else None)
-    if not calls(known.get(guardrail.histogram, {})):
-        raise NotYet(f"Prometheus has no calls in {guardrail.histogram}_bucket; is the name right?")
+    if guardrail.histogram not in known:
+        raise ValueError(f"Prometheus has no series of {guardrail.histogram}_bucket; is the name right?")
+    if not calls(known[guardrail.histogram]):
+        raise NotYet(f"nobody has been counted in {guardrail.histogram}_bucket yet")
     if isinstance(guardrail, TailLimit):
         return Plan(guardrail, limit_edges(guardrail, known[guardrail.histogram]))
     champion = before.get(guardrail.histogram, {})

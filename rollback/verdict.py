@@ -5,9 +5,9 @@
     no data         too few calls to tell: the stage is young, or few users are in it; no fault of anybody
     cannot measure  the question could not be answered: the query, Prometheus or the metrics are broken
 
-What single looks make of a number: no series and NaN (nothing divided by nothing) are no data; an infinity
-(something divided by nothing) contradicts a sample that is large enough, so that is a broken measurement;
-a value at the limit is not beyond it.
+What single looks make of a number: no series is a broken measurement, because what was never counted is not
+zero; NaN (nothing divided by nothing) is no data; an infinity (something divided by nothing) contradicts a
+sample that is large enough, so that is a broken measurement too; a value at the limit is not beyond it.
 """
 
 import math
@@ -21,6 +21,7 @@ from rollback.guardrails import Action, Direction, Guardrail, Threshold
 from rollback.measurement import Measurement
 from rollback.window import TooYoung
 
+_NO_SERIES = ": are its names right, and does the service export them?"
 CLOCK_TOLERANCE = timedelta(seconds=30)  # more than clocks in order differ, less than a stage is worth
 
 
@@ -112,7 +113,9 @@ def without_measurement(guardrail: Guardrail, status: Status, sentence: str) -> 
 
 
 def _judge_look(guardrail: Threshold, value: float | None, sample: float | None) -> tuple[Status, str]:
-    if sample is None or math.isnan(sample):
+    if sample is None:
+        return Status.CANNOT_MEASURE, f"the query for the sample gives no series{_NO_SERIES}"
+    if math.isnan(sample):
         return Status.NO_DATA, "nobody called the model in the window"
     if math.isinf(sample):
         return Status.CANNOT_MEASURE, "the query for the sample divides by zero"
@@ -123,7 +126,9 @@ def _judge_look(guardrail: Threshold, value: float | None, sample: float | None)
 
 
 def _judge_value(guardrail: Threshold, value: float | None, calls: str) -> tuple[Status, str]:
-    if value is None or math.isnan(value):
+    if value is None:
+        return Status.CANNOT_MEASURE, f"{calls} in the window, but the query gives no series{_NO_SERIES}"
+    if math.isnan(value):
         return Status.NO_DATA, f"{calls} in the window, but the query gives no number"
     if math.isinf(value):
         return Status.CANNOT_MEASURE, "the query for the value divides by zero"

@@ -1,8 +1,9 @@
 """From a tally of calls to a verdict, without asking anybody.
 
-    breach   the evidence was at least log(1 / alpha) after some step since the stage began
-    no data  no breach, and too few calls to call the challenger well
-    ok       no breach on enough calls
+    breach          the evidence was at least log(1 / alpha) after some step since the stage began
+    cannot measure  no breach, and a counter does not exist: what was never counted is not zero
+    no data         no breach, and too few calls to call the challenger well
+    ok              no breach on enough calls
 
 The highest evidence of the stage counts: the chance that it is ever so high for an equal model is at most
 alpha, so a breach that a pass has missed is one all the same.
@@ -69,6 +70,9 @@ def weigh(tally: Tally) -> Verdict:
         day = "" if breached_at.date() == tally.grid.now.date() else "%d %B "
         at = breached_at.astimezone(UTC).strftime(f"{day}%H:%M UTC")
         sentence = f"{told}: evidence {log_es.max():.1f} of {needed:.1f} needed, breached at {at}"
+    elif tally.missing and "{" not in tally.missing:  # with matchers, perhaps nothing was counted so far
+        status = Status.CANNOT_MEASURE
+        sentence = f"Prometheus has no series of {tally.missing}; is the name right?"
     elif reason := _too_little(tally, calls, champion_calls):
         status, sentence = Status.NO_DATA, reason
     else:

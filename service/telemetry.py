@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.names import Metric, Model, latency_buckets
 from service.artifact import Metadata
+from service.assignment import Reason
 
 # Why the challenger gave no answer: too late; no room; it raised; it answered nonsense; its process ended
 # during the call; there is no process now; the breaker is open.
@@ -116,6 +117,8 @@ class Telemetry:
             ["reason"],
             registry=registry,
         )
+        for said in Reason:
+            self._assignments.labels(Model.CHALLENGER if said is Reason.FLAG_ON else Model.CHAMPION, said)
         for kind in LOG_KINDS:
             self._log_records.labels(kind)
         for reason in LOG_LOSSES:

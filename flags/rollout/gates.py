@@ -116,7 +116,9 @@ def _shadow(rules: Stage, place: Place, seen: Situation) -> Iterator[Gate]:
     if rules.failures is not None:
         failed = readings.failures / copies if copies else 0.0
         told = f"no usable answer to {failed:.2%} of {int(copies):,} copies, of {rules.failures:.2%} allowed"
-        yield Gate("failures", failed <= rules.failures, told)
+        if not copies:
+            told = "the challenger has not seen a copy of any request yet"
+        yield Gate("failures", bool(copies) and failed <= rules.failures, told)
     if rules.shadow_report is not None:
         yield _shadow_report(rules.shadow_report, seen)
 

@@ -102,6 +102,15 @@ Reading = Callable[[float], float | None]
 """A raw counter: its value at a time in seconds, None where there is none."""
 
 
+def at_zero(*names: str) -> list[tuple[dict[str, str], Reading]]:
+    """Counters as the service makes them for both models when it starts."""
+    return [
+        ({"__name__": name, "model": model}, lambda _at: 0.0)
+        for name in names
+        for model in ("champion", "challenger")
+    ]
+
+
 @dataclass
 class Numbers:
     """Answers of a healthy Prometheus at NOW: each query by the first of `values` that it begins with.

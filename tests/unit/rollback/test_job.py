@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from math import nan
 
 import pytest
 
@@ -44,7 +45,9 @@ def run(server: Server, numbers: Numbers, canary: FakeCanary, *, dry_run: bool =
     ("numbers", "canary", "outcome", "exit_code"),
     [
         (Numbers(FAST), FakeCanary(), "fine", 0),
-        (Numbers({"value_slow": None, "sample_slow": None}), FakeCanary(), "fine", 0),
+        (Numbers({"value_slow": nan, "sample_slow": 0}), FakeCanary(), "fine", 0),
+        (Numbers({"value_slow": None, "sample_slow": None}), FakeCanary(), "cannot measure", 3),
+        (Numbers({"value_slow": None, "sample_slow": 80}), FakeCanary(), "cannot measure", 3),
         (Numbers(SLOW), FakeCanary(), "rolled back", 1),
         (Numbers(FAST, up=0), FakeCanary(), "cannot measure", 3),
         (Numbers({**FAST, "value_slow": REFUSED}), FakeCanary(), "cannot measure", 3),
@@ -310,7 +313,7 @@ def test_thresholds_and_counters_share_their_requests(server: Server) -> None:
     )
     verdicts = Job(policy, Prometheus(server.url), FakeCanary()).run().verdicts
     assert [verdict.guardrail for verdict in verdicts] == ["errors", "tail", "slow"]
-    assert verdicts[1].sentence == "Prometheus has no calls in x_bucket; is the name right?"
+    assert verdicts[1].sentence == "Prometheus has no series of x_bucket; is the name right?"
     paths = [path.rpartition("/")[2] for path, _ in server.asked]
     assert paths == ["query", "query", "query", "query_range"]  # the second learns of the tail in vain
 

@@ -17,14 +17,26 @@ from click.testing import CliRunner, Result
 
 import rollback.__main__ as cli
 from rollback.settings import RollbackSettings
-from tests.unit.rollback.conftest import STATE, Answer, FakeCanary, Numbers, Server, standing_still
+from tests.unit.rollback.conftest import (
+    STATE,
+    Answer,
+    FakeCanary,
+    Numbers,
+    Server,
+    at_zero,
+    standing_still,
+)
 
 Start = Callable[..., subprocess.Popen[str]]
 
 TOKEN = "user:not-to-be-told"
-FINE = Numbers({"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000})
+FINE = Numbers(
+    {"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000},
+    counters=at_zero("prediction_errors_total", "model_calls_total", "assignments_total"),
+    before={"0.2": 0, "+Inf": 0},
+)
 RISING = standing_still(range(9))
-SLOW = Numbers({**FINE.values, "histogram_quantile": 0.5})
+SLOW = replace(FINE, values={**FINE.values, "histogram_quantile": 0.5})
 
 
 @pytest.fixture

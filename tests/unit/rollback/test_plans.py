@@ -65,8 +65,10 @@ def test_a_fixed_time_needs_no_champion_and_takes_the_next_edge() -> None:
 
 def test_a_histogram_that_nobody_counts_is_said() -> None:
     (guardrail,) = policy_of({**LIMIT, "histogram": "typo"}).sequential
-    with pytest.raises(NotYet, match="no calls in typo_bucket; is the name right"):
+    with pytest.raises(ValueError, match="no series of typo_bucket; is the name right"):
         plan(guardrail, KNOWN, {}, {}, NOW)
+    with pytest.raises(NotYet, match="nobody has been counted in typo_bucket yet"):
+        plan(guardrail, {"typo": {"0.2": 0.0, "+Inf": 0.0}}, {}, {}, NOW)
 
 
 def test_a_lag_puts_counting_off() -> None:

@@ -12,6 +12,7 @@ from tests.unit.rollback.conftest import NOW, make_policy
 
 NAN, INF = math.nan, math.inf
 OK, BREACH = Status.OK, Status.BREACH
+NAMES = "are its names right, and does the service export them?"
 NO_DATA, CANNOT = Status.NO_DATA, Status.CANNOT_MEASURE
 
 
@@ -43,10 +44,10 @@ def measured(
         (0.3, 49.9, NO_DATA, "only 49 calls in the window, and 50 are needed"),
         (0.3, 0, NO_DATA, "only 0 calls in the window, and 50 are needed"),
         (INF, 49, NO_DATA, "only 49 calls in the window, and 50 are needed"),
-        (0.3, None, NO_DATA, "nobody called the model in the window"),
+        (0.3, None, CANNOT, "the query for the sample gives no series: " + NAMES),
         (0.3, NAN, NO_DATA, "nobody called the model in the window"),
         (0.3, INF, CANNOT, "the query for the sample divides by zero"),
-        (None, 80, NO_DATA, "80 calls in the window, but the query gives no number"),
+        (None, 80, CANNOT, "80 calls in the window, but the query gives no series: " + NAMES),
         (NAN, 80, NO_DATA, "80 calls in the window, but the query gives no number"),
         (INF, 80, CANNOT, "the query for the value divides by zero"),
         (-INF, 80, CANNOT, "the query for the value divides by zero"),

@@ -18,6 +18,7 @@ from rollback.window import Grid
 from tests.unit.rollback.conftest import NOW, SEQUENTIAL, TAIL, policy_of
 
 BREACH, OK, NO_DATA = Status.BREACH, Status.OK, Status.NO_DATA
+CANNOT_MEASURE = Status.CANNOT_MEASURE
 LIMIT: dict[str, object] = {
     **{name: value for name, value in TAIL.items() if name not in {"quantile", "margin"}},
     "slower_than": "200ms",
@@ -68,8 +69,13 @@ def tally(
         (tally(SEQUENTIAL, (0, 0), (100, 50)), NO_DATA, "the champion has no calls in this stage"),
         (
             tally(SEQUENTIAL, (500, 0), (100, 0), missing="bad_total"),
-            NO_DATA,
+            CANNOT_MEASURE,
             "Prometheus has no series of bad_total; is the name right?",
+        ),
+        (
+            tally(SEQUENTIAL, (500, 0), (100, 0), missing='bad_total{outcome="sold"}'),
+            NO_DATA,
+            'Prometheus has no series of bad_total{outcome="sold"}; is the name right?',
         ),
         (tally(SEQUENTIAL, (500, 0), (1, 1)), BREACH, "the challenger failed 99 of 99 calls"),
         (tally(SEQUENTIAL, (500, 5), (25, 1), effect=5), OK, "and 5 times its share is allowed: evidence -"),

@@ -76,7 +76,7 @@ def less(**fields: Any) -> Readings:
         pytest.param(at(0, readings=less(agreements=17_999)), ("wait", "1%", {"agreement"}), id="disagree"),
         pytest.param(
             at(0, readings=less(samples=0, agreements=0, failures=0)),
-            ("wait", "1%", {"samples", "agreement"}),
+            ("wait", "1%", {"samples", "agreement", "failures"}),
             id="nobody called",
         ),
         pytest.param(at(0, readings=less(failures=300)), ("wait", "1%", {"failures"}), id="it fails"),
