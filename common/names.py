@@ -1,6 +1,7 @@
 """Names of metrics and labels, defined once: telemetry, guardrails, rules and tests take them from here.
 
-Metrics follow the Prometheus conventions: seconds, `_total` for counters, timestamps instead of ages.
+Metrics follow the Prometheus conventions: seconds, `_total` for counters, timestamps instead of ages. Where
+something is decided by an age there is `..._ago_seconds` too, made at each scrape by the monotonic clock.
 """
 
 from enum import StrEnum
@@ -30,6 +31,7 @@ class Metric(StrEnum):
     MODEL_RELOADS = "model_reloads_total"  # times that a worker took new models while it ran
     MODEL_RELOAD_FAILURES = "model_reload_failures_total"  # {reason}: times that it refused them
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
+    FLAG_FETCHED_AGO = "flag_state_fetched_ago_seconds"  # since then, by a clock that nobody sets
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
@@ -50,7 +52,9 @@ class JobMetric(StrEnum):
 
     PASSES = "rollback_passes_total"  # {outcome}: passes by what they came to
     LAST = "rollback_last_pass_timestamp_seconds"  # when the last pass ended
+    LAST_AGO = "rollback_last_pass_ago_seconds"  # since then, or since the start
     LAST_MEASURED = "rollback_last_measured_timestamp_seconds"  # the last that could measure all it had to
+    LAST_MEASURED_AGO = "rollback_last_measured_ago_seconds"  # since then, or since the start
     DURATION = "rollback_pass_seconds"  # duration of the last pass
     BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
     VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass

@@ -28,10 +28,18 @@ class JobMetrics:
             return Counter(name.removesuffix("_total"), text, labels, registry=registry)
 
         self._passes = counter(JobMetric.PASSES, "Passes by what they came to.", "outcome")
+        # A Unix time looks young for long where the wall clock is set back, an age by the monotonic one not.
         self._last = gauge(JobMetric.LAST, "When the last pass ended (Unix time).")
+        self._last_at = self._measured_at = time.monotonic()
+        gauge(JobMetric.LAST_AGO, "Since the last pass ended, or the job began.").set_function(
+            lambda: time.monotonic() - self._last_at
+        )
         self._measured = gauge(
             JobMetric.LAST_MEASURED, "When the last pass ended that could measure all (Unix time)."
         )
+        gauge(
+            JobMetric.LAST_MEASURED_AGO, "Since the last pass ended that could measure all, or the job began."
+        ).set_function(lambda: time.monotonic() - self._measured_at)
         self._seconds = gauge(JobMetric.DURATION, "Duration of the last pass.")
         self._verdicts = gauge(
             JobMetric.VERDICT, "1 for the verdict of the last pass.", "guardrail", "verdict"
@@ -102,11 +110,12 @@ class JobMetrics:
             self._to_stop.set(float("nan"))
 
     def on_pass(self, done: Pass) -> None:
-        now = time.time()
+        now, moment = time.time(), time.monotonic()
         self._passes.labels(done.summary).inc()
         self._seconds.set(done.seconds)
         if done.could_measure:
             self._measured.set(now)
+            self._measured_at = moment
         if (
             done.rollback is not None or done.state is not None
         ):  # where Unleash is silent, nothing has changed
@@ -123,6 +132,7 @@ class JobMetrics:
             self._to_stop.set(max(0.0, done.stop.stopped_at.timestamp() - self._breached_at))
             self._breached_at = None
         self._last.set(now)
+        self._last_at = moment
 
     def notified(self, channel: str, sent: bool) -> None:
         """A message was sent, or not."""

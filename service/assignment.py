@@ -1,17 +1,18 @@
 """Which model should answer this user? Asks Unleash's SDK: the only module that imports its client.
 
 The client is made in each worker, after the fork (one made before it never sees a change again), and reaches
-Unleash from a thread of its own, so that a server which hangs holds up neither the start nor a request.
+Unleash from threads of its own, so that a server which hangs holds up neither the start nor a request.
 """
 
 import logging
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import requests
 from UnleashClient.clients import UnleashClient
@@ -21,6 +22,7 @@ from UnleashClient.utils import InstanceAllowType
 from common.names import Model
 from service.flag_cache import FlagCache, Flags
 from service.sdk_log import quieten_sdk
+from service.sdk_schedule import EXECUTOR, MonotonicScheduler
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ class Assigner:
 
     Args:
         settings: where Unleash is.
-        on_fetched: called with the Unix time of each answer from Unleash, changed or not.
+        on_fetched: called with the time, by the monotonic clock, of each answer from Unleash, changed or not,
+            as soon as what it says is followed.
         on_known: called with a flag and whether Unleash knows it, for each of the two, at each new state.
     """
 
@@ -68,12 +71,16 @@ class Assigner:
         # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
         self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
         # The flag's answer where it is the same for everybody; None: ask it.
-        self._for_all: dict[str, bool | None] = {self._flag: None, self._shadow_flag: False}
+        self._for_all: dict[str, bool | None] = {self._flag: False, self._shadow_flag: False}
         self._look_at: dict[str, float] = {}
+        self._followed: Flags | None = None
+        self._explained: Reason | None = self._obstacle  # in the log
         self._last_status = 0
+        self._this_thread = threading.local()  # `answered`: when Unleash answered the poll of this thread
         self._closed = threading.Event()
         quieten_sdk()
         token = settings.unleash_sdk_token.get_secret_value()
+        self._cache = FlagCache(settings.state_dir, settings.unleash_url, token, self._tighten)
         self._client = UnleashClient(
             url=f"{settings.unleash_url}/api",
             app_name="canario",
@@ -84,9 +91,12 @@ class Assigner:
             request_retries=0,  # the next poll is the retry
             custom_headers={"Authorization": token},
             custom_options={"hooks": {"response": self._heard}},
-            cache=FlagCache(settings.state_dir, settings.unleash_url, token, self._inspect),
+            cache=self._cache,
+            scheduler=cast("Any", MonotonicScheduler(self._polled)),
+            scheduler_executor=EXECUTOR,
             multiple_instance_mode=InstanceAllowType.SILENTLY_ALLOW,
         )
+        self._follow_state()  # that from disk, which the client has just given its engine
 
     def start(self) -> None:
         """Begin to follow Unleash. Returns at once."""
@@ -121,7 +131,7 @@ class Assigner:
 
     @property
     def knows_flags(self) -> bool:
-        """Whether there is any state of flags, from Unleash or from disk."""
+        """Whether the SDK evaluates any state of flags, from Unleash or from disk."""
         return self._obstacle is not Reason.UNLEASH_UNKNOWN
 
     def close(self) -> None:
@@ -134,6 +144,7 @@ class Assigner:
         while not self._closed.is_set() and not self._client.is_initialized:
             try:
                 self._client.initialize_client()
+                self._polled()
             except Exception as error:  # the SDK stops following for good on what it did not expect
                 log.error("Unleash cannot be followed, trying again: %s", error)
                 self._closed.wait(RETRY_SECONDS)
@@ -144,7 +155,7 @@ class Assigner:
         if not (response.request.path_url or "").partition("?")[0].endswith(FEATURES_URL):
             return
         if response.status_code in (200, 304):
-            self._on_fetched(time.time())
+            self._this_thread.answered = time.monotonic()
         elif response.status_code in (401, 403) and self._last_status != response.status_code:
             log.error(
                 "Unleash refuses the service's token (HTTP %d): check CANARIO_UNLEASH_SDK_TOKEN",
@@ -152,18 +163,43 @@ class Assigner:
             )
         self._last_status = response.status_code
 
-    def _inspect(self, flags: Flags) -> None:
-        """Look at a new state before the SDK evaluates it: a flag that nobody limits is no canary."""
-        flag = flags.get(self._flag)
-        before, self._obstacle = self._obstacle, _obstacle(flag)
-        names = (self._flag, self._shadow_flag)
-        self._for_all = {name: _same_for_all(flags.get(name)) for name in names}
-        for name in names:
+    def _polled(self) -> None:
+        """A job of the SDK is done in this thread. After a poll its engine has what Unleash answered."""
+        answered = self._this_thread.__dict__.pop("answered", None)
+        if answered is not None:
+            self._follow_state()
+            if self._cache.refused is None and self._followed is self._cache.flags:
+                self._on_fetched(answered)
+
+    def _tighten(self, flags: Flags) -> None:
+        """Take back, before the SDK evaluates a new state, what that gives nobody.
+
+        A flag without a strategy is no canary, although the SDK would say that it is on for everybody.
+        """
+        self._obstacle = _obstacle(flags.get(self._flag)) or self._obstacle
+        for name in self._for_all:
+            if _same_for_all(flags.get(name)) is False:
+                self._for_all[name] = False
+
+    def _follow_state(self) -> None:
+        """Do what the newest state says, now that the SDK evaluates it."""
+        flags = self._cache.flags
+        if (
+            flags is None
+            or flags is self._followed
+            or self._client.feature_definitions().keys() != flags.keys()
+        ):
+            return
+        self._followed = flags
+        before, self._obstacle = self._explained, _obstacle(flags.get(self._flag))
+        self._for_all = {name: _same_for_all(flags.get(name)) for name in self._for_all}
+        for name in self._for_all:
             self._on_known(name, name in flags)
         if self._obstacle is not None and self._obstacle is not before:
             log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})
         elif before is not None and self._obstacle is None:
             log.info("the flag %s decides who gets the challenger", self._flag, extra={"flag": self._flag})
+        self._explained = self._obstacle
 
 
 def _obstacle(flag: dict[str, Any] | None) -> Reason | None:
@@ -178,39 +214,43 @@ def _obstacle(flag: dict[str, Any] | None) -> Reason | None:
 
 
 def _same_for_all(flag: dict[str, Any] | None) -> bool | None:
-    """What `flag`, as Unleash sends it to SDKs, answers for every user alike; None if it depends on the user.
+    """What `flag`, as the SDK's engine has it, answers for every user alike; None: the SDK must be asked.
 
-    A flag without a strategy would be on for everybody, by accident (see `_obstacle`): nobody chose a share,
-    so it counts as off.
+    Only what Unleash writes in the one usual form is answered here: to read parameters a second time is to
+    read them otherwise, and to give users what the engine does not. A flag without a strategy would be on
+    for everybody, by accident (see `_obstacle`), and counts as off.
     """
-    if flag is None or not flag.get("enabled") or not flag.get("strategies"):
+    if flag is None or not flag["enabled"] or not flag.get("strategies"):
         return False
-    shares = [_share(strategy) for strategy in flag["strategies"]]
+    strategies = flag["strategies"]
     # Constraints, segments and parent flags can only take users away: they do not matter at 0%.
-    if all(share == 0 for share in shares):
+    if all(_share(strategy) == "0" for strategy in strategies):
         return False
-    narrowed = bool(flag.get("dependencies")) or all(
-        share != 100 or strategy.get("constraints") or strategy.get("segments")
-        for share, strategy in zip(shares, flag["strategies"], strict=True)
-    )
-    return None if narrowed else True
+    # At 100% every user is in where users are told apart by what each request has: their id.
+    for_all = not flag.get("dependencies") and all(_is_plain(strategy) for strategy in strategies)
+    return True if for_all and any(_share(strategy) == "100" for strategy in strategies) else None
 
 
-def _share(strategy: dict[str, Any]) -> int | None:
-    """Per cent of the users of a gradual rollout; None for any other strategy.
+def _share(strategy: dict[str, Any]) -> str | None:
+    """Per cent of the users of a gradual rollout, as Unleash writes it; None for any other strategy."""
+    is_rollout = strategy["name"] == "flexibleRollout"
+    return (strategy.get("parameters") or {}).get("rollout") if is_rollout else None
 
-    At 100% every user is in, but only where users are told apart by what each request has: their id.
-    """
+
+def _is_plain(strategy: dict[str, Any]) -> bool:
+    """Whether this is a gradual rollout by the user's id without conditions, in parameters of usual form."""
     parameters = strategy.get("parameters") or {}
-    if strategy.get("name") != "flexibleRollout":
-        return None
-    try:
-        share = int(parameters["rollout"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return None if share == 100 and parameters.get("stickiness") != "userId" else share
+    return (
+        _share(strategy) in _SHARES
+        and parameters.get("stickiness") == "userId"
+        and _USUAL_GROUP.fullmatch(parameters.get("groupId", "")) is not None
+        and not strategy.get("constraints")
+        and not strategy.get("segments")
+    )
 
 
+_SHARES = frozenset(map(str, range(101)))
+_USUAL_GROUP = re.compile(r"[A-Za-z0-9._~-]+")  # that of a flag's name; a quote in it turns the flag off
 _EXPLANATIONS = {
     Reason.FLAG_MISSING: "Unleash does not know the flag %s (missing or archived): everybody gets the "
     "champion; make it with `python -m flags apply`",

@@ -89,9 +89,9 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     telemetry = Telemetry(registry, loaded.models.metadata, flags)
     hearing = Hearing()
 
-    def heard(unix_time: float) -> None:
-        telemetry.flags_fetched(unix_time)
-        hearing.note()
+    def heard(moment: float) -> None:
+        telemetry.flags_fetched(moment)
+        hearing.note(moment)
 
     assigner = Assigner(settings, heard, telemetry.flag_known)
     assigner.start()

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from UnleashClient.cache import BaseCache
-from UnleashClient.constants import FEATURES_URL
+from UnleashClient.constants import ETAG, FEATURES_URL
+from yggdrasil_engine.engine import UnleashEngine
 
 from common.files import replace_whole
 
@@ -21,12 +22,38 @@ log = logging.getLogger(__name__)
 
 Flags = dict[str, dict[str, Any]]
 
+# What an engine has before it is given a state, and no more when it has taken that.
+_BEFORE = {"name": "before", "enabled": False, "strategies": []}
+
+
+def flags_of(state: str) -> Flags:
+    """The flags by name in `state`, as the SDK's engine reads it: there is no second reading of it.
+
+    Raises:
+        ValueError: the engine does not take it. It would say nothing, and go on with the state before.
+    """
+    engine: Any = UnleashEngine  # without types
+    engine = engine()
+    engine.take_state(json.dumps({"version": 2, "features": [_BEFORE]}))
+    try:
+        engine.take_state(state)
+        flags = {flag["name"]: flag for flag in json.loads(engine.get_state())["features"]}
+    except Exception as error:  # of the SDK's own look at it, which expects more than it says
+        raise ValueError(f"the SDK cannot read it: {error!r}") from error
+    if _BEFORE["name"] in flags:
+        raise ValueError("the SDK's engine does not take it")
+    return flags
+
 
 class FlagCache(BaseCache):
-    """Cache of the Unleash SDK. `on_flags` gets the flags by name of every new state, also of that from disk.
+    """Cache of the Unleash SDK. `on_flags` gets the flags of every new state, before the SDK evaluates it.
 
-    A state that is none is dropped, and the last good one stays. Nothing here raises on a full or read-only
-    disk: flags in memory matter more than those on disk.
+    A state that the SDK's engine does not take is dropped, and the last good one stays. Nothing here raises
+    on a full or read-only disk: flags in memory matter more than those on disk.
+
+    Attributes:
+        flags: of the state that the SDK is given; None without any.
+        refused: what Unleash sent last, where that was dropped.
     """
 
     def __init__(self, folder: Path, url: str, token: str, on_flags: Callable[[Flags], None]) -> None:
@@ -35,6 +62,8 @@ class FlagCache(BaseCache):
         self.path = folder / f"flags-{key}.json"
         self._on_flags = on_flags
         self._values: dict[str, Any] = {}
+        self.flags: Flags | None = None
+        self.refused: str | None = None
         if state := self._read():
             # The SDK then evaluates this state before it has reached Unleash.
             self.bootstrapped = self._accept(state, f"the file {self.path}")
@@ -44,9 +73,11 @@ class FlagCache(BaseCache):
 
     def mset(self, data: dict[str, Any]) -> None:
         state = data.get(FEATURES_URL)
+        if state is not None:
+            self._hear(state)
         self._values.update({key: value for key, value in data.items() if key != FEATURES_URL})
-        if state is not None and state != self._values.get(FEATURES_URL) and self._accept(state, "Unleash"):
-            self._write(state)
+        if self.refused is not None:
+            self._values.pop(ETAG, None)  # or Unleash would say that nothing has changed since
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._values.get(key, default)
@@ -57,14 +88,25 @@ class FlagCache(BaseCache):
     def destroy(self) -> None:
         """Keep the file: the next start wants it."""
 
+    def _hear(self, state: str) -> None:
+        if state == self.refused:
+            return
+        if state == self._values.get(FEATURES_URL):
+            self.refused = None
+        elif self._accept(state, "Unleash"):
+            self.refused = None
+            self._write(state)
+        else:
+            self.refused = state
+
     def _accept(self, state: str, source: str) -> bool:
         try:
-            flags = {str(flag["name"]): dict(flag) for flag in json.loads(state)["features"]}
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("%s gave no flags, going on with those known before: %r", source, error)
+            flags = flags_of(state)
+        except ValueError as error:
+            log.warning("%s gave no flags, going on with those known before: %s", source, error)
             return False
-        self._values[FEATURES_URL] = state
         self._on_flags(flags)
+        self._values[FEATURES_URL], self.flags = state, flags
         return True
 
     def _read(self) -> str | None:

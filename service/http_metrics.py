@@ -4,12 +4,17 @@ The exporter finds each series by its labels anew at every request, which takes 
 labels are its own; only what it found is kept.
 """
 
+import os
 import time
 from typing import Any
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
+
+from service.telemetry import Scraped
 
 UNCOUNTED = frozenset({"/metrics", "/healthz", "/readyz"})  # asked by machines, all day long
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -40,6 +45,17 @@ class HttpMetrics(PrometheusMetrics):
         )
         app.before_request(_begin)
         app.after_request(self._count)
+
+    def generate_metrics(
+        self, accept_header: str | None = None, names: list[str] | None = None
+    ) -> tuple[str, str]:
+        """What /metrics answers, and its type; of `names` only, if there are any."""
+        workers = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        counted = MultiProcessCollector(None) if workers else self.registry  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry(auto_describe=bool(names))
+        registry.register(Scraped(counted))
+        encode, content_type = choose_encoder(accept_header or "")
+        return encode(registry.restricted_registry(names) if names else registry).decode(), content_type
 
     def _count(self, response: Response) -> Response:
         asked = request._get_current_object()  # type: ignore[attr-defined] # each use of the proxy costs

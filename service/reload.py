@@ -37,18 +37,18 @@ Signature = tuple[int, int, int] | None
 
 
 class Hearing:
-    """When this worker last heard from Unleash."""
+    """When this worker last heard from Unleash, by the monotonic clock."""
 
     def __init__(self) -> None:
         self._at = float("-inf")
 
-    def note(self) -> None:
-        """It answered just now."""
-        self._at = time.monotonic()
+    def note(self, moment: float) -> None:
+        """It answered then, and what it said is followed."""
+        self._at = moment
 
-    def since(self, monotonic: float) -> bool:
+    def since(self, moment: float) -> bool:
         """Whether it has answered after that."""
-        return self._at >= monotonic
+        return self._at >= moment
 
 
 class Line:

@@ -3,9 +3,12 @@
 Collectors are built on a registry that is passed in, so that each test has its own.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from common.names import Metric, Model, latency_buckets
 from service.artifact import Metadata
@@ -19,6 +22,30 @@ LOG_KINDS = ("prediction", "shadow", "feedback")
 # Why the prediction log lost a record: the disk is slow; the disk fails; it is no JSON; the log is closed.
 LOG_LOSSES = ("full", "disk", "invalid", "closed")
 NO_CLASS = "value"  # what the label `class` says of a regressor
+
+
+class Scraped(Collector):
+    """What `counted` holds, as Prometheus is to see it.
+
+    Workers keep moments by the monotonic clock, which is one for all of a machine and which nobody sets; a
+    scrape makes ages and Unix times of them. A Unix time that was kept would be wrong once the wall clock is
+    set, and would still look as young as ever. A moment of 0 never was.
+    """
+
+    def __init__(self, counted: Collector) -> None:
+        self._counted = counted
+
+    def collect(self) -> Iterator[Family]:
+        now, unix_time = time.monotonic(), time.time()
+        for family in self._counted.collect():
+            if family.name == Metric.FLAG_FETCHED:
+                family.samples = [
+                    each._replace(value=each.value and unix_time - (now - each.value))
+                    for each in family.samples
+                ]
+            elif family.name == Metric.FLAG_FETCHED_AGO:
+                family.samples = [each._replace(value=now - each.value) for each in family.samples]
+            yield family
 
 
 class Telemetry:
@@ -75,6 +102,12 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self._fetched_ago = Gauge(
+            Metric.FLAG_FETCHED_AGO,
+            "Since the worker that waited longest last heard from Unleash, or started.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self._known = Gauge(
             Metric.FLAG_KNOWN,
             "1 where every worker knows the flag, 0 where it is missing, archived or not yet heard of.",
@@ -124,6 +157,7 @@ class Telemetry:
         for reason in LOG_LOSSES:
             self._log_drops.labels(reason)
         self._fetched.set(0)
+        self._fetched_ago.set(time.monotonic())
         for flag in flags:
             self._known.labels(flag).set(0)
         self.models_changed({}, models)
@@ -176,9 +210,10 @@ class Telemetry:
         """The prediction log has lost `count` records."""
         self._log_drops.labels(reason).inc(count)
 
-    def flags_fetched(self, unix_time: float) -> None:
-        """Unleash answered this worker at `unix_time`."""
-        self._fetched.set(unix_time)
+    def flags_fetched(self, moment: float) -> None:
+        """Unleash answered this worker at `moment`, by the monotonic clock."""
+        self._fetched.set(moment)
+        self._fetched_ago.set(moment)
 
     def flag_known(self, flag: str, known: bool) -> None:
         """Whether Unleash knows `flag`."""

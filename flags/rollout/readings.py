@@ -24,7 +24,6 @@ OF_JOB: Final = (
     JobMetric.LIMIT,
     JobMetric.LOG_E,
     JobMetric.LOG_E_LIMIT,
-    JobMetric.LAST,
     JobMetric.JUDGED,
 )
 
@@ -40,14 +39,14 @@ def read(prometheus: Prometheus, began: datetime, now: datetime) -> Readings:
             for one in prometheus.vector(counts_query(age))
             if math.isfinite(one.value)
         }
-        job = _newest(prometheus.vector(f'{{__name__=~"{"|".join(OF_JOB)}"}}'))
+        job = _newest(prometheus.vector(job_query()))
     except PrometheusError as error:
         return Readings(fault=str(error))
-    last = _single(job, JobMetric.LAST)
+    ago = _single(job, JobMetric.LAST_AGO)
     judged = _single(job, JobMetric.JUDGED)
     return Readings(
         guardrails=guardrails(job),
-        last_pass=datetime.fromtimestamp(last, UTC) if last else None,
+        last_pass=None if ago is None else now - timedelta(seconds=ago),
         judged=int(judged) if judged else None,
         champion_requests=counts.get(("requests", Model.CHAMPION), 0.0),
         challenger_requests=counts.get(("requests", Model.CHALLENGER), 0.0),
@@ -58,6 +57,14 @@ def read(prometheus: Prometheus, began: datetime, now: datetime) -> Readings:
         version=version,
         version_since=since if since and since > began + step + FINEST else None,
     )
+
+
+def job_query() -> str:
+    """What the rollback job tells; with how long ago its last pass was, by its own clock and Prometheus'."""
+    ago = JobMetric.LAST_AGO
+    now = f'label_replace({ago} + (time() - timestamp({ago})), "__name__", "{ago}", "", "")'
+    # `or` looks at other labels only, and takes what has the same ones once.
+    return f'{{__name__=~"{"|".join(OF_JOB)}"}} or label_replace({now}, "what", "ago", "", "")'
 
 
 def counts_query(age: timedelta) -> str:
@@ -129,11 +136,13 @@ def _version(found: list[Sample]) -> tuple[str | None, datetime | None]:
 def _newest(found: list[Sample]) -> list[Sample]:
     """Those of the job whose pass was the last one, where there are several."""
     passes = {
-        one.labels.get("instance"): one.value for one in found if one.labels.get("__name__") == JobMetric.LAST
+        one.labels.get("instance"): one.value
+        for one in found
+        if one.labels.get("__name__") == JobMetric.LAST_AGO
     }
     if not passes:
         return []
-    best = max(passes, key=lambda instance: passes[instance])
+    best = min(passes, key=lambda instance: passes[instance])
     return [one for one in found if one.labels.get("instance") == best]
 
 

@@ -37,7 +37,7 @@ class Readings:
     Attributes:
         fault: why nothing is known; None where all was read.
         guardrails: none while nobody gets the challenger.
-        last_pass: end of the rollback job's last pass.
+        last_pass: end of the rollback job's last pass, by the reader's own clock.
         judged: the flag's revision (Unleash's event id) that this pass judged; None where it judged none.
         champion_requests, challenger_requests: users' requests by the model that the flag gave them.
         outcomes: feedback on the challenger's.

@@ -61,7 +61,7 @@ def now() -> Panels:
         number(
             "Last pass of the rollback job",
             "Seconds since the guard of the canary was last at work; it comes every few seconds.",
-            f"time() - max({of_job(JobMetric.LAST)})",
+            f"min({of_job(JobMetric.LAST_AGO)})",
             unit="s",
             steps=((None, GOOD), (30, WARN), (60, BAD)),
         ).no_value("not scraped"),
@@ -69,7 +69,7 @@ def now() -> Panels:
             "Flags heard of",
             "Seconds since the worker that waited longest heard from Unleash: so long may a change take to"
             " reach users.",
-            f"time() - min({of_service(Metric.FLAG_FETCHED)})",
+            f"max({of_service(Metric.FLAG_FETCHED_AGO)})",
             unit="s",
             steps=((None, GOOD), (15, WARN), (30, BAD)),
         ),

@@ -99,6 +99,8 @@ PROMQL = {
         "rate",
         "increase",
         "time",
+        "timestamp",
+        "abs",
         "absent",
         "clamp_min",
     ),

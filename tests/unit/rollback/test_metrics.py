@@ -2,6 +2,7 @@
 
 import math
 import socket
+import time
 import urllib.request
 from dataclasses import replace
 from datetime import timedelta
@@ -80,11 +81,25 @@ def test_a_pass_that_could_not_measure_moves_one_clock_and_not_the_other(
     job.metrics.on_pass(DONE)
     measured = job.value(JobMetric.LAST_MEASURED)
     assert measured is not None
+    moment = time.monotonic()
     monkeypatch.setattr("rollback.metrics.time.time", lambda: measured + 100)
+    monkeypatch.setattr("rollback.metrics.time.monotonic", lambda: moment + 100)
     job.metrics.on_pass(replace(DONE, flag_fault="no Unleash"))
     assert job.value(JobMetric.LAST_MEASURED) == measured
     assert job.value(JobMetric.LAST) == measured + 100
+    assert job.value(JobMetric.LAST_MEASURED_AGO) == pytest.approx(100, abs=1)
+    assert job.value(JobMetric.LAST_AGO) == 0
     assert job.value(JobMetric.BLIND_LIMIT) == 300
+
+
+def test_an_age_goes_on_where_the_wall_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job()
+    job.metrics.on_pass(DONE)
+    moment, unix_time = time.monotonic(), time.time()
+    monkeypatch.setattr("rollback.metrics.time.time", lambda: unix_time - 3600)
+    monkeypatch.setattr("rollback.metrics.time.monotonic", lambda: moment + 70)
+    assert job.value(JobMetric.LAST_AGO) == pytest.approx(70, abs=1)
+    assert job.value(JobMetric.LAST_MEASURED_AGO) == pytest.approx(70, abs=1)
 
 
 def test_a_rollback_is_timed_from_the_breach() -> None:

@@ -6,13 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-from UnleashClient.constants import FEATURES_URL
+from UnleashClient.constants import ETAG, FEATURES_URL
 
 from common.names import Model
 from service.assignment import Assigner, Reason
@@ -28,6 +29,7 @@ class Unleash:
     def __init__(self) -> None:
         self.status, self.body = 200, b""
         self.asked: list[str] = []
+        self.told: list[tuple[str, Any]] = []
         double = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,7 +41,8 @@ class Unleash:
                 self.wfile.write(double.body)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                double.told.append((self.path, json.loads(body)))
                 self.send_response(202)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -98,12 +101,74 @@ def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash:
     unleash.knows()
     until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_MISSING))
     until(lambda: len(heard) >= 3)
-    assert heard[-1] == pytest.approx(time.time(), abs=5)
+    assert heard[-1] == pytest.approx(time.monotonic(), abs=5)
     assert [each for name, each in known if name == "canary"] == [True, True, False]
     assert [each for name, each in known if name == "shadow"] == [True, False, False]
     assigner.close()
     later = Assigner(at(settings, unleash.url))
     assert later.assign("u", {}).reason == Reason.FLAG_MISSING
+
+
+def test_a_wall_clock_that_is_set_back_holds_up_no_poll(
+    settings: Settings, unleash: Unleash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = [timedelta(hours=1)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return super().now(tz) + ahead[0]
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Clock)
+    monkeypatch.setattr("apscheduler.triggers.interval.datetime", Clock)
+    monkeypatch.setattr("time.time", lambda: Clock.now().timestamp())
+    heard: list[float] = []
+    unleash.knows(flag(rollout(100)))
+    assigner = Assigner(at(settings, unleash.url), heard.append)
+    assigner.start()
+    until(lambda: len(heard) >= 2)
+    ahead[0] = timedelta()
+    unleash.knows(flag(rollout(0)))
+    until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_OFF))
+    assert heard == sorted(heard)
+    assigner.close()
+
+
+def test_a_state_that_the_engine_does_not_take_is_dropped_and_asked_for_again(
+    settings: Settings, unleash: Unleash, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[float] = []
+    unleash.knows(flag(rollout(100)))
+    assigner = Assigner(at(settings, unleash.url), heard.append)
+    assigner.start()
+    until(lambda: assigner.assign("u", {}).model == Model.CHALLENGER)
+    number = rollout(0)
+    number["parameters"]["rollout"] = 0  # the engine takes strings only, and says nothing
+    unleash.knows(flag(number))
+    asked = len(unleash.asked)
+    until(lambda: len(unleash.asked) >= asked + 2)
+    last = len(heard)
+    until(lambda: len(unleash.asked) >= asked + 3)
+    assert len(heard) == last, "what is not followed was heard"
+    assert assigner.assign("u", {}) == (Model.CHALLENGER, Reason.FLAG_ON)
+    assert caplog.text.count("Unleash gave no flags") == 1
+    unleash.knows(flag(rollout(0)))
+    until(lambda: assigner.assign("u", {}) == (Model.CHAMPION, Reason.FLAG_OFF))
+    until(lambda: len(heard) > last)
+    assigner.close()
+    assert Assigner(at(settings, unleash.url)).assign("u", {}).reason == Reason.FLAG_OFF
+
+
+def test_usage_is_counted_by_unleash(settings: Settings, unleash: Unleash) -> None:
+    unleash.knows(flag(rollout(50)))
+    assigner = Assigner(at(settings, unleash.url))
+    assigner.start()
+    until(lambda: assigner.knows_flags)
+    for user in range(20):
+        assigner.assign(str(user), {})
+    assigner.close()
+    toggles = next(body["bucket"]["toggles"] for path, body in unleash.told if path.endswith("/metrics"))
+    assert toggles["canary"]["yes"] + toggles["canary"]["no"] == 20
 
 
 def test_memory_of_one_unleash_is_not_served_for_another(settings: Settings, tmp_path: Path) -> None:
@@ -182,7 +247,7 @@ def test_a_repeat_is_told_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -
     assert told("a")
 
 
-SDK_THREADS = {"unleash-start", "APScheduler"}
+SDK_THREADS = {"unleash-start", "unleash-job"}
 STATE = json.dumps({"version": 2, "features": [flag(rollout(5))]})
 
 
@@ -218,6 +283,19 @@ class TestFlagCache:
         assert cache.get(FEATURES_URL) == STATE
         assert seen == ["canary"]
         assert "cannot be kept on disk" in caplog.text
+
+    def test_a_state_that_is_refused_leaves_no_etag(self, tmp_path: Path) -> None:
+        cache, seen = self.cache(tmp_path)
+        cache.set(FEATURES_URL, STATE)
+        cache.set(ETAG, "1")
+        cache.set(FEATURES_URL, "{}")
+        cache.set(ETAG, "2")
+        assert (cache.get(FEATURES_URL), cache.get(ETAG, "")) == (STATE, "")
+        assert cache.refused == "{}"
+        cache.set(FEATURES_URL, STATE)
+        cache.set(ETAG, "3")
+        assert cache.refused is None
+        assert (cache.get(ETAG), seen) == ("3", ["canary"])
 
     def test_the_path_tells_no_secret(self, tmp_path: Path) -> None:
         assert "not-a-secret" not in str(self.cache(tmp_path)[0].path)

@@ -95,7 +95,7 @@ def metric(client: FlaskClient, series: str) -> float:
 
 def hear(app: Flask) -> None:
     """As if Unleash had answered."""
-    app.extensions["canario"].reloader._hearing.note()
+    app.extensions["canario"].reloader._hearing.note(time.monotonic())
 
 
 def test_a_promotion_and_the_way_back_are_followed(

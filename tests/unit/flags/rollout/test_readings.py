@@ -56,15 +56,21 @@ def verdict(guardrail: str, wanted: str, instance: str = "a", *, binding: float 
     return [*found, ({"__name__": "rollback_binding", **of}, binding)]
 
 
+def test_a_last_pass_is_as_old_as_the_job_and_prometheus_say_and_no_two_clocks(prometheus: Answers) -> None:
+    prometheus.job = of_job("a", last_pass_ago_seconds=70)
+    assert read(prometheus, BEGAN, NOW).last_pass == NOW - timedelta(seconds=70)
+    assert any("time() - timestamp(rollback_last_pass_ago_seconds)" in query for query in prometheus.queries)
+    assert not any("rollback_last_pass_timestamp" in query for query in prometheus.queries)
+
+
 def test_all_of_it(prometheus: Answers) -> None:
-    last = NOW.timestamp() - 5
     prometheus.job = [
-        *of_job("a", last_pass_timestamp_seconds=last, judged_revision=17),
+        *of_job("a", last_pass_ago_seconds=5, judged_revision=17),
         *verdict("errors", "ok"),
         ({"__name__": "rollback_log_e", "instance": "a", "guardrail": "errors"}, 0.5),
         ({"__name__": "rollback_log_e_limit", "instance": "a", "guardrail": "errors"}, 3.9),
         *verdict("agreement", "breach", binding=0),
-        *of_job("old", last_pass_timestamp_seconds=last - 100, judged_revision=3),
+        *of_job("old", last_pass_ago_seconds=105, judged_revision=3),
         *verdict("errors", "breach", "old"),
     ]
     prometheus.counts = [
@@ -107,7 +113,7 @@ def test_a_version_that_came_into_the_stage(prometheus: Answers) -> None:
 
 
 def test_a_job_that_judged_nothing(prometheus: Answers) -> None:
-    prometheus.job = of_job("a", last_pass_timestamp_seconds=NOW.timestamp(), judged_revision=math.nan)
+    prometheus.job = of_job("a", last_pass_ago_seconds=0, judged_revision=math.nan)
     assert read(prometheus, BEGAN, NOW).judged is None
 
 
