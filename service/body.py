@@ -51,6 +51,8 @@ def _read(request: Request) -> bytes:
         request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
     except HTTPException:
         raise
+    except TimeoutError as error:
+        raise RequestError(408, "Request Timeout", "The body does not come.") from error
     except Exception as error:  # each web server has its own error for chunks that are none
         detail = "The body cannot be read: it is not sent as its headers say."
         raise RequestError(400, "Bad Request", detail) from error

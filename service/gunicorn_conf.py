@@ -14,6 +14,7 @@ from service.feedback.memory import share
 from service.malformed import NoPersons, answer_in_problems
 from service.metrics_folder import candidates, make_empty, remove
 from service.settings import Settings
+from service.whole_requests import WholeRequests
 
 settings = load_settings(Settings)
 answer_in_problems()
@@ -23,13 +24,19 @@ bind = settings.bind
 workers = settings.workers
 # Threads, because a canary's user may wait for the challenger up to its deadline, and a worker of the sync
 # class would make the champion's users wait with them (docs/decisions/0006-workers.md).
-worker_class = "gthread"
+# Theirs gives a thread to whoever has sent a byte.
+worker_class = WholeRequests
+WholeRequests.largest_body = settings.max_body_bytes
 threads = settings.threads
 preload_app = False  # a flag client made before the fork never sees a change again
 keepalive = 5
 graceful_timeout = 10
 timeout = 30
 control_socket_disable = True
+# No proxy has anything to say here that this service would use, and one that runs on this host passes on what
+# strangers send: with `SCRIPT_NAME: /x`, the path /x/admin was /admin.
+forwarded_allow_ips = ""
+forwarder_headers = ""
 logconfig_dict = {
     **logging_config("service"),
     "filters": {"no_persons": {"()": NoPersons}},

@@ -47,4 +47,6 @@ class NoPersons(logging.Filter):
             record.msg, record.args = "a malformed request was refused: %s", (found["kind"].strip(),)
         elif message.startswith("Error handling request"):  # and then its method and address
             record.msg, record.args = "Error handling request", ()
+        elif message == "Socket error processing request.":  # and then a traceback, as often as clients like
+            record.msg, record.exc_info = "a client is gone, or did not take its answer in time", None
         return True

@@ -1,6 +1,11 @@
 """The example models, trained once; an Unleash that does not answer; flags as the SDK finds them on disk."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,9 @@ from service.guest.sandbox import Sandbox, Terms
 from service.guest.wire import rows_in_a_packet
 from service.settings import Settings
 from service.train import train
+from tests.unit.service.raw_http import is_up
 
+REPOSITORY = Path(__file__).parents[3]
 NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
 TOKEN = "default:production.not-a-secret"
 ROW = [0.5] * 30
@@ -122,3 +129,39 @@ def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
     made.start()
     yield made, late
     made.close()
+
+
+@pytest.fixture(scope="session")
+def service_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log of the service at `address`."""
+    return tmp_path_factory.mktemp("log") / "service.log"
+
+
+@pytest.fixture(scope="session")
+def address(
+    models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory, service_log: Path
+) -> Iterator[tuple[str, int]]:
+    """A real gunicorn with one worker, without Unleash and challenger."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        here = ("127.0.0.1", int(probe.getsockname()[1]))
+    environment = os.environ | {
+        "CANARIO_CHAMPION": str(models[Model.CHAMPION]),
+        "CANARIO_UNLEASH_URL": NOBODY,
+        "CANARIO_UNLEASH_SDK_TOKEN": TOKEN,
+        "CANARIO_STATE_DIR": str(tmp_path_factory.mktemp("state")),
+        "CANARIO_BIND": f"{here[0]}:{here[1]}",
+        "CANARIO_WORKERS": "1",
+    }
+    with service_log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=out
+        )
+    end = time.monotonic() + 30
+    while not is_up(here):
+        assert process.poll() is None
+        assert time.monotonic() < end, "the service does not come up"
+        time.sleep(0.1)
+    yield here
+    process.terminate()
+    process.wait(20)

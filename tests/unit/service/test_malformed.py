@@ -3,76 +3,15 @@
 import http.client
 import json
 import logging
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from common.names import Model
 from service.malformed import NoPersons
+from tests.unit.service.raw_http import is_up, say
 
-REPOSITORY = Path(__file__).parents[3]
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log") / "service.log"
-
-
-@pytest.fixture(scope="module")
-def address(
-    models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory, log: Path
-) -> Iterator[tuple[str, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        here = ("127.0.0.1", int(probe.getsockname()[1]))
-    environment = os.environ | {
-        "CANARIO_CHAMPION": str(models[Model.CHAMPION]),
-        "CANARIO_UNLEASH_URL": "http://127.0.0.1:9",
-        "CANARIO_UNLEASH_SDK_TOKEN": "default:production.not-a-secret",
-        "CANARIO_STATE_DIR": str(tmp_path_factory.mktemp("state")),
-        "CANARIO_BIND": f"{here[0]}:{here[1]}",
-        "CANARIO_WORKERS": "1",
-    }
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=out
-        )
-    end = time.monotonic() + 30
-    while not _is_up(here):
-        assert process.poll() is None
-        assert time.monotonic() < end, "the service does not come up"
-        time.sleep(0.1)
-    yield here
-    process.terminate()
-    process.wait(20)
-
-
-def _is_up(address: tuple[str, int]) -> bool:
-    try:
-        return say(address, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0] == 200
-    except OSError:
-        return False
-
-
-def say(address: tuple[str, int], data: bytes) -> tuple[int, str, bytes]:
-    """Status, content type and body of the answer."""
-    with socket.create_connection(address, 5) as connection:
-        connection.sendall(data)
-        answer = b""
-        while part := connection.recv(65_536):
-            answer += part
-    head, _, body = answer.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    kind = next(line.partition(":")[2].strip() for line in lines if line.lower().startswith("content-type"))
-    return int(lines[0].split()[1]), kind, body
 
 
 @pytest.mark.parametrize(
@@ -97,7 +36,7 @@ def test_it_is_refused_with_a_problem(address: tuple[str, int], data: bytes, sta
     found, kind, body = say(address, data)
     assert (found, kind) == (status, "application/problem+json")
     assert json.loads(body)["status"] == status
-    assert _is_up(address)
+    assert is_up(address)
 
 
 @pytest.mark.parametrize("size", [65_537, 200_000])
@@ -128,15 +67,15 @@ NAMING_ALICE = [
 ]
 
 
-def test_the_log_has_json_lines_and_no_person(address: tuple[str, int], log: Path) -> None:
+def test_the_log_has_json_lines_and_no_person(address: tuple[str, int], service_log: Path) -> None:
     for data in NAMING_ALICE:
         assert say(address, data)[0] in {400, 404}
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in service_log.read_text(encoding="utf-8").splitlines()]
     refused = [each["message"] for each in lines if "malformed request" in each["message"]]
     assert len(refused) >= len(NAMING_ALICE) - 1
     assert "a malformed request was refused: Invalid HTTP Header" in refused
     assert not any("127.0.0.1" in message for message in refused)
-    assert ALICE.decode() not in log.read_text(encoding="utf-8")
+    assert ALICE.decode() not in service_log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -158,3 +97,12 @@ def test_a_failure_is_logged_without_its_address() -> None:
     record = logging.makeLogRecord(told)
     assert NoPersons().filter(record)
     assert record.getMessage() == "Error handling request"
+
+
+def test_a_client_that_is_gone_is_logged_without_a_traceback() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "Socket error processing request.", "exc_info": (TimeoutError, TimeoutError(), None)}
+    )
+    assert NoPersons().filter(record)
+    assert record.exc_info is None
+    assert "in time" in record.getMessage()
