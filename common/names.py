@@ -36,6 +36,7 @@ class Metric(StrEnum):
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
     OUTCOMES = "outcomes_total"  # {model, outcome}: feedback by the model that was assigned (or unknown)
+    OUTCOMES_UNNAMED = "outcomes_unnamed_total"  # {reason}: feedback that is counted as other
     LOG_RECORDS = "log_records_total"  # {kind}: records that the prediction log has written
     LOG_DROPS = "log_drops_total"  # {reason}: records that it has lost
     IN_FLIGHT = "challenger_calls_in_flight"  # calls of the challenger that have not come back yet

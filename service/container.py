@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 from common.model_store import ModelStore
 from flags.admin import UnleashAdmin
 from service.assignment import Assigner
-from service.feedback.feedback import Feedback, Outcomes
+from service.feedback.feedback import Feedback
 from service.feedback.memory import memory
+from service.feedback.outcomes import Outcomes, judged_outcomes, listed_outcomes
 from service.feedback.request_ids import RequestIds
 from service.guest.guest import Guest
 from service.last_good import load_or_last_good, remember
@@ -97,7 +98,8 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     assigner.start()
     records, salt = open_log(settings, telemetry), secret(settings)
     users = Users(settings.log_users, salt)
-    outcomes = Outcomes({each.strip() for each in settings.feedback_outcomes.split(",")} - {""})
+    listed = listed_outcomes(settings.feedback_outcomes)
+    outcomes = Outcomes(listed | judged_outcomes(settings.guardrails), is_closed=bool(listed))
     feedback = Feedback(RequestIds(salt), memory(), outcomes, records, users, telemetry)
     pairs = Records(records.record, users.name) if settings.log_predictions else None
     maker = LineupMaker(settings, registry, telemetry, assigner, pairs)

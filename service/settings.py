@@ -4,12 +4,27 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import StrictModel
+from service.feedback.outcomes import judged_outcomes, listed_outcomes
 
+GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
 Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+def _checked_names(text: str) -> str:
+    listed_outcomes(text)
+    return text
+
+
+def _checked_file(guardrails: Path) -> Path:
+    try:
+        judged_outcomes(guardrails)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{guardrails} cannot be read: {error}") from error
+    return guardrails
 
 
 class Settings(StrictModel):
@@ -110,10 +125,15 @@ class Settings(StrictModel):
         description="Records that wait for the disk in each worker; more are dropped and counted.",
     )
     log_queue_mb: int = Field(16, ge=1, description="The same in MiB.")
-    feedback_outcomes: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:, -]*$")] = Field(
+    feedback_outcomes: Annotated[str, AfterValidator(_checked_names)] = Field(
         "",
-        description="Outcomes that are counted by name, with commas between; empty: the first 20 that each "
-        "worker sees. Others are counted as other.",
+        description="Outcomes that are counted by name, with commas between, beside those that guardrails "
+        "select; empty: also the first others that each worker sees, up to 20. The rest is counted as other.",
+    )
+    guardrails: Annotated[Path, AfterValidator(_checked_file)] = Field(
+        GUARDRAILS,
+        description="File of guardrails that the rollback job judges by; outcomes that it selects are always "
+        "counted by name.",
     )
     drill_file: Path | None = Field(
         None,

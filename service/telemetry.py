@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from common.names import Metric, Model, latency_buckets
 from service.artifact import Metadata
 from service.assignment import Reason
+from service.feedback.outcomes import UNNAMED
 
 # Why the challenger gave no answer: too late; no room; it raised; it answered nonsense; its process ended
 # during the call; there is no process now; the breaker is open.
@@ -138,6 +139,12 @@ class Telemetry:
             ["model", "outcome"],
             registry=registry,
         )
+        self._unnamed = Counter(
+            Metric.OUTCOMES_UNNAMED.removesuffix("_total"),
+            "Feedback whose outcome has no series of its own: it is counted as other.",
+            ["reason"],
+            registry=registry,
+        )
         self._log_records = Counter(
             Metric.LOG_RECORDS.removesuffix("_total"),
             "Records that the prediction log has written.",
@@ -154,6 +161,8 @@ class Telemetry:
             self._assignments.labels(Model.CHALLENGER if said is Reason.FLAG_ON else Model.CHAMPION, said)
         for kind in LOG_KINDS:
             self._log_records.labels(kind)
+        for reason in UNNAMED:
+            self._unnamed.labels(reason)
         for reason in LOG_LOSSES:
             self._log_drops.labels(reason)
         self._fetched.set(0)
@@ -201,6 +210,10 @@ class Telemetry:
     def outcome(self, model: str, outcome: str) -> None:
         """Feedback came about a request or a user of `model`, which may be `unknown`."""
         self._outcomes.labels(model, outcome).inc()
+
+    def outcome_unnamed(self, reason: str) -> None:
+        """Feedback was counted as `other`; one of service.feedback.outcomes.UNNAMED."""
+        self._unnamed.labels(reason).inc()
 
     def logged(self, kind: str, count: int) -> None:
         """The prediction log has written `count` records."""

@@ -1,17 +1,19 @@
 """Takes feedback: finds the model that it is about, counts it once, and logs it."""
 
-from collections.abc import Collection
+import logging
 from typing import NamedTuple
 
 from common.names import Model
 from service.feedback.memory import Memory
+from service.feedback.outcomes import OTHER, Outcomes
 from service.feedback.request_ids import RequestIds
+from service.guest.complaints import Complaints
 from service.records import RecordLog, Users
 from service.telemetry import Telemetry
 
+log = logging.getLogger(__name__)
+
 UNKNOWN = "unknown"  # the label `model` where nobody knows who was assigned
-OTHER = "other"
-MOST_OUTCOMES = 20
 
 _NUMBERS = {Model.CHAMPION: 1, Model.CHALLENGER: 2}
 _MODELS = {number: model for model, number in _NUMBERS.items()}
@@ -31,22 +33,6 @@ class Told(NamedTuple):
     counted_as: str
 
 
-class Outcomes:
-    """Bounds the label `outcome`: those allowed, or else the first MOST_OUTCOMES, keep their names."""
-
-    def __init__(self, allowed: Collection[str]) -> None:
-        self._named, self._is_closed = set(allowed), bool(allowed)
-
-    def label(self, outcome: str) -> str:
-        """`outcome`, or `other`."""
-        if outcome in self._named:
-            return outcome
-        if self._is_closed or len(self._named) >= MOST_OUTCOMES:
-            return OTHER
-        self._named.add(outcome)
-        return outcome
-
-
 class Feedback:
     """Threads may share it; what it remembers, the workers of the service share."""
 
@@ -55,12 +41,15 @@ class Feedback:
         request_ids: RequestIds,
         memory: Memory,
         outcomes: Outcomes,
-        log: RecordLog,
+        record_log: RecordLog,
         users: Users,
         telemetry: Telemetry,
     ) -> None:
         self._request_ids, self._memory, self._outcomes = request_ids, memory, outcomes
-        self._log, self._users, self._telemetry = log, users, telemetry
+        self._log, self._users, self._telemetry = record_log, users, telemetry
+        self._no_room = Complaints(
+            log, f"outcomes are counted as {OTHER!r}, e.g. %s: list yours in CANARIO_FEEDBACK_OUTCOMES"
+        )
 
     def expect(self, request_id: str, is_ours: bool, user_id: str, assigned: Model) -> str:
         """Remember an assignment; the id under which feedback can name the request.
@@ -78,35 +67,35 @@ class Feedback:
     def about_request(self, request_id: str, outcome: str, value: float | None) -> Told:
         """Take feedback about a request. The same outcome of the same request counts once."""
         assigned = self._recall_request(request_id)
-        label = self._outcomes.label(outcome)
         # A line break is in neither, so different pairs are different texts.
         if not self._memory.told.add(f"{request_id}\n{outcome}"):
-            return Told(assigned, True, label)
-        self._take(request_id, None, outcome, value, assigned, label)
-        return Told(assigned, False, label)
+            return Told(assigned, True, self._outcomes.label(outcome, assigned is not None)[0])
+        return self._take(request_id, None, outcome, value, assigned)
 
     def about_user(self, user_id: str, outcome: str, value: float | None) -> Told:
         """Take feedback about a user, for the model last assigned to them. Each counts: some buy twice."""
         number = self._memory.users.get(user_id)
         assigned = _MODELS.get(number) if number else None
-        label = self._outcomes.label(outcome)
-        self._take(None, self._users.name(user_id), outcome, value, assigned, label)
-        return Told(assigned, False, label)
+        return self._take(None, self._users.name(user_id), outcome, value, assigned)
 
     def _recall_request(self, request_id: str) -> Model | None:
         number = self._memory.requests.get(request_id)
         return _MODELS.get(number) if number else self._request_ids.assigned(request_id)
 
-    def _take(  # noqa: PLR0913, PLR0917
+    def _take(
         self,
         request_id: str | None,
         user: str | None,
         outcome: str,
         value: float | None,
         assigned: Model | None,
-        label: str,
-    ) -> None:
+    ) -> Told:
+        label, why = self._outcomes.label(outcome, assigned is not None)
         self._telemetry.outcome(assigned or UNKNOWN, label)
+        if why:
+            self._telemetry.outcome_unnamed(why)
+        if why == "full":
+            self._no_room.tell(outcome)
         self._log.record(
             {
                 "kind": "feedback",
@@ -118,3 +107,4 @@ class Feedback:
                 "assigned": assigned,
             }
         )
+        return Told(assigned, False, label)

@@ -10,11 +10,12 @@ from spectree import SpecTree
 from common.names import Model
 from service.body import read_body
 from service.container import Parts
+from service.feedback.outcomes import NAME
 from service.routes.spec import responses
 from service.schema import UserId
 
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-Outcome = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+Outcome = Annotated[str, Field(pattern=NAME)]
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e300, le=1e300)]
 
 

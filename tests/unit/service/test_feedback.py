@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from pydantic import ValidationError
 
 from common.names import Metric, Model
 from service.app import close, create_app
-from service.feedback.feedback import MOST_OUTCOMES, Outcomes
 from service.feedback.memory import Table
+from service.feedback.outcomes import MOST_OUTCOMES, Outcomes, judged_outcomes
 from service.feedback.request_ids import RequestIds
-from service.settings import Settings
+from service.settings import GUARDRAILS, Settings
 from tests.unit.service.conftest import ROW, flag, rollout
 from tests.unit.service.test_predict import sample
 
@@ -95,11 +96,56 @@ def test_only_allowed_outcomes_are_counted_by_name(start: Start) -> None:
 
 
 def test_without_a_list_the_number_of_names_is_bounded() -> None:
-    outcomes = Outcomes(())
-    labels = [outcomes.label(f"o{number}") for number in range(MOST_OUTCOMES + 5)]
-    assert labels[-5:] == ["other"] * 5
-    assert len(set(labels)) == MOST_OUTCOMES + 1
-    assert outcomes.label("o0") == "o0"
+    outcomes = Outcomes({"bought"})
+    labels = [outcomes.label(f"o{number}", is_known=True) for number in range(MOST_OUTCOMES + 5)]
+    assert labels[-6:] == [("other", "full")] * 6
+    assert len(set(labels)) == MOST_OUTCOMES
+    assert outcomes.label("o0", is_known=False) == ("o0", None)
+    assert outcomes.label("bought", is_known=True) == ("bought", None)
+
+
+def test_junk_takes_no_place_of_an_outcome_that_a_guardrail_judges(start: Start) -> None:
+    client = start(flag(rollout(100)), challenger=None)
+    asked = [predict(client) for _ in range(MOST_OUTCOMES + 6)]
+    for number, request_id in enumerate(asked[1:]):
+        tell(client, request_id=request_id, outcome=f"junk{number}")
+    assert tell(client, request_id=asked[0], outcome="bought")["counted_as"] == "bought"
+    assert sample(client, Metric.OUTCOMES, model="challenger", outcome="bought") == 1
+    assert sample(client, Metric.OUTCOMES_UNNAMED, reason="full") == 6
+
+
+def test_feedback_on_what_was_never_asked_takes_no_place_at_all(start: Start) -> None:
+    client = start()
+    for number in range(MOST_OUTCOMES + 5):
+        assert tell(client, request_id=f"junk{number}", outcome=f"junk{number}")["counted_as"] == "other"
+    assert tell(client, request_id=predict(client), outcome="returned")["counted_as"] == "returned"
+    assert sample(client, Metric.OUTCOMES_UNNAMED, reason="unknown") == MOST_OUTCOMES + 5
+    assert sample(client, Metric.OUTCOMES_UNNAMED, reason="full") == 0
+
+
+def test_outcomes_are_found_in_the_queries_of_guardrails(tmp_path: Path) -> None:
+    assert judged_outcomes(GUARDRAILS) == {"bought"}
+    file = tmp_path / "guardrails.yaml"
+    file.write_text(
+        """
+        bad: outcomes_total{model="x", outcome =~ "late|returned.twice"}
+        value: sum(outcomes_total{outcome!='ordered'}) / sum(outcomes_total{my_outcome="no", outcome=~"a.*"})
+        """,
+        encoding="utf-8",
+    )
+    assert judged_outcomes(file) == {"late", "returned.twice", "ordered"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"feedback_outcomes": "bought returned"}, "'bought returned' is no name of an outcome"),
+        ({"guardrails": "absent.yaml"}, "absent.yaml cannot be read"),
+    ],
+)
+def test_settings_about_outcomes_are_checked(settings: Settings, changes: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Settings.model_validate(dict(settings) | changes)
 
 
 BAD = [
