@@ -62,9 +62,8 @@ class Source(Generic[T]):
         """Begin to read, unless what is known is young enough. Does not wait."""
         with self._changed:
             self._looked = time.monotonic()
-            if self._thread is None:  # not in the constructor: a thread does not outlive a fork
-                self._thread = threading.Thread(target=self._run, name=f"read {self.name}", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                self._start()  # not in the constructor: a thread does not outlive a fork
             self._changed.notify_all()
 
     def latest(self) -> Reading[T]:
@@ -80,6 +79,17 @@ class Source(Generic[T]):
             if waits and waits > LATE_SECONDS:
                 return replace(self._reading, fault=f"it has not answered for {waits:.0f} s")
             return self._reading
+
+    def _start(self) -> None:
+        """Also in place of a thread that died; where none can be had, the next look tries again."""
+        thread = threading.Thread(target=self._run, name=f"read {self.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.error("%s is not read: %s", self.name, error)
+            self._reading = replace(self._reading, fault=f"no thread to read it: {error}")
+        else:
+            self._thread = thread
 
     def _run(self) -> None:
         while True:

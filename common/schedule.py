@@ -1,14 +1,17 @@
-"""Passes on a steady schedule, and an end at once when a signal asks for it."""
+"""Work that goes on for ever, on a schedule or in a thread, and an end at once when a signal asks for it."""
 
 import logging
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 from typing import NoReturn
+
+TOLD_EVERY_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,3 +65,27 @@ def repeat(work: Callable[[], object], period: timedelta) -> NoReturn:
 def seconds_to_next(elapsed: float, every: float) -> float:
     """Seconds until the next multiple of `every`; those that a long pass has missed are left out."""
     return (math.floor(elapsed / every) + 1) * every - elapsed
+
+
+def keep_running(name: str, work: Callable[[], object], *, again_after: float) -> threading.Thread:
+    """A daemon thread that does `work`, and begins again when it ends or raises, `again_after` seconds later.
+
+    Why is logged the first time, when it changes, and once a minute.
+    """
+
+    def run() -> None:
+        told, told_at = "", float("-inf")
+        while True:
+            try:
+                work()
+                why = "it has ended"
+            except BaseException as error:  # also SystemExit: it would end the thread, and not the process
+                why = f"{type(error).__name__}: {error}"
+            if why != told or time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+                told, told_at = why, time.monotonic()
+                _log.error("%s: begins again", name, extra={"error": why, "again_after": again_after})
+            time.sleep(again_after)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

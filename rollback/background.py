@@ -26,19 +26,18 @@ class Background:
     def do(self, work: Callable[[], None]) -> threading.Event:
         """Have `work` done; the event is set when it is over, also when it raised. Never raises, never waits.
 
-        With more than a hundred pieces waiting, as behind a disk that hangs, it is left out.
+        With more than a hundred pieces waiting, as behind a disk that hangs, it is left out. Where the
+        machine gives no thread it waits for `ensure_alive`, or the next `do`.
         """
         over = threading.Event()
         with self._lock:
             self._busy += 1
-            if self._thread is None:  # not before it is needed, and not before a fork
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
         try:
             self._waiting.put_nowait((work, over))
         except Full:
             self._fail("left out, because too much is waiting")
             self._done(over)
+        self.ensure_alive()
         return over
 
     def close(self, seconds: float) -> bool:
@@ -48,12 +47,25 @@ class Background:
             time.sleep(0.005)
         return not self._busy
 
+    def ensure_alive(self) -> None:
+        """Start the thread where work waits and there is none, or it died. Never raises."""
+        with self._lock:
+            if not self._busy or (self._thread is not None and self._thread.is_alive()):
+                return
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()  # not before it is needed, and not before a fork
+            except RuntimeError as error:  # the machine gives no more threads: somebody asks again
+                _log.error("%s waits", self._name, extra={"error": str(error)})
+            else:
+                self._thread = thread
+
     def _run(self) -> None:
         while True:
             work, over = self._waiting.get()
             try:
                 work()
-            except Exception as error:
+            except BaseException as error:  # also SystemExit: it would end the thread, and not the process
                 self._fail(f"{type(error).__name__}: {error}")
             self._done(over)
 
@@ -64,4 +76,7 @@ class Background:
 
     def _fail(self, reason: str) -> None:
         _log.error("%s failed", self._name, extra={"error": reason})
-        self._on_failure()
+        try:
+            self._on_failure()
+        except Exception as error:  # who counts the failures must not end the work
+            _log.exception("%s: its failure was not counted", self._name, extra={"error": str(error)})

@@ -6,24 +6,25 @@ of its own keeps the job's connection free for a rollback.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain, repeat
+from threading import Event
 from typing import Final
 
 from common.errors import CanarioError
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
-from flags.errors import AdminError
 from flags.lease import renew
 from flags.quarantine import UNKNOWN, quarantine
 from rollback.background import Background
 from rollback.outcome import Pass, Rollback
 from rollback.verdict import Verdict
 
-TRIES: Final = (0.0, 1.0, 3.0, 10.0, 30.0)  # seconds of waiting before each; the mark matters for days
+WAITS: Final = (0.0, 1.0, 3.0, 10.0, 30.0)  # seconds before each try
+LATER: Final = 60.0  # and before all that follow: the mark matters for days
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ class Guardian:
     """How much of it may be used up before it is renewed."""
     _renewing: Background = field(default_factory=lambda: Background("lease"))
     _marking: Background = field(default_factory=lambda: Background("quarantine"))
-    _busy: bool = False
+    _renewed: Event | None = None
+    """Set when the last renewal is over."""
+    _closed: Event = field(default_factory=Event)
 
     def on_breach(self, breach: Verdict, state: CanaryState | None) -> None:
         pass
@@ -55,10 +58,11 @@ class Guardian:
 
     def on_pass(self, done: Pass) -> None:
         """Renew the lease where this pass vouches for the challenger."""
-        if self._busy or not self.is_due(done, datetime.now(UTC)):
-            return
-        self._busy = True
-        self._renewing.do(partial(self._renew, measured=bool(done.verdicts)))
+        for each in (self._renewing, self._marking):
+            each.ensure_alive()  # what waits for a thread that died must not wait for the next such work
+        under_way = self._renewed is not None and not self._renewed.is_set()
+        if not under_way and self.is_due(done, datetime.now(UTC)):
+            self._renewed = self._renewing.do(partial(self._renew, measured=bool(done.verdicts)))
 
     def is_due(self, done: Pass, now: datetime) -> bool:
         """Whether the pass vouches for the challenger, and the lease has become short.
@@ -75,6 +79,7 @@ class Guardian:
     def close(self, seconds: float) -> None:
         """Give what is under way some time to end."""
         self._marking.close(seconds)
+        self._closed.set()
 
     def _renew(self, *, measured: bool) -> None:
         try:
@@ -82,21 +87,25 @@ class Guardian:
                 renew(self.admin, self.flag, datetime.now(UTC) + self.lease)
         except CanarioError as error:
             _log.warning("the lease was not renewed", extra={"error": str(error)})
-        finally:
-            self._busy = False
 
     def _mark(self, why: str) -> None:
-        version = self.version()
-        for wait in TRIES:
-            time.sleep(wait)
-            try:
-                quarantine(self.admin, self.flag, version or UNKNOWN, why)
-            except AdminError as error:
-                _log.warning("the version is not in quarantine yet", extra={"error": str(error)})
-            else:
-                _log.warning("in quarantine", extra={"version": version or UNKNOWN, "flag": self.flag})
+        """Until it is done: an unmarked version would be given to users again."""
+        try:
+            version = self.version() or UNKNOWN
+        except Exception as error:
+            _log.exception("which version it is cannot be told", extra={"error": str(error)})
+            version = UNKNOWN
+        for wait in chain(WAITS, repeat(LATER)):
+            if self._closed.wait(wait):
                 return
-        _log.error("the version is NOT in quarantine", extra={"version": version or UNKNOWN})
+            try:
+                quarantine(self.admin, self.flag, version, why)
+            except Exception as error:  # whatever it is: nobody else marks it
+                told = {"version": version, "error": f"{type(error).__name__}: {error}"}
+                _log.error("the version is NOT in quarantine yet", extra=told)
+            else:
+                _log.warning("in quarantine", extra={"version": version, "flag": self.flag})
+                return
 
 
 def in_short(breach: Verdict) -> str:

@@ -1,10 +1,9 @@
 """What the job tells Prometheus about itself, so that somebody watches the watchman."""
 
-import logging
 import time
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from common.names import JobMetric
 from flags.canary import CanaryState
@@ -13,8 +12,6 @@ from rollback.guardrails import Action
 from rollback.outcome import Pass, Rollback
 from rollback.stop import StopState
 from rollback.verdict import Status, Verdict
-
-_log = logging.getLogger(__name__)
 
 
 class JobMetrics:
@@ -155,18 +152,6 @@ class JobMetrics:
         for gauge, number in numbers:
             if number is not None:
                 gauge.labels(verdict.guardrail).set(number)
-
-
-def serve(bind: str, registry: CollectorRegistry) -> None:
-    """Answer GET /metrics in a thread. A port that is taken is said, and no reason not to guard."""
-    host, _, port = bind.rpartition(":")
-    try:
-        start_http_server(int(port), host.strip("[]"), registry)
-    except OSError as error:
-        _log.error(
-            "the metrics of the job are not served",
-            extra={"bind": bind, "error": error.strerror or str(error)},
-        )
 
 
 def _or_nan(number: float | None) -> float:

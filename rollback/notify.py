@@ -88,8 +88,14 @@ class Notifier:
             )
             watch = threading.Timer(self._deadline, self._give_up, (channel, number))
             watch.daemon = True
-            work.start()
-            watch.start()
+            try:
+                watch.start()
+                work.start()
+            except RuntimeError:  # the machine gives no more threads
+                watch.cancel()
+                with self._lock:
+                    self._under_way.pop(number, None)
+                self._end(channel, "no thread could be started")
 
     def close(self, seconds: float) -> None:
         """Wait for the messages that are under way, `seconds` at most."""

@@ -6,6 +6,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
+from common.metrics_port import serve
 from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
 from rollback.act import Canary
@@ -15,7 +16,7 @@ from rollback.follow import Watch
 from rollback.guardian import Guardian
 from rollback.guardrails import Policy
 from rollback.measure import SERVICE_JOB
-from rollback.metrics import JobMetrics, serve
+from rollback.metrics import JobMetrics
 from rollback.notify import Notifier, open_channels
 from rollback.observer import Observer, Several, Silent
 from rollback.outcome import Pass

@@ -37,8 +37,8 @@ minprocs=64
 umask=022
 """
 
-# A program that ends within five seconds did not start; the next try waits a second longer each time, and
-# after the fifth the program is FATAL, until the next `up`.
+# A program that ends within five seconds did not start; the next try waits a second longer each time. None is
+# given up: a full disk is mended after hours, and then the rollback job must come back by itself.
 _PROGRAM = """
 [program:{name}]
 command={command}
@@ -47,7 +47,7 @@ priority={priority}
 autostart=false
 autorestart=true
 startsecs=5
-startretries=5
+startretries=1000000
 stopsignal={stop_signal}
 stopwaitsecs={stop_seconds}
 killasgroup=true

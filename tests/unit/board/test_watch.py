@@ -121,3 +121,31 @@ def test_what_is_old_is_not_fresh() -> None:
     now = datetime.now(UTC)
     reading = Reading("x", now - timedelta(seconds=10))
     assert (reading.fresh(now, 10.0), reading.fresh(now, 9.0), Reading().fresh(now, 9.0)) == ("x", None, None)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_started_anew() -> None:
+    read = Counted()
+    source = Source("test", read, every=0.01)
+    assert source.latest().value == 1
+    read.fault = SystemExit()  # type: ignore[assignment]
+    source.look()
+    thread = source._thread
+    assert thread is not None
+    thread.join(5)
+    read.fault = None
+    assert source.latest().value == read.count > 1
+
+
+def test_without_a_thread_the_page_says_so_and_the_next_look_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    source = Source("test", Counted(), every=0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        patched.setattr(watch, "FIRST_SECONDS", 0.01)
+        assert "no thread to read it" in (source.latest().fault or "")
+    assert source.latest().value == 1

@@ -3,13 +3,13 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from threading import Timer
+from threading import Event, Timer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.schedule import Shutdown, repeat, seconds_to_next
+from common.schedule import Shutdown, keep_running, repeat, seconds_to_next
 
 
 @pytest.fixture
@@ -75,3 +75,19 @@ def test_a_signal_waits_until_a_rollback_is_done() -> None:
     with pytest.raises(SystemExit):
         roll_back()
     assert done == ["turned off"]
+
+
+def test_what_ends_or_raises_begins_again_and_why_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    began, over = [], Event()
+
+    def work() -> None:
+        began.append(1)
+        if len(began) <= 5:
+            raise LookupError("a bug")
+        if len(began) > 8:
+            over.set()
+            Event().wait()
+
+    keep_running("worker", work, again_after=0.001)
+    assert over.wait(10)
+    assert [getattr(one, "error", "") for one in caplog.records] == ["LookupError: a bug", "it has ended"]

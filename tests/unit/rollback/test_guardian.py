@@ -54,6 +54,10 @@ def guardian(admin: UnleashAdmin, version: str | None = "2 abc", *, hears: bool 
     return Guardian(admin, "canary", lambda: version, lambda: hears, lease=LEASE, lease_every=EVERY)
 
 
+def no_threads(_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def eventually(condition: Callable[[], bool]) -> bool:
     end = time.monotonic() + 5
     while not condition() and time.monotonic() < end:
@@ -102,7 +106,7 @@ def test_where_nothing_was_judged_it_asks_whether_it_could(admin: UnleashAdmin, 
     assert lease
     one = guardian(admin, hears=hears)
     one.on_pass(after(replace(STATE, percent=0, lease_until=lease.until)))
-    assert eventually(lambda: not one._busy)
+    assert eventually(lambda: one._renewed is not None and one._renewed.is_set())
     now = read_lease(admin, "canary")
     assert now
     assert (now.left > timedelta(minutes=14)) is hears
@@ -134,19 +138,51 @@ def test_why_in_short(value: float | None, limit: float | None, words: str) -> N
 def test_a_mark_is_tried_again(
     unleash: FakeUnleash, admin: UnleashAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollback.guardian.TRIES", (0.0, 0.01, 0.01))
-    unleash.fail("PUT", "/tags", *[Answer({}, 500)] * 5)
+    monkeypatch.setattr("rollback.guardian.WAITS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr("rollback.guardian.LATER", 0.01)
+    unleash.fail("PUT", "/tags", *[Answer({}, 500)] * 30)  # three for each try
     one = guardian(admin)
     one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
     one.close(5)
     assert quarantined(admin, "canary") == {"2 abc"}
 
 
+def test_a_version_that_cannot_be_told_is_marked_as_unknown(admin: UnleashAdmin) -> None:
+    def bug() -> str:
+        raise LookupError("a bug")
+
+    one = replace(guardian(admin), version=bug)
+    one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
+    one.close(5)
+    assert quarantined(admin, "canary") == {UNKNOWN}
+
+
+def test_a_renewal_that_never_began_does_not_stand_in_the_way_of_the_next(
+    admin: UnleashAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_lease(admin, "canary", timedelta(minutes=1))
+    lease = read_lease(admin, "canary")
+    assert lease
+    one, due = guardian(admin), after(replace(STATE, lease_until=lease.until), Status.OK)
+    with monkeypatch.context() as patched:
+        patched.setattr("rollback.background.threading.Thread.start", no_threads)
+        one.on_pass(due)
+        one.on_rollback(ROLLBACK, verdict(Status.BREACH), STATE)
+
+    def renewed() -> bool:
+        one.on_pass(due)
+        now = read_lease(admin, "canary")
+        return now is not None and now.left > timedelta(minutes=14)
+
+    assert eventually(renewed)
+    assert eventually(lambda: quarantined(admin, "canary") == {"2 abc"}), "nor is the mark lost"
+
+
 def test_a_failed_renewal_troubles_nobody(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.fail("GET", "/segments", *[Answer({}, 500)] * 9)
     one = guardian(admin)
     one.on_pass(after(replace(STATE, lease_until=datetime.now(UTC)), Status.OK))
-    assert eventually(lambda: not one._busy)
+    assert eventually(lambda: one._renewed is not None and one._renewed.is_set())
 
 
 def test_an_unreadable_models_folder_is_no_reason_not_to_mark(tmp_path: Path) -> None:

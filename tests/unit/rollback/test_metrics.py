@@ -1,9 +1,7 @@
 """What the job tells of itself, on a registry of each test, and once over its port."""
 
 import math
-import socket
 import time
-import urllib.request
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from common.names import JobMetric
 from rollback.flag_metrics import FlagMetrics
-from rollback.metrics import JobMetrics, serve
+from rollback.metrics import JobMetrics
 from rollback.outcome import Pass, Rollback
 from rollback.stop import Off, Stop, StopState
 from rollback.verdict import Status, without_measurement
@@ -177,21 +175,3 @@ def test_a_challenger_that_goes_on_and_messages_that_do_not() -> None:
     assert job.value(JobMetric.NOTIFICATIONS_FAILED, channel="2-json") == 0
     assert job.value(JobMetric.NOTIFICATIONS, channel="2-json") == 1
     assert job.value(JobMetric.DECISIONS_FAILED) == 1
-
-
-def test_a_port_that_is_taken_does_not_keep_the_job_from_guarding(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        serve(f"127.0.0.1:{taken.getsockname()[1]}", CollectorRegistry())
-    assert "the metrics of the job are not served" in caplog.text
-
-
-def test_they_are_served() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        bind = f"127.0.0.1:{free.getsockname()[1]}"
-    job = Job()
-    serve(bind, job.registry)
-    with urllib.request.urlopen(f"http://{bind}/metrics", timeout=5) as answer:
-        assert b"rollback_last_pass_timestamp_seconds" in answer.read()

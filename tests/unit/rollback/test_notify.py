@@ -107,6 +107,19 @@ def test_a_channel_that_hangs_costs_nobody_any_time_and_is_told_after_the_deadli
     assert sent.ends == [("1-test", False)], "the end of it counts once"
 
 
+def test_a_message_without_a_thread_counts_as_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    good, sent = Channel(), Sent()
+    notifier = Notifier([good], on_end=sent)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        notifier.send(MESSAGE)
+    notifier.send(MESSAGE)
+    assert sent.wait(2) == [("1-test", False), ("1-test", True)]
+
+
 def test_messages_to_a_channel_that_hangs_do_not_pile_up_in_threads() -> None:
     gate, sent = threading.Event(), Sent()
     notifier = Notifier([Channel("1-hang", gate=gate)], deadline=0.05, on_end=sent)

@@ -33,6 +33,7 @@ def test_nothing_starts_by_itself_and_everything_is_restarted(site: Site) -> Non
     for name in site.settings.programs:
         assert config[f"program:{name}"]["autostart"] == "false"
         assert config[f"program:{name}"]["autorestart"] == "true"
+        assert int(config[f"program:{name}"]["startretries"]) > 1000, "a program is given up for good"
 
 
 def test_the_config_holds_neither_secrets_nor_the_path_of_the_home(site: Site) -> None:
