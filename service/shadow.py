@@ -182,9 +182,6 @@ class Shadow:
             else:
                 self._failed(batch, error.reason)
             return False
-        if not (math.isfinite(reply.seconds) and reply.seconds >= 0):
-            self._failed(batch, "invalid")
-            return False
         self._metrics.batch_took(reply.seconds)
         affordable = self._limits.batch_seconds * len(batch) / max(reply.seconds, 1e-6)
         self._rows = max(1, min(self._limits.rows, int(affordable)))

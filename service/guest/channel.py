@@ -4,20 +4,26 @@ A channel carries one call at a time. Channels are kept in pools, one for each k
 of shadow samples never takes the place of a user's call.
 """
 
+import itertools
+import logging
+import math
 import queue
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
 from common.errors import CanarioError
-from service.guest.wire import Reply, unpack_reply
+from service.guest.wire import READY_ID, ProtocolError, Reply, pack_call, unpack_reply
+from service.model import Row
+
+log = logging.getLogger(__name__)
 
 
 class NoReplyError(CanarioError):
-    """The guest did not answer; `reason` is timeout, busy, crash or down."""
+    """The guest did not answer; `reason` is timeout, busy, invalid, crash or down."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the challenger did not answer: {reason}")
@@ -43,12 +49,14 @@ class Channel:
     """The worker's end of a channel.
 
     Attributes:
+        call_id: of the last call, in this life of the guest.
         owed_since: when the call was sent whose reply has not come.
         awaited: whether a caller waits for it; otherwise a late reply is the watcher's to collect.
     """
 
     socket: socket.socket
     pool: Pool
+    call_id: int = READY_ID
     owed_since: float | None = None
     awaited: bool = False
 
@@ -58,11 +66,12 @@ class Channel:
         return self.owed_since is not None and not self.awaited
 
     def receive(self) -> Reply:
-        """The next reply. Raises OSError (also TimeoutError) or ValueError when there is none."""
+        """The next reply. Raises OSError (also TimeoutError) or ProtocolError when there is none."""
         packet = self.socket.recv(self.pool.reply_bytes)
         if not packet:
             raise ConnectionResetError("the guest has ended")
-        return unpack_reply(packet)
+        elapsed = math.inf if self.owed_since is None else time.monotonic() - self.owed_since
+        return unpack_reply(packet, self.call_id, elapsed)
 
     def release(self) -> None:
         """Nothing is owed any more: let the next call have the channel."""
@@ -80,9 +89,10 @@ class Process:
     calls: Pool
     batches: Pool
     ended: bool = False
+    call_ids: Iterator[int] = field(default_factory=lambda: itertools.count(READY_ID + 1))
 
-    def exchange(self, pool: Pool, packet: bytes, patience_seconds: float, deadline_seconds: float) -> Reply:
-        """The reply to `packet` on a channel of `pool`.
+    def exchange(self, pool: Pool, row: Row, patience_seconds: float, deadline_seconds: float) -> Reply:
+        """The reply to `row`, shape (n, features), on a channel of `pool`.
 
         Raises:
             NoReplyError: there is none.
@@ -93,19 +103,26 @@ class Process:
             channel = pool.free.get(timeout=patience_seconds)
         except queue.Empty:
             raise NoReplyError("busy") from None
+        channel.call_id = next(self.call_ids)
         channel.awaited, channel.owed_since = True, time.monotonic()
         try:
             channel.socket.settimeout(deadline_seconds)
-            channel.socket.send(packet)
+            channel.socket.send(pack_call(channel.call_id, row))
             reply = channel.receive()
             channel.owed_since = None  # before it is no longer awaited, or the watcher could take it for late
         except TimeoutError:
             # The watcher collects the reply and gives the channel back.
             raise NoReplyError("timeout") from None
-        except (OSError, ValueError):
+        except OSError:
             channel.owed_since = None
             self.ended = True
             raise NoReplyError("crash") from None
+        except ProtocolError as error:
+            # Whose answer is on the other channels? The process is ended, and nobody gets one of them.
+            log.error("the challenger's process is ended: %s", error)
+            channel.owed_since = None
+            self.ended = True
+            raise NoReplyError("invalid") from None
         finally:
             channel.awaited = False
         channel.release()  # last: whoever takes it then is not to find our marks on it, nor to lose its own

@@ -62,10 +62,10 @@ def main() -> None:
     try:
         model, faults = load(terms.artifact, terms.drill_file)
     except CanarioError as error:
-        from service.guest.wire import LONGEST_TEXT, Outcome, pack_reply  # noqa: PLC0415
+        from service.guest.wire import LONGEST_TEXT, READY_ID, Outcome, pack_reply  # noqa: PLC0415
 
         for channel in channels:
-            channel.send(pack_reply(Outcome.REFUSED, 0.0, str(error).encode()[:LONGEST_TEXT]))
+            channel.send(pack_reply(READY_ID, Outcome.REFUSED, 0.0, str(error).encode()[:LONGEST_TEXT]))
         time.sleep(1)  # let it be read
         sys.exit(2)
     threads = [

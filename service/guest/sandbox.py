@@ -25,7 +25,7 @@ from pathlib import Path
 
 from service.guest.channel import Channel, NoReplyError, Pool, Process
 from service.guest.child import LOWEST_PRIORITY
-from service.guest.wire import Outcome, Reply, largest_reply, pack_call
+from service.guest.wire import Outcome, ProtocolError, Reply, largest_reply
 from service.model import Row
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ LONGEST_REST_SECONDS = 30.0
 SHOWN_OUTPUT_BYTES = 1000
 KEPT_OUTPUT_BYTES = 1024 * 1024
 MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
+PROGRAM = (sys.executable, "-m", "service.guest.child")
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ORT_DISABLE_TELEMETRY")
 
 
@@ -120,7 +121,7 @@ class Sandbox:
             NoReplyError: there is none.
         """
         process = self._running()
-        return process.exchange(process.calls, pack_call(row), self._terms.patience_seconds, deadline_seconds)
+        return process.exchange(process.calls, row, self._terms.patience_seconds, deadline_seconds)
 
     def call_batch(self, rows: Row, deadline_seconds: float) -> Reply:
         """The reply to `rows`, shape (up to `terms.batch_rows`, features); its seconds are those of all.
@@ -131,9 +132,7 @@ class Sandbox:
             NoReplyError: there is none.
         """
         process = self._running()
-        return process.exchange(
-            process.batches, pack_call(rows), self._terms.patience_seconds, deadline_seconds
-        )
+        return process.exchange(process.batches, rows, self._terms.patience_seconds, deadline_seconds)
 
     def _running(self) -> Process:
         process = self._process
@@ -171,12 +170,7 @@ class Sandbox:
             # So that what comes after a truncation begins at the beginning.
             fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
             popen = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "service.guest.child",
-                    self._told([each.fileno() for each in theirs]),
-                ],
+                [*PROGRAM, self._told([each.fileno() for each in theirs])],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -226,7 +220,7 @@ class Sandbox:
                     log.error("the challenger cannot be served: %s", reply.text)
                     return False
                 channel.release()
-        except (OSError, ValueError) as error:
+        except (OSError, ProtocolError) as error:
             if not self._closed.is_set():
                 log.error("the challenger's process does not become ready: %r", error)
             return False
@@ -262,7 +256,10 @@ class Sandbox:
     def _collect(self, channel: Channel) -> bool:
         try:
             reply = channel.receive()
-        except (OSError, ValueError):
+        except OSError:
+            return False
+        except ProtocolError as error:
+            log.error("the challenger's process is ended: %s", error)
             return False
         channel.pool.on_late(reply.seconds)
         channel.release()

@@ -9,7 +9,15 @@ import numpy as np
 
 from service.artifact import load_artifact
 from service.guest.faults import Fault, Faults
-from service.guest.wire import LONGEST_TEXT, Outcome, largest_call, largest_reply, pack_reply, unpack_call
+from service.guest.wire import (
+    LONGEST_TEXT,
+    READY_ID,
+    Outcome,
+    largest_call,
+    largest_reply,
+    pack_reply,
+    unpack_call,
+)
 from service.model import OnnxModel
 
 
@@ -25,16 +33,16 @@ def load(artifact: Path, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
 
 def serve(channel: socket.socket, rows: int, model: OnnxModel, faults: Faults) -> None:
     """Answer the calls of one channel, of up to `rows` each, until it is closed."""
-    channel.send(pack_reply(Outcome.READY, 0.0))
+    channel.send(pack_reply(READY_ID, Outcome.READY, 0.0))
     size = largest_call(model.metadata, rows)
     # Of an answer that is too long only so much is sent that the worker sees it to be.
     most = largest_reply(model.metadata.outputs * rows)
     while packet := channel.recv(size):
-        call = unpack_call(packet, model.metadata)
+        call_id, call = unpack_call(packet, model.metadata)
         begun = time.perf_counter()
         try:
             probabilities = faults.suffer(partial(model.probabilities, call))
             body, outcome = np.ascontiguousarray(probabilities, dtype=np.float32).tobytes(), Outcome.ANSWERED
         except Exception as error:  # a model may raise anything at all
             body, outcome = f"{type(error).__name__}: {error}".encode()[:LONGEST_TEXT], Outcome.RAISED
-        channel.send(pack_reply(outcome, time.perf_counter() - begun, body)[:most])
+        channel.send(pack_reply(call_id, outcome, time.perf_counter() - begun, body)[:most])
