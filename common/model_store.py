@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from common.config import ConfigError, dotted, plain
+from common.onnx_file import OnnxFileError, require_self_contained
 from common.release import Entry, Note, Release, ReleaseError, installed
 
 ROLES_FILE = "roles.json"
@@ -113,16 +114,17 @@ class ModelStore:
         """Copy an artifact folder in, under a name that no other content has. Gives nobody a role.
 
         Raises:
-            ReleaseError: it is no artifact, its sha256 is not what it says, or it cannot be copied.
+            ReleaseError: it is no artifact, its sha256 is not what it says, it needs other files, or it
+                cannot be copied.
         """
-        entry = _identify(artifact)
+        entry, content = _read(artifact)  # once: what is copied is what was verified
         target = self.path(entry)
         try:
             if self._holds(entry):
                 return entry
             with self._unfinished() as folder:
-                for name in (MODEL_FILE, METADATA_FILE):
-                    shutil.copyfile(artifact / name, folder / name)
+                for name, each in content.items():
+                    (folder / name).write_bytes(each)
                     _sync(folder / name)
                 folder.chmod(0o755)
                 shutil.rmtree(target, ignore_errors=True)  # only one that was damaged is here
@@ -245,11 +247,16 @@ def read_release(file: Path) -> Release:
 
 def _identify(artifact: Path) -> Entry:
     """What is in an artifact folder; its sha256 is taken of the model as it lies there."""
+    return _read(artifact)[0]
+
+
+def _read(artifact: Path) -> tuple[Entry, dict[str, bytes]]:
+    """What is in an artifact folder, and its files."""
     try:
-        told = (artifact / METADATA_FILE).read_bytes()
-        onnx = hashlib.sha256((artifact / MODEL_FILE).read_bytes()).hexdigest()
+        told, onnx = (artifact / METADATA_FILE).read_bytes(), (artifact / MODEL_FILE).read_bytes()
     except OSError as error:
         raise ReleaseError(f"{artifact}: is no model folder: {error.filename}: {error.strerror}") from error
+    sha256 = hashlib.sha256(onnx).hexdigest()
     try:
         identity = _Identity.model_validate_json(told)
     except ValidationError as error:
@@ -257,17 +264,22 @@ def _identify(artifact: Path) -> Entry:
             f"{artifact / METADATA_FILE}: is no model's: {error.errors()[0]['msg']}; make model folders with "
             "`python -m service.export`"
         ) from error
-    if onnx != identity.sha256:
+    if sha256 != identity.sha256:
         raise ReleaseError(
-            f"{artifact / MODEL_FILE}: its sha256 is {onnx}, but {METADATA_FILE} says {identity.sha256}; the "
-            "file was changed or cut short after the export: export the model again"
+            f"{artifact / MODEL_FILE}: its sha256 is {sha256}, but {METADATA_FILE} says {identity.sha256}; "
+            "the file was changed or cut short after the export: export the model again"
         )
-    digest = hashlib.sha256(told + onnx.encode()).hexdigest()[:DIGITS]
+    try:
+        require_self_contained(onnx)
+    except OnnxFileError as error:
+        raise ReleaseError(f"{artifact / MODEL_FILE}: {error}") from error
+    digest = hashlib.sha256(told + sha256.encode()).hexdigest()[:DIGITS]
     folder = f"{_short(identity.name)}-{_short(identity.version)}-{digest}"
     try:
-        return Entry(folder=folder, name=identity.name, version=identity.version, sha256=onnx)
+        entry = Entry(folder=folder, name=identity.name, version=identity.version, sha256=sha256)
     except ValidationError as error:
         raise ReleaseError(f"{artifact / METADATA_FILE}: {error.errors()[0]['msg']}") from error
+    return entry, {MODEL_FILE: onnx, METADATA_FILE: told}
 
 
 def _short(text: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.config import ConfigError, StrictModel, load_json
 from common.errors import CanarioError
+from common.onnx_file import OnnxFileError, require_self_contained
 from service.guest.faults import Fault
 
 MODEL_FILE = "model.onnx"
@@ -170,7 +171,7 @@ def load_artifact(folder: Path) -> Artifact:
 
     Raises:
         ArtifactError: a file is missing or unreadable, `model.json` does not fit its schema, or the sha256
-            of `model.onnx` is not the one that `model.json` names.
+            of `model.onnx` is not the one that `model.json` names, or it needs other files.
     """
     if not folder.is_dir():
         raise ArtifactError(
@@ -190,6 +191,10 @@ def load_artifact(folder: Path) -> Artifact:
             f"{folder / MODEL_FILE}: its sha256 is {found}, but {METADATA_FILE} says {metadata.sha256}; "
             "the file was changed or cut short after the export: export the model again"
         )
+    try:
+        require_self_contained(onnx)
+    except OnnxFileError as error:
+        raise ArtifactError(f"{folder / MODEL_FILE}: {error}") from error
     return Artifact(folder, metadata, onnx)
 
 

@@ -15,6 +15,8 @@ import onnxruntime as ort
 from common.errors import CanarioError
 from service.artifact import Artifact, ArtifactError, Feature, FeatureType, Metadata
 
+NOWHERE = "/dev/null"  # no folder, so that no file can lie in it
+
 # Shape (rows, features). Objects, that is float and str, for a model with string features, floats otherwise.
 Row = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 
@@ -86,6 +88,10 @@ class OnnxModel:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Its other format has ways of its own to name a file; and where external data might be looked for,
+        # nothing can be. Models that have any are refused before.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
         try:
             self._session = ort.InferenceSession(artifact.onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no public base class for its errors

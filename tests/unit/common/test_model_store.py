@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -115,10 +114,11 @@ def test_a_folder_that_cannot_be_written_is_told_and_stays_as_it_is(
         patch.setattr(Path, "open", refuse)
         with pytest.raises(ReleaseError, match="cannot be written: Read-only file system"):
             store.change(lambda now: promoted(now, NOTE))
+    other = model(tmp_path / "c", "c")
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", refuse)
+        patch.setattr(Path, "write_bytes", refuse)
         with pytest.raises(ReleaseError, match="cannot be copied there: Read-only file system"):
-            store.add(model(tmp_path / "c", "c"))
+            store.add(other)
     assert store.roles_file.read_bytes() == before
 
 

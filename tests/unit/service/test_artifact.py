@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnxruntime as ort
 import pytest
+from onnx import helper
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from common.model_store import ModelStore
 from common.names import Model
-from service.artifact import Artifact, ArtifactError, load_artifact, require_same_interface
+from common.release import ReleaseError
+from service.artifact import Artifact, ArtifactError, Metadata, load_artifact, require_same_interface
 from service.export import export
 from service.model import OnnxModel
 from service.parity import check_parity
@@ -185,3 +190,70 @@ def test_a_model_that_answers_otherwise_than_scikit_learn_is_not_exported(tmp_pa
     other = make_pipeline(LogisticRegression(max_iter=1000, C=0.01)).fit(iris.data, iris.target)
     with pytest.raises(ArtifactError, match=r"iris: row 0: scikit-learn says .* the model is not exported"):
         check_parity(other, OnnxModel(artifact), read_table(iris.data, iris.feature_names))
+
+
+@pytest.fixture
+def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that adds the first byte of a secret, in the working folder, to its answer."""
+    secrets = tmp_path / "here" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "token").write_text("sekrit", encoding="utf-8")
+    monkeypatch.chdir(secrets.parent)
+    elsewhere = onnx.TensorProto(
+        name="theirs", data_type=onnx.TensorProto.UINT8, dims=[1, 1], data_location=onnx.TensorProto.EXTERNAL
+    )
+    for key, value in (("location", "secrets/token"), ("length", "1")):
+        entry = elsewhere.external_data.add()
+        entry.key, entry.value = key, value
+    number = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["theirs"], ["byte"], to=number),
+            helper.make_node("Add", ["x", "byte"], ["y"]),
+        ],
+        "greedy",
+        [helper.make_tensor_value_info("x", number, [None, 1])],
+        [helper.make_tensor_value_info("y", number, [None, 1])],
+        [elsewhere],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return written(tmp_path / "greedy", model.SerializeToString())
+
+
+def written(folder: Path, content: bytes) -> Path:
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(content)
+    told = {
+        **{"format": 2, "name": "n", "version": "1", "task": "regression", "tolerance": {}},
+        "features": [{"name": "x", "type": "number", "example": 0.0}],
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / "model.json").write_text(json.dumps(told), encoding="utf-8")
+    return folder
+
+
+def test_a_model_that_reads_another_file_is_refused_at_every_door(greedy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.onnx: the model has external data"):
+        load_artifact(greedy)
+    with pytest.raises(ReleaseError, match=r"model\.onnx: the model has external data"):
+        ModelStore(tmp_path / "store").add(greedy)
+
+
+def test_onnx_runtime_itself_finds_no_other_file(greedy: Path) -> None:
+    """Should the look at the file have missed one."""
+    metadata = Metadata.model_validate_json((greedy / "model.json").read_bytes())
+    artifact = Artifact(greedy, metadata, (greedy / "model.onnx").read_bytes())
+    with pytest.raises(ArtifactError, match="External data path does not exist"):
+        OnnxModel(artifact)
+
+
+def test_a_file_in_onnx_runtimes_own_format_is_refused(models: dict[Model, Path], tmp_path: Path) -> None:
+    """Nobody looks into that for other files."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    ort.InferenceSession(str(models[Model.CHAMPION] / "model.onnx"), options)
+    artifact = load_artifact(models[Model.CHAMPION])
+    with pytest.raises(ArtifactError, match="protobuf"):
+        OnnxModel(Artifact(tmp_path, artifact.metadata, (tmp_path / "model.ort").read_bytes()))
