@@ -33,6 +33,7 @@ class Metric(StrEnum):
     FLAG_FETCHED = "flag_state_fetched_timestamp_seconds"  # when the oldest worker last heard from Unleash
     FLAG_FETCHED_AGO = "flag_state_fetched_ago_seconds"  # since then, by a clock that nobody sets
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
+    UNCOUNTED_WORKERS = "workers_uncounted"  # workers without room to count in, whose metrics nobody sees
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
     OUTCOMES = "outcomes_total"  # {model, outcome}: feedback by the model that was assigned (or unknown)

@@ -19,6 +19,7 @@ from rollback.flag_metrics import FlagMetrics
 from rollback.metrics import JobMetrics
 from rollback.verdict import Status
 from service.http_metrics import HttpMetrics
+from service.metrics_files import UncountedWorkers
 from service.model_metrics import ModelMetrics
 from service.shadow_metrics import ShadowMetrics
 from service.telemetry import GUEST_FAILURES, Telemetry
@@ -80,7 +81,8 @@ def of_service() -> tuple[Row, ...]:
     ShadowMetrics(registry)
     ModelMetrics(registry)
     HttpMetrics(Flask("canario"), registry)
-    return tuple(_rows(registry))
+    [uncounted] = UncountedWorkers(Path()).collect()  # made at each scrape, from no collector that counts
+    return *_rows(registry), Row(uncounted.name, uncounted.type, "", "number", uncounted.documentation)
 
 
 def of_job() -> tuple[Row, ...]:

@@ -12,7 +12,7 @@ from common.config import load_settings
 from common.logs import logging_config
 from service.feedback.memory import share
 from service.malformed import NoPersons, answer_in_problems
-from service.metrics_folder import candidates, make_empty, remove
+from service.metrics_folder import VARIABLE, candidates, make_empty, remove
 from service.settings import Settings
 from service.whole_requests import WholeRequests
 
@@ -50,8 +50,6 @@ logconfig_dict = {
 # Workers beat on a file; on a disk that stalls they would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
-METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks at it when a worker first imports it
-
 
 def when_ready(_server: Any) -> None:
     """Begin with no counts of a former run, which Prometheus takes for a reset, and with memory for all.
@@ -59,9 +57,9 @@ def when_ready(_server: Any) -> None:
     Runs before any worker is forked, and only in a master that got the address: one that was started by
     mistake beside another must not remove what that one counts in.
     """
-    given = os.environ.get(METRICS)
+    given = os.environ.get(VARIABLE)
     folders = [Path(given)] if given else candidates(settings.state_dir, settings.bind)
-    os.environ[METRICS] = str(make_empty(folders))
+    os.environ[VARIABLE] = str(make_empty(folders, settings.workers))
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()
 
@@ -82,6 +80,13 @@ def pre_request(_worker: Any, request: Any) -> None:
             request.force_close()
 
 
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Runs in the worker, before it makes its app."""
+    from service.metrics_files import reserve_room  # noqa: PLC0415 - it knows its folder only now
+
+    reserve_room()
+
+
 def worker_exit(_server: Any, worker: Any) -> None:
     """Runs in the worker when its last request is answered."""
     from service.app import close  # noqa: PLC0415 - not in the master, see preload_app
@@ -90,8 +95,8 @@ def worker_exit(_server: Any, worker: Any) -> None:
         close(worker.wsgi)
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """Runs in the master: gauges of a dead worker must not count as live."""
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+def child_exit(server: Any, worker: Any) -> None:
+    """Runs in the master: what the worker counted is kept, its gauges are not."""
+    from service.metrics_merge import ended  # noqa: PLC0415 - the folder is known only now
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    ended(Path(os.environ[VARIABLE]), worker.pid, server.WORKERS)

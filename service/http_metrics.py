@@ -6,6 +6,8 @@ labels are its own; only what it found is kept.
 
 import os
 import time
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
@@ -14,6 +16,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
 
+from service.metrics_files import UncountedWorkers
+from service.metrics_folder import VARIABLE
+from service.metrics_merge import reading
 from service.telemetry import Scraped
 
 UNCOUNTED = frozenset({"/metrics", "/healthz", "/readyz"})  # asked by machines, all day long
@@ -50,12 +55,15 @@ class HttpMetrics(PrometheusMetrics):
         self, accept_header: str | None = None, names: list[str] | None = None
     ) -> tuple[str, str]:
         """What /metrics answers, and its type; of `names` only, if there are any."""
-        workers = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        counted = MultiProcessCollector(None) if workers else self.registry  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry(auto_describe=bool(names))
-        registry.register(Scraped(counted))
-        encode, content_type = choose_encoder(accept_header or "")
-        return encode(registry.restricted_registry(names) if names else registry).decode(), content_type
+        folder = os.environ.get(VARIABLE)
+        counted = MultiProcessCollector(None) if folder else self.registry  # type: ignore[no-untyped-call]
+        with reading(Path(folder)) if folder else nullcontext():
+            registry = CollectorRegistry(auto_describe=bool(names))
+            registry.register(Scraped(counted))
+            if folder:
+                registry.register(UncountedWorkers(Path(folder)))
+            encode, content_type = choose_encoder(accept_header or "")
+            return encode(registry.restricted_registry(names) if names else registry).decode(), content_type
 
     def _count(self, response: Response) -> Response:
         asked = request._get_current_object()  # type: ignore[attr-defined] # each use of the proxy costs

@@ -1,7 +1,9 @@
 """Where workers count: in memory, empty at each start, and never in somebody else's folder."""
 
+import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +57,18 @@ def test_what_cannot_be_made_is_followed_by_the_next(in_memory: Path, tmp_path: 
     assert make_empty([in_memory / "mine", tmp_path / "own"]) == tmp_path / "own"
     with pytest.raises(OSError, match="File exists"):
         make_empty([in_memory / "mine"])
+
+
+def test_a_folder_without_room_for_all_workers_is_followed_by_the_next(
+    in_memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = [8 * metrics_folder.WORKER_BYTES - 1]
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=room[0], f_frsize=1))
+    assert make_empty([in_memory / "mine", tmp_path / "own"], workers=8) == tmp_path / "own"
+    assert "workers cannot count in" in caplog.text
+    assert make_empty([in_memory / "mine"], workers=8) == in_memory / "mine"  # there is no other
+    room[0] += 1
+    assert make_empty([in_memory / "mine", tmp_path / "own"], workers=8) == in_memory / "mine"
 
 
 def test_only_what_this_process_made_is_removed(in_memory: Path) -> None:
