@@ -10,10 +10,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, WrapValidator
 
 from common.errors import CanarioError
 
@@ -35,6 +35,50 @@ class StrictModel(BaseModel):
     """Base of everything read from a file: unknown keys are faults, values do not change afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _FileText(str):
+    """What a file held that a variable named; it knows the file."""
+
+    file: Path
+
+
+class FileSecret(SecretStr):
+    """A secret in a file that may be replaced while the process runs, as a token is that was renewed."""
+
+    def __init__(self, text: str, file: Path) -> None:
+        super().__init__(text)
+        self.file = file
+        self._seen = _stamp(file)
+
+    def get_secret_value(self) -> str:
+        """What the file holds now; what it held last where it is gone, or empty for a moment."""
+        now = _stamp(self.file)
+        if now is not None and now != self._seen:
+            try:
+                text = self.file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                text = ""
+            if text:
+                self._secret_value, self._seen = text, now
+        return self._secret_value
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _followed(value: Any, validate: Callable[[Any], SecretStr]) -> SecretStr:
+    secret = validate(value)
+    return FileSecret(secret.get_secret_value(), value.file) if isinstance(value, _FileText) else secret
+
+
+Followed = Annotated[SecretStr, WrapValidator(_followed)]
+"""A secret that is read again when its file changes."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -194,7 +238,8 @@ def load_settings(
             values[name] = value
         elif file := environment.get(f"{variable}_FILE"):
             try:
-                values[name] = Path(file).read_text(encoding="utf-8").strip()
+                values[name] = text = _FileText(Path(file).read_text(encoding="utf-8").strip())
+                text.file = Path(file)
             except (OSError, UnicodeDecodeError) as error:
                 faults[variable] = f"{variable}_FILE: {file} cannot be read: {error}"
     try:

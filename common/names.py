@@ -85,6 +85,20 @@ class JobMetric(StrEnum):
     )
 
 
+class PlanMetric(StrEnum):
+    """Metrics that the rollout job exposes about itself."""
+
+    LAST = "rollout_last_step_timestamp_seconds"  # when it last saw where the rollout stands
+    STEPS = "rollout_steps_total"  # {kind}: steps by what they came to; failed: it could not tell
+
+
+class TokenMetric(StrEnum):
+    """What both jobs expose about their token of Unleash."""
+
+    ENDS = "unleash_token_end_timestamp_seconds"  # when it ends
+    USABLE = "unleash_token_usable"  # 1 where Unleash lets the job do its work, 0 where it refuses
+
+
 class Recorded(StrEnum):
     """Series that the recording rules in monitoring/ make of the above."""
 

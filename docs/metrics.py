@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from common.names import Recorded
 from docs.settings import REPOSITORY
+from flags.rollout.job import PlanMetrics
+from flags.token import TokenMetrics
 from rollback.flag_metrics import FlagMetrics
 from rollback.metrics import JobMetrics
 from rollback.verdict import Status
@@ -34,8 +36,8 @@ scraped, shown and told is in [monitoring.md](monitoring.md), why they are as th
 [decision 5](decisions/0005-metrics.md).
 
 Prometheus adds `job` and `instance`. Counters are there from the start, at 0, where their labels can be
-foreseen, so that a rate misses no first event. The rollout job and the board export none: what the plan does
-stands in Unleash's event log, and `python -m flags rollout status` tells it.
+foreseen, so that a rate misses no first event. The board exports none. What the plan does stands in Unleash's
+event log, and `python -m flags rollout status` tells it.
 """
 RECORDED: Final[Mapping[Recorded, tuple[str, str, str]]] = {
     Recorded.ERROR_RATE: ("model", "share", "Calls that failed, of all calls, over 5 minutes"),
@@ -94,6 +96,20 @@ def of_job() -> tuple[Row, ...]:
     return tuple(_rows(registry))
 
 
+def of_plan_job() -> tuple[Row, ...]:
+    """All that GET /metrics of the rollout job may answer, but what `of_token` has."""
+    registry = CollectorRegistry()
+    PlanMetrics(registry)
+    return tuple(_rows(registry))
+
+
+def of_token() -> tuple[Row, ...]:
+    """What both jobs answer of their token."""
+    registry = CollectorRegistry()
+    TokenMetrics(registry)
+    return tuple(_rows(registry))
+
+
 def recorded() -> tuple[Row, ...]:
     """What the recording rules make of them."""
     return tuple(Row(name, "gauge", *RECORDED[name]) for name in Recorded)
@@ -111,6 +127,12 @@ def page() -> str:
             "On a port of its own (`CANARIO_ROLLBACK_METRICS_BIND`), with `--every` only. Beside each counter"
             " stands `..._created`, the time at which it began.\n",
             _table(of_job()),
+            "## Rollout job\n",
+            "On a port of its own (`CANARIO_ROLLOUT_METRICS_BIND`), with `--every` only.\n",
+            _table(of_plan_job()),
+            "## Tokens of Unleash\n",
+            "Of both jobs, each of its own, which it has checked every minute.\n",
+            _table(of_token()),
             "## Recorded\n",
             "By [recording.yml](../monitoring/rules/recording.yml), for people and dashboards.\n",
             _table(recorded()),

@@ -20,7 +20,7 @@ from common.config import PREFIX
 from common.durations import format_duration
 from deploy import env
 from flags.models_cli import ModelsSettings
-from flags.rollout.settings import RolloutSettings
+from flags.rollout.settings import RolloutJobSettings, RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings as ServiceSettings
@@ -120,6 +120,12 @@ def sections() -> tuple[Section, ...]:
             "`python -m flags rollout`, beside those of flags. To promote by itself it needs the models"
             " folder, the service's address and its token.",
             FlagsSettings,
+        ),
+        _of(
+            RolloutJobSettings,
+            "Rollout job",
+            "`python -m flags rollout advance --every`, beside those of the plan.",
+            RolloutSettings,
         ),
         _of(
             BootstrapSettings,

@@ -21,7 +21,7 @@ from flags.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, checked_token, quoted
+from flags.http import DEFAULT_TIMEOUTS, Timeouts, TokenAuth, Transport, quoted
 from flags.models import GRADUAL, Event, Feature, Strategy
 from flags.parts import ContextStore, EventLog, Links, SegmentStore, TagStore
 
@@ -37,6 +37,10 @@ __all__ = [
     "Unreachable",
 ]
 
+REFUSED: Final = (
+    "CANARIO_UNLEASH_ADMIN_TOKEN is wrong or has ended: `make up`, `docker compose run --rm provision` or"
+    " `python -m flags bootstrap` make a new one"
+)
 SHARE_EVENTS: Final = (
     "feature-strategy-add",
     "feature-strategy-update",
@@ -81,8 +85,8 @@ class UnleashAdmin:
         self.environment = environment
         self._transport = Transport(
             self.url,
-            TokenAuth(checked_token(token)),
-            refused="the token is wrong or expired, set CANARIO_UNLEASH_ADMIN_TOKEN",
+            TokenAuth(token),
+            refused=REFUSED,
             timeouts=timeouts,
         )
         self.segments = SegmentStore(self._transport, project)

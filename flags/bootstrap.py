@@ -12,7 +12,6 @@ import secrets
 import socket
 import string
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,7 +22,7 @@ from pydantic import SecretStr
 
 from common.config import ConfigError
 from flags.accounts import EDITOR, MAX_TOKENS, USERS, OwnAccount, ServiceUser, UserAdmin, logged_in
-from flags.errors import AdminError, Unauthorized, UnexpectedAnswer
+from flags.errors import Unauthorized, UnexpectedAnswer
 from flags.models import Me, NewToken, User
 from flags.settings import BootstrapSettings
 from flags.vault import Kept, Vault
@@ -97,10 +96,8 @@ class Bootstrap:
         ends = kept.label.expires_at
         if ends - datetime.now(UTC) >= RENEW_BEFORE:
             return Outcome(user.username, Action.KEPT, ends, role)
-        outcome = self._renew(user, account, f"the old one would have ended on {ends:%Y-%m-%d}", role)
-        with suppress(AdminError):  # it ends by itself soon
-            account.delete_token(kept.label.id)
-        return outcome
+        # The old one goes on until then: who holds it takes up the new one when it looks at its file again.
+        return self._renew(user, account, f"the old one would have ended on {ends:%Y-%m-%d}", role)
 
     def _account(self, kept: Kept) -> OwnAccount | None:
         try:

@@ -43,13 +43,18 @@ DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class TokenAuth(AuthBase):
-    """Sends a token. As an auth object it also keeps requests from putting a .netrc entry in its place."""
+    """Sends a token, the renewed one as soon as its file holds it (`common.config.FileSecret`).
 
-    def __init__(self, token: str) -> None:
+    As an auth object it also keeps requests from putting a .netrc entry in its place.
+    """
+
+    def __init__(self, token: SecretStr | str) -> None:
+        """Raises ConfigError: the token has characters that no token has."""
+        checked_token(token)
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._token
+        request.headers["Authorization"] = checked_token(self._token)
         return request
 
 

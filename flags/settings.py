@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from common.address import UnleashUrl
-from common.config import StrictModel
+from common.config import Followed, StrictModel
 from common.durations import parse_duration
 
 
@@ -31,7 +31,7 @@ class FlagsSettings(StrictModel):
     """What every command of `python -m flags` but `bootstrap` needs."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
-    unleash_admin_token: SecretStr = Field(
+    unleash_admin_token: Followed = Field(
         description="personal access token (user:...) of this process' user"
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flags")

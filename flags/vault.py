@@ -13,6 +13,8 @@ from common.config import ConfigError, StrictModel
 from common.files import replace_whole
 from flags.models import NewToken
 
+LABEL = ".json"
+
 
 class Label(StrictModel):
     """What is known about a kept token besides its secret."""
@@ -66,11 +68,7 @@ class Vault:
             return None
         except OSError as error:
             raise ConfigError(f"{self.path(user)}: cannot be read: {error.strerror}") from error
-        try:
-            label = Label.model_validate_json(self._label(user).read_bytes())
-        except (OSError, ValidationError):
-            label = None
-        return Kept(SecretStr(secret), label)
+        return Kept(SecretStr(secret), label_beside(self.path(user)))
 
     def write(self, user: str, token: NewToken) -> None:
         """Keep a new token. The label goes first: with the old secret it only makes a renewal come late.
@@ -86,4 +84,12 @@ class Vault:
             raise ConfigError(f"{self.folder}: cannot be written: {error.strerror}") from error
 
     def _label(self, user: str) -> Path:
-        return self.folder / f"{user}.json"
+        return self.path(user).with_suffix(LABEL)
+
+
+def label_beside(token: Path) -> Label | None:
+    """What is known about the token in this file; None where no label lies beside it that can be read."""
+    try:
+        return Label.model_validate_json(token.with_suffix(LABEL).read_bytes())
+    except (OSError, ValidationError):
+        return None

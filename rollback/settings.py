@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from common.address import PrometheusUrl, UnleashUrl
-from common.config import StrictModel
+from common.config import Followed, StrictModel
 from common.durations import Duration
 from flags.settings import LeaseLength
 from rollback.notify import open_channels
@@ -37,7 +37,7 @@ class RollbackSettings(DecisionSettings):
     """What `python -m rollback` needs."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
-    unleash_admin_token: SecretStr = Field(
+    unleash_admin_token: Followed = Field(
         description="personal access token (user:...) of the job's own user"
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flag")

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry
 from common.metrics_port import serve
 from common.prometheus import Prometheus
 from flags.admin import UnleashAdmin
+from flags.token import LEASES, SHARES, TokenCheck
+from flags.token import watch as watch_token
 from rollback.act import Canary
 from rollback.decisions import DecisionLog
 from rollback.flag_metrics import FlagMetrics
@@ -62,8 +64,10 @@ class Watchman:
             on_failure=metrics.decision_not_kept,
         )
         guardian = _guardian(settings, canary, url)
-        if serving and settings.rollback_metrics_bind:
-            serve(settings.rollback_metrics_bind, registry)
+        if serving:
+            watch_token(_token_check(settings), registry)
+            if settings.rollback_metrics_bind:
+                serve(settings.rollback_metrics_bind, registry)
         return cls(watch, Several(metrics, flag, teller, guardian), teller, guardian)
 
     def after(self, done: Pass, *, wait: bool) -> Pass:
@@ -84,6 +88,16 @@ class Watchman:
             self.guardian.close(CLOSE_SECONDS)
         if self.teller is not None:
             self.teller.close(CLOSE_SECONDS)
+
+
+def _token_check(settings: RollbackSettings) -> TokenCheck:
+    return TokenCheck(
+        settings.unleash_url,
+        settings.unleash_admin_token,
+        settings.unleash_project,
+        settings.unleash_environment,
+        needed=(*SHARES, *(LEASES if settings.lease else ())),
+    )
 
 
 def _guardian(settings: RollbackSettings, canary: Canary, prometheus_url: str) -> Guardian:

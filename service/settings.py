@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from common.address import PrometheusUrl, UnleashUrl
-from common.config import StrictModel
+from common.config import Followed, StrictModel
 from service.feedback.outcomes import judged_outcomes, listed_outcomes
 
 GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
@@ -47,7 +47,7 @@ class Settings(StrictModel):
     unleash_environment: str = Field(
         "production", description="Environment of the flags, for the admin routes."
     )
-    unleash_admin_token: SecretStr | None = Field(
+    unleash_admin_token: Followed | None = Field(
         None, description="Personal access token of the service's Unleash user, for the admin routes."
     )
     admin_token: SecretStr | None = Field(

@@ -110,6 +110,7 @@ def rollout(site: Site) -> dict[str, str]:
     return {
         **flags_command(site),
         "CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(site.secrets.token("canario-rollout")),
+        "CANARIO_ROLLOUT_METRICS_BIND": site.addresses.rollout.removeprefix("http://"),
     }
 
 

@@ -31,9 +31,11 @@ def write(site: Site) -> None:
     for job, address in (
         ("service", at.service),
         ("rollback", at.rollback),
-        ("alertmanager", at.alertmanager if "alertmanager" in site.settings.programs else ""),
+        ("rollout", at.rollout),
+        ("alertmanager", at.alertmanager),
     ):
-        targets = [{"targets": [address.removeprefix("http://")]}] if address else []
+        left_out = job in {"rollout", "alertmanager"} and job not in site.settings.programs
+        targets = [] if left_out else [{"targets": [address.removeprefix("http://")]}]
         (folder / "targets" / f"{job}.yml").write_text(yaml.safe_dump(targets), encoding="utf-8")
     shipped = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
     for job in shipped["scrape_configs"]:

@@ -25,6 +25,7 @@ DEFAULTS = {
     "prometheus": 9090,
     "alertmanager": 9093,
     "rollback": 9300,
+    "rollout": 9301,
     "board": 8100,
 }
 # Below the range from which the system takes ports for outgoing connections (32768 and up).

@@ -164,6 +164,8 @@ def _rollout(site: Site) -> Program:
         command=(sys.executable, "-m", "flags", "rollout", "advance", "--every", every),
         environment=environment.rollout(site),
         stage=4,
+        ready=probes.answers(f"{site.addresses.rollout}/metrics"),
+        address=site.addresses.rollout,
         inputs=fingerprint("common", "flags", site.secrets.token("canario-rollout")),
         stop_seconds=100,  # a promotion is seen through
     )

@@ -1,15 +1,19 @@
 """The secrets of one stack: random, made at the first `up`, one 0600 file each in a 0700 folder."""
 
+import json
 import os
 import secrets
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stack.errors import StackError
 
 PAT_USERS = ("canario-flags", "canario-rollback", "canario-rollout", "canario-service", "canario-board")
+
+RENEW_BEFORE = timedelta(days=30)  # as flags/bootstrap.py, which writes when a token ends beside it
 
 
 def strong_password() -> str:
@@ -48,6 +52,10 @@ class Secrets:
             if not self.path(name).exists():
                 self._write(name, make())
 
+    def tokens_are_due(self) -> bool:
+        """Whether a token of PAT_USERS is missing, or ends so soon that `flags bootstrap` makes a new one."""
+        return not all(self._lasts(self.token(user)) for user in PAT_USERS)
+
     def path(self, name: str) -> Path:
         return self.folder / name
 
@@ -66,6 +74,14 @@ class Secrets:
         except OSError as error:
             known = ", ".join(sorted(path.name for path in self.folder.glob("*"))) or "none"
             raise StackError(f"{self.path(name)} cannot be read: {error}. There are: {known}.") from error
+
+    def _lasts(self, token: Path) -> bool:
+        try:
+            label = json.loads(token.with_suffix(".json").read_bytes())
+            ends = datetime.fromisoformat(label["expires_at"])
+            return token.exists() and ends - datetime.now(UTC) >= RENEW_BEFORE
+        except (OSError, ValueError, TypeError, LookupError):
+            return False
 
     def _write(self, name: str, value: str) -> None:
         unfinished = self.path(f".{name}")

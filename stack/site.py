@@ -21,7 +21,8 @@ class Addresses:
     prometheus: str
     alertmanager: str
     rollback: str
-    """The metrics of the rollback job."""
+    rollout: str
+    """The metrics of either job."""
     board: str
 
 
@@ -50,6 +51,7 @@ class Site:
             prometheus=http("prometheus"),
             alertmanager=http("alertmanager"),
             rollback=http("rollback"),
+            rollout=http("rollout"),
             board=http("board"),
         )
 

@@ -15,7 +15,7 @@ from stack.paths import Cache, Home
 from stack.ports import Mode, assign, holder, recall, remember
 from stack.programs import Program, all_programs
 from stack.progress import Progress
-from stack.secrets import PAT_USERS, Secrets
+from stack.secrets import Secrets
 from stack.settings import Settings
 from stack.shell import failure, run
 from stack.site import Site
@@ -141,8 +141,11 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
 
 
 def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
-    """Users and tokens, then the flags of flags/flags.yaml; nothing to do where Unleash went on running."""
-    needed = fresh or not all(site.secrets.token(user).exists() for user in PAT_USERS)
+    """Users and tokens, then the flags of flags/flags.yaml.
+
+    Nothing to do where Unleash went on running and no token ends soon.
+    """
+    needed = fresh or site.secrets.tokens_are_due()
     with progress.step("Unleash users and tokens") as step:
         if needed:
             run(

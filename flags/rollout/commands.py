@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,29 +13,31 @@ from typing import Any, Final
 import click
 
 from common.config import load_settings
-from common.durations import format_duration
 from common.errors import CanarioError
-from common.logs import configure_logging
 from common.options import DurationType
 from common.release import Note
-from common.schedule import Shutdown, repeat
 from flags import canary, marks, people
 from flags.commands import AS_JSON, OVERRIDE, WHY
-from flags.errors import ChangedMeanwhile, FlagError
-from flags.rollout.advance import Outcome, advance, look_and_decide, told_promotion
+from flags.errors import FlagError
+from flags.rollout.advance import advance, look_and_decide, told_promotion
 from flags.rollout.decide import Kind
 from flags.rollout.document import fields
 from flags.rollout.foresight_command import plan_
+from flags.rollout.job import run_job
 from flags.rollout.look import Rollout
 from flags.rollout.report import sentence, show_status
-from flags.rollout.settings import RolloutSettings, promoter_of, required_promoter, rollout_of
+from flags.rollout.settings import (
+    RolloutJobSettings,
+    RolloutSettings,
+    promoter_of,
+    required_promoter,
+    rollout_of,
+)
 from flags.snapshot import require_present, take
 
 EXIT_WAITS: Final = 11
 EXIT_REFUSES: Final = 12
 CODES: Final = {Kind.WAIT: EXIT_WAITS, Kind.REFUSE: EXIT_REFUSES}
-
-log = logging.getLogger(__name__)
 
 EPILOG: Final = """\b
 Environment, beside that of `python -m flags`:
@@ -44,6 +45,7 @@ Environment, beside that of `python -m flags`:
   CANARIO_PROMETHEUS_URL   without it every gate that counts or measures is shut
   CANARIO_CANARY_FLAG, CANARIO_SHADOW_FLAG     default: canary, shadow
   CANARIO_MODELS, CANARIO_SERVICE_URL, CANARIO_ADMIN_TOKEN   to promote
+  CANARIO_ROLLOUT_METRICS_BIND   address and port of the job's own metrics (with --every)
   CANARIO_ROLLOUT_SPEED    for drills: how many times faster the plan's times pass
 
 \b
@@ -117,7 +119,7 @@ def advance_(
     if every:
         if override or as_json:
             raise click.UsageError("--override and --json are for one step, without --every")
-        _repeat(lambda: advance(rollout, promoter), every)
+        run_job(lambda: advance(rollout, promoter), every, load_settings(RolloutJobSettings))
     found = advance(rollout, promoter, override=override)
     click.echo(json.dumps(fields(rollout.plan, found), indent=2) if as_json else sentence(found))
     raise click.exceptions.Exit(CODES.get(found.step.kind, 0) if found.done is None else 0)
@@ -211,27 +213,6 @@ def abort_(rollout: Rollout, settings: RolloutSettings, reason: str) -> None:
     if promoter_of(settings, rollout) is not None and look_and_decide(rollout).seen.models.promoted:
         done = required_promoter(settings, rollout).back(Note(_who(), reason))
         click.echo(f"{done.release.roles.champion} is the champion again, after {done.seconds:.1f} s")
-
-
-def _repeat(step: Callable[[], Outcome], every: timedelta) -> None:
-    configure_logging("rollout")
-    shutdown = Shutdown(exit_code=0)
-    shutdown.install()
-    log.info("advancing", extra={"every": format_duration(every)})
-
-    def once() -> None:
-        try:
-            with shutdown.held():
-                found = step()
-        except ChangedMeanwhile as error:
-            log.info("somebody was faster", extra={"reason": str(error)})
-        except CanarioError as error:
-            log.warning("no step", extra={"reason": str(error)})
-        else:
-            told = {"stage": found.step.place.name, "kind": found.step.kind.value, "told": sentence(found)}
-            log.log(logging.WARNING if found.step.kind is Kind.REFUSE else logging.INFO, "step", extra=told)
-
-    repeat(once, every)
 
 
 def _who() -> str:

@@ -36,6 +36,14 @@ class RolloutSettings(FlagsSettings):
     admin_token: SecretStr | None = Field(None, description="bearer token of the service's admin routes")
 
 
+class RolloutJobSettings(RolloutSettings):
+    """What the job needs that repeats `advance`."""
+
+    rollout_metrics_bind: str = Field(
+        "", pattern=r"^(.+:\d{1,5})?$", description="address and port of the job's own /metrics; none without"
+    )
+
+
 def rollout_of(settings: RolloutSettings) -> Rollout:
     """The rollout that the settings mean. Raises ConfigError."""
     return Rollout(

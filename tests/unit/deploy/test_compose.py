@@ -15,7 +15,7 @@ from common.config import StrictModel, load_settings
 from deploy import env
 from flags.models_cli import ModelsSettings
 from flags.rollout.schema import load_plan
-from flags.rollout.settings import RolloutSettings
+from flags.rollout.settings import RolloutJobSettings, RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings
@@ -29,7 +29,7 @@ SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
     "provision": (BootstrapSettings, FlagsSettings, ModelsSettings, RolloutSettings),
     "service": (Settings,),
     "rollback": (RollbackSettings,),
-    "rollout": (RolloutSettings,),
+    "rollout": (RolloutJobSettings,),
     "board": (BoardSettings,),
 }
 
@@ -185,7 +185,9 @@ def test_each_process_sees_no_token_but_its_own() -> None:
         path = environment_of(name, env_file())["CANARIO_UNLEASH_ADMIN_TOKEN_FILE"]
         folder = volumes(name)[theirs].removesuffix(":ro")
         assert path.startswith(f"{folder}/")
-        assert path in SERVICES["provision"]["command"][-1], "provision puts it there"
+        script = SERVICES["provision"]["command"][-1]
+        assert name in re.findall(r"for user in ([\w ]+);", script)[0].split(), "provision puts it there"
+        assert path.replace(f"/{name}/", "/$$user/") in script
     assert not any("tokens" in volumes(name) for name in SERVICES if name != "provision")
 
 
@@ -268,10 +270,11 @@ def test_every_replica_is_asked_which_models_it_serves() -> None:
         assert environment_of(name, env_file())["CANARIO_SERVICE_URL"] == f"dns+http://service:{port}"
 
 
-def test_prometheus_finds_the_rollback_job() -> None:
-    port = environment_of("rollback", env_file())["CANARIO_ROLLBACK_METRICS_BIND"].rpartition(":")[2]
-    targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / "rollback.yml").read_text())
-    assert targets == [{"targets": [f"rollback:{port}"]}]
+@pytest.mark.parametrize("job", ["rollback", "rollout"])
+def test_prometheus_finds_the_jobs(job: str) -> None:
+    bind = environment_of(job, env_file())[f"CANARIO_{job.upper()}_METRICS_BIND"]
+    targets = yaml.safe_load((REPOSITORY / "monitoring" / "targets" / f"{job}.yml").read_text())
+    assert targets == [{"targets": [f"{job}:{bind.rpartition(':')[2]}"]}]
 
 
 def test_prometheus_and_grafana_find_alertmanager() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from common.names import JobMetric, Metric, Recorded
+from common.names import JobMetric, Metric, PlanMetric, Recorded, TokenMetric
 from docs import metrics
-from docs.metrics import Row, of_job, of_service, recorded
+from docs.metrics import Row, of_job, of_plan_job, of_service, of_token, recorded
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -19,6 +19,8 @@ def test_every_name_is_there_and_nothing_else_but_http() -> None:
     service = {row.name for row in of_service()}
     assert {name for name in service if not name.startswith("flask_http_")} == set(Metric)
     assert {row.name for row in of_job()} == set(JobMetric)
+    assert {row.name for row in of_plan_job()} == set(PlanMetric)
+    assert {row.name for row in of_token()} == set(TokenMetric)
     assert {row.name for row in recorded()} == set(Recorded)
 
 

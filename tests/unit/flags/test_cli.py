@@ -203,7 +203,7 @@ def test_missing_settings_exit_2_with_a_line_each(run: Run) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (error(401, "no"), "the token is wrong or expired"),
+        (error(401, "no"), "CANARIO_UNLEASH_ADMIN_TOKEN is wrong or has ended"),
         (error(403, "no"), "may not do it"),
         (error(500, "no database"), "no database"),
         (Answer(cut=True), "does not answer"),

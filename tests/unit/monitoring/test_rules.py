@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from common.durations import parse_duration
-from common.names import JobMetric, Metric, Model, Recorded
+from common.names import JobMetric, Metric, Model, PlanMetric, Recorded, TokenMetric
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
 from rollback.measure import SERVICE_JOB
@@ -105,7 +105,7 @@ PROMQL = {
         "clamp_min",
     ),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "outcome", "guardrail", "flag", "reason", "channel", "integration"),
+    *("le", "model", "outcome", "guardrail", "flag", "reason", "channel", "integration", "job"),
 }
 
 
@@ -120,6 +120,8 @@ KNOWN = {
     *ALERTMANAGER,
     *Metric,
     *JobMetric,
+    *PlanMetric,
+    *TokenMetric,
     *Recorded,
     f"{Metric.LATENCY}_bucket",
     f"{Metric.LATENCY}_count",
@@ -161,14 +163,21 @@ def test_matchers_name_the_job_and_models_that_exist() -> None:
             assert set(value.split("|")) <= set(Model)
         # Other teams have a latency_seconds as well.
         for name, matchers in re.findall(r"([\w:]+)(\{[^}]*\})", query):
-            job = (
-                "rollback"
+            jobs = (
+                {"rollback"}
                 if name in set(JobMetric)
-                else "alertmanager"
+                else {"rollout"}
+                if name in set(PlanMetric)
+                else {"rollback", "rollout"}
+                if name in set(TokenMetric)
+                else {"alertmanager"}
                 if name in ALERTMANAGER
-                else SERVICE_JOB
+                else {SERVICE_JOB, "rollout"}
+                if name == "up"
+                else {SERVICE_JOB}
             )
-            assert name == "ALERTS" or f'job="{job}"' in matchers
+            named = re.findall(r'job=~?"([^"]*)"', matchers)
+            assert name == "ALERTS" or (named and set(named[0].split("|")) <= jobs)
 
 
 def squeezed(query: str) -> str:
@@ -211,5 +220,10 @@ def test_the_runbook_knows_no_alert_that_is_gone() -> None:
 def test_the_service_is_scraped_as_often_as_the_guardrails_think() -> None:
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     assert parse_duration(config["global"]["scrape_interval"]) == POLICY.scrape_interval
-    assert [job["job_name"] for job in config["scrape_configs"]] == [SERVICE_JOB, "rollback", "alertmanager"]
+    assert [job["job_name"] for job in config["scrape_configs"]] == [
+        SERVICE_JOB,
+        "rollback",
+        "rollout",
+        "alertmanager",
+    ]
     assert not any("scrape_interval" in job for job in config["scrape_configs"])

@@ -248,7 +248,10 @@ def test_the_loop_goes_on_without_unleash_until_a_signal(
 ) -> None:
     process = start("--every", "1s")
     assert process.stderr is not None
-    seen = [json.loads(process.stderr.readline())["message"] for _ in range(3)]
+    seen: list[str] = []
+    while len(seen) < 3:
+        message = json.loads(process.stderr.readline())["message"]
+        seen += [] if message == "the token could not be checked" else [message]  # in a thread of its own
     assert seen == ["watching", "cannot measure", "cannot measure"]
     server.reply = lambda _path, _form: Answer(b"", delay=3)  # the signal comes in the middle of a query
     time.sleep(0.5)

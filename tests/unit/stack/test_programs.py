@@ -96,7 +96,7 @@ def test_a_fingerprint_sees_content_and_forgives_absence(tmp_path: Path) -> None
 
 
 def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> None:
-    moved = replace(site, ports={**site.ports, "service": 8123, "rollback": 8124})
+    moved = replace(site, ports={**site.ports, "service": 8123, "rollback": 8124, "rollout": 8125})
     monitoring.write(moved)
     monitoring.write(moved)  # again, as each `up` does
     folder = monitoring.config(moved).parent
@@ -109,11 +109,13 @@ def test_prometheus_is_pointed_at_this_stacks_service_and_job(site: Site) -> Non
     assert found == {
         "service": [{"targets": ["127.0.0.1:8123"]}],
         "rollback": [{"targets": ["127.0.0.1:8124"]}],
+        "rollout": [{"targets": ["127.0.0.1:8125"]}],
         "alertmanager": [{"targets": ["127.0.0.1:9093"]}],
     }
     (tells,) = config["alerting"]["alertmanagers"]
     assert tells == {"file_sd_configs": [{"files": ["targets/alertmanager.yml"]}]}
     assert by_name(moved)["rollback"].environment["CANARIO_ROLLBACK_METRICS_BIND"] == "127.0.0.1:8124"
+    assert by_name(moved)["rollout"].environment["CANARIO_ROLLOUT_METRICS_BIND"] == "127.0.0.1:8125"
     assert all(list(folder.glob(rules)) for rules in config["rule_files"])
     assert not any("dns_sd_configs" in job for job in config["scrape_configs"]), "a name of docker compose"
 
@@ -129,9 +131,10 @@ def test_alertmanager_tells_whom_up_was_told(site: Site) -> None:
     assert before.inputs != after.inputs, "a change of the file is a reason to restart it"
 
 
-def test_without_alertmanager_prometheus_asks_for_none(site: Site) -> None:
+@pytest.mark.parametrize("job", ["alertmanager", "rollout"])
+def test_prometheus_asks_for_nobody_who_was_left_out(site: Site, job: str) -> None:
     monitoring.write(replace(site, settings=Settings(programs=("prometheus",))))
-    targets = monitoring.config(site).parent / "targets" / "alertmanager.yml"
+    targets = monitoring.config(site).parent / "targets" / f"{job}.yml"
     assert yaml.safe_load(targets.read_text()) == []
 
 

@@ -1,13 +1,17 @@
 """Secrets are random, private, and stay."""
 
+import json
 import re
 import string
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from flags import bootstrap
+from flags.accounts import USERS
 from stack.errors import StackError
-from stack.secrets import MAKERS, Secrets, sdk_token, strong_password
+from stack.secrets import MAKERS, PAT_USERS, RENEW_BEFORE, Secrets, sdk_token, strong_password
 
 
 @pytest.fixture
@@ -61,3 +65,24 @@ def test_passwords_are_as_unleash_and_psql_want_them() -> None:
 
 def test_passwords_differ() -> None:
     assert len({strong_password() for _ in range(50)}) == 50
+
+
+def test_tokens_are_due_that_are_missing_or_end_soon(secrets: Secrets) -> None:
+    assert secrets.tokens_are_due(), "there are none"
+    for user in PAT_USERS:
+        secrets.token(user).write_text("user:x")
+        ends = datetime.now(UTC) + RENEW_BEFORE + timedelta(hours=1)
+        label = {"id": 1, "expires_at": ends.isoformat()}
+        secrets.token(user).with_suffix(".json").write_text(json.dumps(label))
+    assert not secrets.tokens_are_due()
+    one = secrets.token(PAT_USERS[-1]).with_suffix(".json")
+    for text in ("", "[]", '{"expires_at": 1}', json.dumps({"expires_at": "2026-01-01T00:00:00Z"})):
+        one.write_text(text)
+        assert secrets.tokens_are_due(), text
+    one.unlink()
+    assert secrets.tokens_are_due()
+
+
+def test_up_and_bootstrap_agree_on_what_soon_is() -> None:
+    assert RENEW_BEFORE == bootstrap.RENEW_BEFORE
+    assert {user.username for user in USERS} == set(PAT_USERS)
