@@ -90,7 +90,7 @@ def test_the_watch_goes_on_through_silence_and_bugs_and_tells_at_once(
     told: list[tuple[float | None, float | None]] = []
     over = Event()
 
-    def three_times(look: Callable[[], None], _: timedelta) -> None:
+    def four_times(look: Callable[[], None], _every: timedelta) -> None:
         for _ in range(4):
             look()
             names = (TokenMetric.USABLE, TokenMetric.ENDS)
@@ -100,7 +100,7 @@ def test_the_watch_goes_on_through_silence_and_bugs_and_tells_at_once(
         over.set()
         Event().wait()
 
-    monkeypatch.setattr(token, "repeat", three_times)
+    monkeypatch.setattr(token, "repeat", four_times)
     watch(one, registry, timedelta(seconds=0.01))
     assert over.wait(10)
     ends = datetime(2099, 11, 23, tzinfo=UTC).timestamp()

@@ -10,8 +10,8 @@ from threading import Event
 
 import pytest
 
+from common.schedule import Shutdown
 from flags.errors import ChangedMeanwhile, Unreachable
-from flags.rollout import job
 from flags.rollout.advance import Outcome
 from flags.rollout.decide import decide
 from flags.rollout.job import run_job
@@ -59,7 +59,7 @@ def test_faults_and_bugs_are_counted_and_the_next_step_comes(monkeypatch: pytest
             raise fault
         return found
 
-    monkeypatch.setattr(job.Shutdown, "install", lambda _: None)
+    monkeypatch.setattr(Shutdown, "install", lambda _: None)
     settings = RolloutJobSettings.model_validate(
         {
             "unleash_url": "http://127.0.0.1:1",
