@@ -21,10 +21,13 @@ class Metric(StrEnum):
         "predictions_total"  # {model, class}: answers that reached a user, by the model that gave them
     )
     CALLS = (
-        "model_calls_total"  # {model}: requests for which the model was asked, or was too busy to be asked
+        "model_calls_total"  # {model}: requests for which it was asked, or was not since it had failed before
     )
     LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
     ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
+    PREVENTED = (
+        "challenger_calls_prevented_total"  # {reason}: requests that never reached it because of the host
+    )
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
     MODEL_INFO = "model_info"  # {model, name, version, sha256}: 1 while a worker serves it, 0 afterwards
     MODELS_REVISION = "models_revision"  # of roles.json, as the worker serves it that is furthest behind

@@ -24,7 +24,7 @@ from service.guest.complaints import Complaints
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row
 from service.records.log import stamp
-from service.shadow_metrics import ShadowMetrics
+from service.shadow_metrics import DROPS, ShadowMetrics
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Shadow:
             reply = self._ask(np.concatenate([sample.row for sample in batch]), patience)
         except NoReplyError as error:
             self._rows = 1
-            if error.reason in ("down", "busy"):
+            if error.reason in DROPS:
                 self._metrics.dropped(len(batch), error.reason)
             else:
                 self._failed(batch, error.reason)

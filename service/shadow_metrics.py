@@ -3,10 +3,11 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.names import Metric, latency_buckets
+from service.telemetry import HOST_REASONS
 
-# Why the challenger never saw a sample: the queue was full; there was no process; an earlier batch is still
-# owed; the service stopped.
-DROPS = ("full", "down", "busy", "stopped")
+# Why the challenger never saw a sample: the queue was full; an earlier batch is still owed; its process has
+# ended; or one of service.telemetry.HOST_REASONS.
+DROPS = ("full", "busy", "down", *HOST_REASONS)
 # Why it saw a sample and gave no answer; see service.telemetry.GUEST_FAILURES.
 FAILURES = ("timeout", "exception", "invalid", "crash")
 

@@ -15,9 +15,12 @@ from service.artifact import Metadata
 from service.assignment import Reason
 from service.feedback.outcomes import UNNAMED
 
-# Why the challenger gave no answer: too late; no room; it raised; it answered nonsense; its process ended
-# during the call; there is no process now; the breaker is open.
+# Why the challenger gave no answer, by its own doing: too late; no room, since it owes late replies; it
+# raised; it answered nonsense; its process ended during the call; or before it; the breaker is open.
 GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "open")
+# Why it was not asked, by no doing of its own: its process has not come up yet; cannot be started; more
+# requests came at once than there are channels, with no reply overdue; its worker or its lineup ends.
+HOST_REASONS = ("starting", "cannot_start", "crowded", "stopped")
 
 LOG_KINDS = ("prediction", "shadow", "feedback")
 # Why the prediction log lost a record: the disk is slow; the disk fails; it is no JSON; the log is closed.
@@ -67,7 +70,7 @@ class Telemetry:
         )
         self._calls = Counter(
             Metric.CALLS.removesuffix("_total"),
-            "Requests for which the model was asked, or was too busy to be asked.",
+            "Requests for which the model was asked, or was not since it had failed before.",
             ["model"],
             registry=registry,
         )
@@ -82,6 +85,12 @@ class Telemetry:
             Metric.ERRORS.removesuffix("_total"),
             "Calls that brought no usable answer in time.",
             ["model", "reason"],
+            registry=registry,
+        )
+        self._prevented = Counter(
+            Metric.PREVENTED.removesuffix("_total"),
+            "Requests for the challenger that never reached it because of the host: no calls, and no errors.",
+            ["reason"],
             registry=registry,
         )
         self._assignments = Counter(
@@ -159,6 +168,8 @@ class Telemetry:
         )
         for said in Reason:
             self._assignments.labels(Model.CHALLENGER if said is Reason.FLAG_ON else Model.CHAMPION, said)
+        for reason in HOST_REASONS:
+            self._prevented.labels(reason)
         for kind in LOG_KINDS:
             self._log_records.labels(kind)
         for reason in UNNAMED:
@@ -184,7 +195,7 @@ class Telemetry:
         self._assignments.labels(model, reason).inc()
 
     def called(self, model: Model) -> None:
-        """`model` was asked, or would have been had it had room."""
+        """`model` was asked, or would have been had it not failed before."""
         self._calls.labels(model).inc()
 
     def finished(self, model: Model, seconds: float) -> None:
@@ -194,6 +205,10 @@ class Telemetry:
     def failed(self, model: Model, reason: str) -> None:
         """A call of `model` brought no usable answer in time."""
         self._errors.labels(model, reason).inc()
+
+    def prevented(self, reason: str) -> None:
+        """A request for the challenger never reached it, for one of HOST_REASONS."""
+        self._prevented.labels(reason).inc()
 
     def answered(self, model: Model, class_name: str | None) -> None:
         """A user got the answer of `model`; a regressor has no classes."""

@@ -41,8 +41,12 @@ def speed() -> Panels:
         stacked(
             lines(
                 "Errors of the challenger by reason",
-                "timeout: too late; busy: no room; open: the breaker keeps calls away; else the model.",
-                {"{{reason}}": per_second(Metric.ERRORS, CHALLENGER, by="reason")},
+                "timeout: too late; busy: it owes late answers; open: the breaker keeps calls away."
+                " host: requests that this host kept from it, which are no errors.",
+                {
+                    "{{reason}}": per_second(Metric.ERRORS, CHALLENGER, by="reason"),
+                    "host: {{reason}}": per_second(Metric.PREVENTED, by="reason"),
+                },
                 unit="reqps",
                 per_line=3,
             )

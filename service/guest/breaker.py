@@ -35,7 +35,7 @@ class Breaker:
         return self._opened_until is not None
 
     def admits(self) -> bool:
-        """Whether a call may go through now; whoever is admitted says `succeeded` or `failed` afterwards."""
+        """Whether a call may go through now; whoever is admitted says afterwards what came of it."""
         if self._opened_until is None:
             return True
         with self._lock:
@@ -45,6 +45,12 @@ class Breaker:
                 return False
             self._trial = True
             return True
+
+    def not_asked(self) -> None:
+        """A call that was admitted never reached the model: that says nothing, and the next may try."""
+        if self._trial:
+            with self._lock:
+                self._trial = False
 
     def succeeded(self) -> None:
         """A call that was admitted brought an answer in time."""

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class NoReplyError(CanarioError):
-    """The guest did not answer; `reason` is timeout, busy, invalid, crash or down."""
+    """The guest did not answer; `reason` is one of service.telemetry.GUEST_FAILURES or HOST_REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the challenger did not answer: {reason}")
@@ -102,7 +102,10 @@ class Process:
         try:
             channel = pool.free.get(timeout=patience_seconds)
         except queue.Empty:
-            raise NoReplyError("busy") from None
+            # With a reply that is overdue the model is slow; without one more requests came than there is
+            # room for, as after a restart, when those that waited for it come all at once.
+            is_slow = any(each.is_late for each in self.channels if each.pool is pool)
+            raise NoReplyError("busy" if is_slow else "crowded") from None
         channel.call_id = next(self.call_ids)
         channel.awaited, channel.owed_since = True, time.monotonic()
         try:

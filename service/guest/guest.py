@@ -12,13 +12,13 @@ from service.guest.complaints import Complaints
 from service.guest.sandbox import Sandbox, Terms
 from service.guest.wire import Outcome, Reply
 from service.model import Answer, InvalidAnswerError, Row, interpret
-from service.telemetry import Telemetry
+from service.telemetry import HOST_REASONS, Telemetry
 
 log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
-    """Why the challenger has no answer: one of service.telemetry.GUEST_FAILURES."""
+    """Why the challenger has no answer: one of service.telemetry.GUEST_FAILURES or HOST_REASONS."""
 
     reason: str
 
@@ -26,8 +26,9 @@ class Failure(NamedTuple):
 class Guest:
     """The challenger, for whoever wants its answer. Make it after the fork of a worker.
 
-    Each call counts, also one that is turned away, and each failure counts against the challenger: guardrails
-    would otherwise see less of a challenger the worse it is.
+    Each call counts, also one that the breaker turns away, and each failure counts against the challenger:
+    guardrails would otherwise see less of a challenger the worse it is. A call that never reached it because
+    of this host is counted apart, and is neither.
     """
 
     def __init__(
@@ -48,15 +49,19 @@ class Guest:
 
     def ask(self, row: Row) -> Answer | Failure:
         """The challenger's answer to `row`, or why there is none. Never raises; returns by the deadline."""
-        self._telemetry.called(Model.CHALLENGER)
         if not self._breaker.admits():
             return self._failed("open")
         answer = self._call(row)
-        if isinstance(answer, Failure):
-            self._breaker.failed()
-            return self._failed(answer.reason)
-        self._breaker.succeeded()
-        return answer
+        if not isinstance(answer, Failure):
+            self._telemetry.called(Model.CHALLENGER)
+            self._breaker.succeeded()
+            return answer
+        if answer.reason in HOST_REASONS:
+            self._telemetry.prevented(answer.reason)
+            self._breaker.not_asked()
+            return answer
+        self._breaker.failed()
+        return self._failed(answer.reason)
 
     def ask_batch(self, rows: Row, deadline_seconds: float) -> Reply:
         """The reply to `rows`, not judged, and not counted: guardrails look at what users might have got.
@@ -102,6 +107,7 @@ class Guest:
             return Failure("invalid")
 
     def _failed(self, reason: str) -> Failure:
+        self._telemetry.called(Model.CHALLENGER)
         self._telemetry.failed(Model.CHALLENGER, reason)
         return Failure(reason)
 

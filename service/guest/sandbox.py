@@ -15,11 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +34,7 @@ START_SECONDS = 60.0  # for the process to become ready
 WAIT_SECONDS = 10.0  # for that, where the champion's users wait too: at the start of a worker
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
+END_SECONDS = 10.0  # for the kernel to end it; one that waits for a dead disk is left behind
 SHOWN_OUTPUT_BYTES = 1000
 KEPT_OUTPUT_BYTES = 1024 * 1024
 MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
@@ -52,7 +52,6 @@ class Terms:
         patience_seconds: how long a call waits for a free channel.
         hang_seconds: how long a reply may be owed before the process is ended.
         classes: how many probabilities a reply has.
-        output: folder for what the guest prints.
     """
 
     artifact: Path
@@ -62,7 +61,6 @@ class Terms:
     patience_seconds: float
     hang_seconds: float
     memory_bytes: int
-    output: Path
     drill_file: Path | None
 
 
@@ -83,6 +81,7 @@ class Sandbox:
     ) -> None:
         self._terms, self._on_late, self._on_start = terms, on_late, on_start
         self._process: Process | None = None
+        self._why_down = "starting"  # a reason of NoReplyError, for when there is no process
         self._closed = threading.Event()
         self._first = threading.Event()
         # The kernel ends the guest with the thread that started it, so that thread must be this one, which
@@ -120,8 +119,7 @@ class Sandbox:
         Raises:
             NoReplyError: there is none.
         """
-        process = self._running()
-        return process.exchange(process.calls, row, self._terms.patience_seconds, deadline_seconds)
+        return self._exchange(lambda process: process.calls, row, deadline_seconds)
 
     def call_batch(self, rows: Row, deadline_seconds: float) -> Reply:
         """The reply to `rows`, shape (up to `terms.batch_rows`, features); its seconds are those of all.
@@ -131,68 +129,96 @@ class Sandbox:
         Raises:
             NoReplyError: there is none.
         """
-        process = self._running()
-        return process.exchange(process.batches, rows, self._terms.patience_seconds, deadline_seconds)
+        return self._exchange(lambda process: process.batches, rows, deadline_seconds)
 
-    def _running(self) -> Process:
+    def _exchange(self, pool: Callable[[Process], Pool], rows: Row, deadline_seconds: float) -> Reply:
         process = self._process
-        if process is None:
-            raise NoReplyError("down")
-        return process
+        if process is None or process.ended:
+            raise NoReplyError(self._reason())
+        try:
+            return process.exchange(pool(process), rows, self._terms.patience_seconds, deadline_seconds)
+        except NoReplyError as error:
+            if error.reason == "crash" and self._reason() != "down":  # this worker has ended it
+                raise NoReplyError(self._reason()) from None
+            raise
+
+    def _reason(self) -> str:
+        """Why there is no process."""
+        return "stopped" if self._closed.is_set() else self._why_down
 
     def _watch(self) -> None:
         rest = FIRST_REST_SECONDS
         while not self._closed.is_set():
-            process = self._begin()
-            if process is not None and self._await_ready(process):
-                self._process = process
-                self._first.set()
-                self._on_start()
-                since = time.monotonic()
-                self._stay(process)
-                if time.monotonic() - since > LONGEST_REST_SECONDS:
-                    rest = FIRST_REST_SECONDS
+            ready_for = 0.0
+            try:
+                ready_for = self._live()
+            except Exception:  # whatever it is, the next start may go well
+                self._why_down = "cannot_start"
+                log.exception("the challenger's process cannot be watched; it is started again")
             self._process = None
-            if process is not None:
-                self._finish(process)
             self._first.set()
+            if ready_for > LONGEST_REST_SECONDS:
+                rest = FIRST_REST_SECONDS
             self._closed.wait(rest)
             rest = min(2 * rest, LONGEST_REST_SECONDS)
 
-    def _begin(self) -> Process | None:
-        pairs = [
-            socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(self._terms.channels + 1)
-        ]
-        theirs = [pair[1] for pair in pairs]
+    def _live(self) -> float:
+        """One life of the process, from its start to its end; the seconds for which it could be called."""
         try:
-            self._terms.output.mkdir(parents=True, exist_ok=True)
-            output = tempfile.TemporaryFile(dir=self._terms.output)  # noqa: SIM115 - closed in _finish
+            process = self._begin()
+        except OSError as error:  # no descriptors, no memory, no processes
+            log.error("the challenger's process cannot be started: %s", error)
+            self._why_down = "cannot_start"
+            return 0.0
+        try:
+            if not self._await_ready(process):
+                if self._why_down == "starting":
+                    self._why_down = "cannot_start"
+                return 0.0
+            self._why_down = "down"  # from here on an end is its own doing
+            self._process = process
+            self._first.set()
+            self._on_start()
+            since = time.monotonic()
+            self._stay(process)
+            return time.monotonic() - since
+        except Exception:
+            self._why_down = "cannot_start"
+            raise
+        finally:
+            self._finish(process)
+
+    def _begin(self) -> Process:
+        """Start a process. Raises OSError when the machine does not let it."""
+        with ExitStack() as ours, ExitStack() as theirs:
+            pairs = []
+            for _ in range(self._terms.channels + 1):
+                pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                ours.enter_context(pair[0])
+                theirs.enter_context(pair[1])
+                pairs.append(pair)
+            # In memory: the state folder may be full or read-only, and that is not the challenger's fault.
+            output = ours.enter_context(os.fdopen(os.memfd_create("challenger-output"), "r+b", buffering=0))
             # So that what comes after a truncation begins at the beginning.
             fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
+            channels = [pair[1].fileno() for pair in pairs]
             popen = subprocess.Popen(
-                [*PROGRAM, self._told([each.fileno() for each in theirs])],
+                [*PROGRAM, self._told(channels)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[each.fileno() for each in theirs],
+                pass_fds=channels,
                 cwd=Path(__file__).parents[2],
                 # No secret of the service is the challenger's business.
                 env={name: os.environ[name] for name in INHERITED if name in os.environ},
             )
             _yield_to_others(popen.pid)
-        except OSError as error:
-            log.error("the challenger's process cannot be started: %s", error)
-            for pair in pairs:
-                pair[0].close()
-            return None
-        finally:
-            for each in theirs:
-                each.close()
+            ours.pop_all()
         calls = Pool(largest_reply(self._terms.classes), self._on_late)
         batches = Pool(largest_reply(self._terms.classes * self._terms.batch_rows), lambda _: None)
-        *channels, last = (pair[0] for pair in pairs)
-        ours = [*(Channel(each, calls) for each in channels), Channel(last, batches)]
-        return Process(popen, ours, output, calls, batches)
+        *of_calls, of_batches = (pair[0] for pair in pairs)
+        made = [*(Channel(each, calls) for each in of_calls), Channel(of_batches, batches)]
+        return Process(popen, made, output, calls, batches)
 
     def _told(self, channels: list[int]) -> str:
         terms = self._terms
@@ -232,7 +258,7 @@ class Sandbox:
         Raises:
             TimeoutError: there was none by `end`, or the sandbox was closed.
         """
-        while not select.select([channel.socket], [], [], WATCH_SECONDS)[0]:
+        while not _readable([channel], WATCH_SECONDS):
             if self._closed.is_set() or time.monotonic() > end:
                 raise TimeoutError(f"nothing from it for {START_SECONDS:.0f} s")
 
@@ -244,10 +270,8 @@ class Sandbox:
             if any(now - (channel.owed_since or now) > self._terms.hang_seconds for channel in late):
                 log.error("the challenger hangs: its process is ended")
                 return
-            readable, _, _ = select.select([each.socket for each in late], [], [], WATCH_SECONDS)
-            for channel in late:
-                if channel.socket in readable and not self._collect(channel):
-                    return
+            if not all(self._collect(channel) for channel in _readable(late, WATCH_SECONDS)):
+                return
             if process.popen.poll() is not None:
                 return
             if os.fstat(process.output.fileno()).st_size > KEPT_OUTPUT_BYTES:
@@ -271,22 +295,34 @@ class Sandbox:
         now = time.monotonic()
         ended_by_itself = process.popen.poll() is not None
         process.popen.kill()
-        code = process.popen.wait()
         for channel in process.channels:
             if channel.is_late and channel.owed_since is not None:
                 channel.pool.on_late(now - channel.owed_since)  # it took at least this long
-        # A caller that waits on a socket learns of the end at once; to close it under its feet would let it
-        # wait on whatever file gets that number next.
-        while any(channel.awaited for channel in process.channels):
-            time.sleep(0.001)
-        for channel in process.channels:
-            channel.socket.close()
-        if ended_by_itself or not self._closed.is_set():
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            process.output.seek(max(0, os.fstat(process.output.fileno()).st_size - SHOWN_OUTPUT_BYTES))
-            said = process.output.read(SHOWN_OUTPUT_BYTES).decode(errors="replace")
-            log.error("the challenger's process has ended (%s)", how, extra={"output": said})
-        process.output.close()
+        with process.output:
+            # A caller that waits on a socket learns of the end at once; to close it under its feet would let
+            # it wait on whatever file gets that number next.
+            for channel in process.channels:
+                while channel.awaited:
+                    time.sleep(0.001)
+                channel.socket.close()
+            code = process.popen.wait(END_SECONDS)
+            if ended_by_itself or not self._closed.is_set():
+                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                process.output.seek(max(0, os.fstat(process.output.fileno()).st_size - SHOWN_OUTPUT_BYTES))
+                said = process.output.read(SHOWN_OUTPUT_BYTES).decode(errors="replace")
+                log.error("the challenger's process has ended (%s)", how, extra={"output": said})
+
+
+def _readable(channels: Sequence[Channel], seconds: float) -> list[Channel]:
+    """Those of `channels` that have something to read, or have ended; waits for one for `seconds`.
+
+    By poll(), since select() takes no descriptor above 1,023.
+    """
+    poll = select.poll()
+    by_number = {each.socket.fileno(): each for each in channels}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(1000 * seconds)]
 
 
 def _yield_to_others(pid: int) -> None:

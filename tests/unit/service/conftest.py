@@ -116,7 +116,6 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
         patience_seconds=0.02,
         hang_seconds=1.0,
         memory_bytes=768 * 1024 * 1024,
-        output=tmp_path / "output",
         drill_file=tmp_path / "drill.json",
     )
 

@@ -91,3 +91,21 @@ def test_failures_of_calls_from_before_it_opened_do_not_prolong_it(breaker: Brea
     breaker.failed()
     clock.now = FIRST_REST_SECONDS
     assert breaker.admits()
+
+
+def test_a_trial_that_never_reached_the_model_is_the_next_calls(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, FAILURES)
+    clock.now = FIRST_REST_SECONDS
+    assert breaker.admits()
+    breaker.not_asked()
+    assert breaker.is_open
+    assert breaker.admits()
+    breaker.succeeded()
+    assert not breaker.is_open
+
+
+def test_what_never_reached_the_model_counts_as_no_failure_in_a_row(breaker: Breaker) -> None:
+    for _ in range(2 * FAILURES):
+        assert breaker.admits()
+        breaker.not_asked()
+    assert not breaker.is_open

@@ -1,16 +1,20 @@
 """The challenger's faults, in its real process: its user gets the champion's answer, it gets the blame."""
 
 import dataclasses
+import errno
 import json
 import logging
 import os
 import queue
+import resource
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -23,6 +27,7 @@ from service.guest.faults import FLOOD_BYTES
 from service.guest.sandbox import KEPT_OUTPUT_BYTES, Sandbox, Terms
 from service.guest.wire import Outcome
 from service.settings import Settings
+from service.telemetry import GUEST_FAILURES, HOST_REASONS
 from tests.unit.service.conftest import ROW, flag, rollout
 from tests.unit.service.test_artifact import edit
 from tests.unit.service.test_predict import sample
@@ -194,8 +199,8 @@ def test_a_guest_that_hangs_is_ended_and_the_time_that_it_took_is_known(
     time.sleep(0.25)
     assert reason(made) == "timeout"
     terms.drill_file.unlink()
+    until(lambda: not psutil.pid_exists(pid))
     until(lambda: reason(made) == "answered")
-    assert not psutil.pid_exists(pid)
     assert late
     assert late[0] >= terms.hang_seconds
 
@@ -253,7 +258,7 @@ def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
     begun = time.monotonic()
     made.start()
     assert time.monotonic() - begun < 10
-    assert reason(made) == "down"
+    assert reason(made) == "starting"
     child = child_of_this_process()
     made.close()
     assert not child.is_running()  # nor does it outlive the sandbox
@@ -297,8 +302,9 @@ def test_a_model_that_cannot_be_loaded_leaves_the_guest_down(
     with caplog.at_level(logging.ERROR):
         made = Sandbox(dataclasses.replace(terms, artifact=bad))
         made.start()
-        assert reason(made) == "down"
+        assert reason(made) == "cannot_start"
         made.close()
+    assert reason(made) == "stopped"
     assert "its sha256 is" in caplog.text
 
 
@@ -307,6 +313,125 @@ def test_the_replies_of_a_healthy_guest_are_probabilities(sandbox: tuple[Sandbox
     assert reply.outcome is Outcome.ANSWERED
     assert reply.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert 0 < reply.seconds < 1
+
+
+def call_until_ready(made: Sandbox) -> list[str]:
+    """What calls brought until one was answered, each reason once."""
+    seen: list[str] = []
+
+    def is_answered() -> bool:
+        brought = reason(made, deadline=2.0)
+        if brought not in seen:
+            seen.append(brought)
+        return brought == "answered"
+
+    until(is_answered)
+    return seen
+
+
+def without_descriptors(*_: Any) -> Any:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize(
+    ("what", "fails"),
+    [
+        ("socket.socketpair", without_descriptors),
+        ("os.memfd_create", without_descriptors),
+        ("subprocess.Popen", Mock(side_effect=BlockingIOError(errno.EAGAIN, "no more processes"))),
+        ("subprocess.Popen", Mock(side_effect=OSError(errno.ENOMEM, "Cannot allocate memory"))),
+        ("fcntl.fcntl", Mock(side_effect=ValueError("a bug"))),
+    ],
+)
+def test_what_the_machine_refuses_is_tried_again_and_is_not_the_challengers_doing(
+    terms: Terms, monkeypatch: pytest.MonkeyPatch, what: str, fails: Callable[..., Any]
+) -> None:
+    made = Sandbox(terms)
+    try:
+        with monkeypatch.context() as refused:
+            refused.setattr(f"service.guest.sandbox.{what}", fails)
+            made.start()
+            assert reason(made) == "cannot_start"
+        assert call_until_ready(made) == ["cannot_start", "answered"]
+    finally:
+        made.close()
+
+
+def test_a_watcher_that_fails_is_tried_again_and_that_is_not_the_challengers_doing(
+    sandbox: tuple[Sandbox, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = sandbox
+    pid = child_of_this_process().pid
+    with monkeypatch.context() as broken:
+        broken.setattr("service.guest.sandbox.os.fstat", without_descriptors)
+        until(lambda: reason(made) != "answered")
+    assert set(call_until_ready(made)) <= {"cannot_start", "answered"}
+    assert not psutil.pid_exists(pid)
+
+
+def test_descriptors_above_1023_are_watched_too(
+    terms: Terms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("this machine allows no more than 1,024 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    late: list[float] = []
+    made = Sandbox(terms, late.append)
+    assert terms.drill_file is not None
+    try:
+        with ExitStack() as files:
+            while files.enter_context(Path(os.devnull).open("rb")).fileno() < 1100:
+                pass
+            made.start()
+            terms.drill_file.write_text('{"kind": "sleep", "seconds": 0.4}', encoding="utf-8")
+            time.sleep(0.25)
+            assert reason(made) == "timeout"
+            until(lambda: bool(late))
+    finally:
+        made.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert late[0] < 5
+
+
+def test_more_calls_at_once_than_channels_are_not_the_challengers_doing(
+    sandbox: tuple[Sandbox, list[float]],
+) -> None:
+    made, _ = sandbox
+    process = made._process
+    assert process is not None
+    taken = [process.calls.free.get() for _ in range(2)]
+    assert reason(made) == "crowded"
+    for channel in taken:
+        channel.release()
+    assert reason(made, deadline=2.0) == "answered"
+
+
+@pytest.mark.parametrize("why", HOST_REASONS)
+def test_what_the_host_prevents_is_neither_a_call_nor_an_error(
+    start: Start, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    client = start(flag(rollout(100)), guest_deadline_seconds=5)
+    assert ask(client)["model"] == "challenger"
+    with monkeypatch.context() as prevented:
+        prevented.setattr(Sandbox, "call", Mock(side_effect=NoReplyError(why)))
+        answers = [ask(client) for _ in range(8)]
+    assert {(each["model"], each["reason"]) for each in answers} == {("champion", f"fallback_{why}")}
+    assert sample(client, Metric.PREVENTED, reason=why) == 8
+    assert sample(client, Metric.CALLS, model="challenger") == 1
+    assert all(sample(client, Metric.ERRORS, model="challenger", reason=each) == 0 for each in GUEST_FAILURES)
+    assert ask(client)["model"] == "challenger", "the breaker has not heard of it"
+
+
+def test_a_challenger_that_has_ended_itself_is_to_blame_until_it_is_back(
+    start: Start, settings: Settings
+) -> None:
+    client = start(flag(rollout(100)), guest_deadline_seconds=2)
+    drill(settings, kind="exit")
+    assert ask(client)["reason"] == "fallback_crash"
+    assert ask(client)["reason"] == "fallback_down"
+    assert sample(client, Metric.CALLS, model="challenger") == 2
+    assert sample(client, Metric.ERRORS, model="challenger", reason="down") == 1
 
 
 class Witness(queue.SimpleQueue[Channel]):

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from service.assignment import Reason
 from service.routes.spec import PROBLEMS
-from service.telemetry import GUEST_FAILURES
+from service.telemetry import GUEST_FAILURES, HOST_REASONS
 from tests.unit.service.conftest import flag, rollout
 
 REPOSITORY = Path(__file__).parents[3]
@@ -75,6 +75,8 @@ def test_every_problem_is_told(status: int) -> None:
     assert str(status) in {each.strip() for row in rows for each in row.split(",")}
 
 
-@pytest.mark.parametrize("reason", [*map(str, Reason), *(f"fallback_{each}" for each in GUEST_FAILURES)])
+@pytest.mark.parametrize(
+    "reason", [*map(str, Reason), *(f"fallback_{each}" for each in (*GUEST_FAILURES, *HOST_REASONS))]
+)
 def test_every_reason_is_told(reason: str) -> None:
     assert f"`{reason}`" in PAGE
