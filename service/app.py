@@ -8,6 +8,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
 
 from common.config import load_settings
+from service.bulkhead import Bulkhead
 from service.container import Parts, assemble
 from service.http_metrics import HttpMetrics
 from service.problems import register_problems
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = parts
     HttpMetrics(app, registry)
     app.before_request(_identify)
+    Bulkhead(app, settings.threads)
     app.after_request(_tell_identity)
     register_problems(app)
     spec = new_spec()

@@ -11,6 +11,8 @@ from flask import Blueprint, Request, g, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from spectree import SpecTree
 
+from common.config import ConfigError
+from common.release import ReleaseError
 from flags.admin import AdminError, UnleashAdmin, Unreachable
 from flags.canary import CanaryState, read_state, set_share
 from flags.errors import FlagError, FlagMissing, NotVerified, Rejected
@@ -189,3 +191,5 @@ def problems() -> Iterator[None]:
         raise RequestError(503, "Service Unavailable", str(error)) from error
     except AdminError as error:
         raise RequestError(502, "Bad Gateway", str(error)) from error
+    except (ConfigError, ReleaseError) as error:  # of a file: the models folder, a report
+        raise RequestError(409, "Conflict", str(error)) from error

@@ -1,19 +1,25 @@
 """GET /admin/rollout: where the rollout plan stands, as `python -m flags rollout status` tells it."""
 
 from datetime import datetime
+from typing import cast
 
 from flask import Blueprint, request
 from pydantic import BaseModel, Field
 from spectree import SpecTree
 
 from common.prometheus import Prometheus
+from flags.admin import UnleashAdmin
 from flags.rollout.advance import look_and_decide
 from flags.rollout.document import fields
 from flags.rollout.look import Rollout
 from flags.rollout.schema import DEFAULT_FILE, load_plan
+from service.bulkhead import Shared
 from service.container import Parts
 from service.routes.admin import admitted_admin, problems
 from service.routes.spec import ADMIN, responses
+
+KEPT_SECONDS = 1.0  # of what was found; who asks meanwhile is told the same
+PROMETHEUS_SECONDS = 2.0  # for each answer: somebody waits
 
 
 class StageNow(BaseModel):
@@ -107,6 +113,16 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     routes = Blueprint("rollout", __name__)
     settings = parts.settings
     plan = load_plan(settings.rollout_plan or DEFAULT_FILE)
+    url = settings.prometheus_url
+    prometheus = Prometheus(url.get_secret_value(), connect=1.0, read=PROMETHEUS_SECONDS) if url else None
+
+    def look() -> RolloutNow:
+        admin = cast("UnleashAdmin", parts.admin)  # nobody is admitted without it
+        flags = (settings.canary_flag, settings.shadow_flag)
+        found = look_and_decide(Rollout(plan, admin, *flags, prometheus, settings.models))
+        return RolloutNow.model_validate(fields(plan, found))
+
+    shared = Shared(look, KEPT_SECONDS)
 
     @routes.get("/admin/rollout")
     @spec.validate(
@@ -118,20 +134,11 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     def get_rollout() -> RolloutNow:
         """Read the stage, what comes next and when, gates, lease, quarantine, and who changed what.
 
-        Changes nothing. Without CANARIO_PROMETHEUS_URL every gate that counts or measures is shut.
+        Changes nothing. What was found is told for a second to all who ask. Without CANARIO_PROMETHEUS_URL
+        every gate that counts or measures is shut.
         """
-        admin = admitted_admin(request, parts)
-        url = settings.prometheus_url
-        rollout = Rollout(
-            plan,
-            admin,
-            settings.canary_flag,
-            settings.shadow_flag,
-            Prometheus(url.get_secret_value()) if url else None,
-            settings.models,
-        )
+        admitted_admin(request, parts)
         with problems():
-            found = look_and_decide(rollout)
-        return RolloutNow.model_validate(fields(plan, found))
+            return shared.get()
 
     return routes

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from common.names import Model
 from service.app import close, create_app
@@ -83,6 +84,13 @@ def keep_on_disk(settings: Settings, *flags: dict[str, Any]) -> Path:
     return cache.path
 
 
+class Client(FlaskClient):
+    """Reads answers to their end, as servers do; a request holds its place until then."""
+
+    def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
+        return super().open(*args, buffered=buffered, **options)
+
+
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
     """Starts the app with these flags known, and settings changed by keyword; stops it after the test.
@@ -97,6 +105,7 @@ def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
         if flags:
             keep_on_disk(changed, *flags)
         app = create_app(changed)
+        app.test_client_class = Client
         started.append(app)
         return app.test_client()
 
