@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     registry = CollectorRegistry()
     parts = assemble(settings, registry)
     app = Flask("canario", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # Flask refuses what is as large as this
     app.json.sort_keys = False  # type: ignore[attr-defined] # clients read answers in the documented order
     app.extensions[EXTENSION] = parts
     HttpMetrics(app, registry)

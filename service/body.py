@@ -1,10 +1,12 @@
 """Reads JSON bodies: whatever does not fit is a problem document that names the fields."""
 
+import sys
+import zlib
 from typing import Any, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from common.config import Location, dotted, plain
 from service.problems import Fault, RequestError
@@ -18,7 +20,7 @@ def read_body(request: Request, model: type[Body]) -> Body:
     """The body of `request` as `model`.
 
     Raises:
-        RequestError: 415 for another content type, 400 for no JSON, 422 with the fields that do not fit.
+        RequestError: 415 for another type or packing, 400 for no JSON, 422 with the fields that do not fit.
         RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
     """
     if request.mimetype != "application/json":
@@ -46,6 +48,10 @@ def _by_field(faults: list[tuple[str, str]]) -> list[Fault]:
 
 
 def _read(request: Request) -> bytes:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        detail = "Send the body as it is, or with Content-Encoding: gzip."
+        raise RequestError(415, "Unsupported Media Type", detail, headers={"Accept-Encoding": "gzip"})
     try:
         data = request.get_data(cache=False)
         request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
@@ -56,7 +62,29 @@ def _read(request: Request) -> bytes:
     except Exception as error:  # each web server has its own error for chunks that are none
         detail = "The body cannot be read: it is not sent as its headers say."
         raise RequestError(400, "Bad Request", detail) from error
-    return data
+    limit = request.max_content_length or sys.maxsize
+    if len(data) >= limit:
+        raise RequestEntityTooLarge
+    return _inflated(data, limit) if "gzip" in encoding else data
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    """What `data` holds, packed by gzip in one part or several: less than `limit` bytes, and never more."""
+    whole = b""
+    while data or not whole:
+        part = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            whole += part.decompress(data, limit - len(whole))
+        except zlib.error:
+            break
+        if len(whole) >= limit:
+            raise RequestEntityTooLarge
+        if not part.eof:
+            break
+        data = part.unused_data
+    else:
+        return whole
+    raise RequestError(400, "Bad Request", "The body is no gzip, or not all of it.")
 
 
 def invalid(faults: list[Fault]) -> RequestError:

@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from common.names import Model
 from service.artifact import Metadata
@@ -75,7 +75,7 @@ class Reports:
         self._file.unlink(missing_ok=True)
 
     def all(self) -> list[WorkerReport]:
-        """Of the workers that live, by process id."""
+        """Of the workers that live, by process id; a report that is damaged says so in `refused`."""
         found = []
         for file in self._folder.glob("*.json"):
             if not _is_sibling(file.stem):
@@ -84,11 +84,16 @@ class Reports:
                 found.append(WorkerReport.model_validate_json(file.read_bytes()))
             except FileNotFoundError:
                 continue
+            except (OSError, ValidationError):
+                told = f"what this worker serves cannot be read in {file}: restart it (kill {file.stem})"
+                found.append(WorkerReport(pid=int(file.stem), refused=Refusal(revision=None, reason=told)))
         return sorted(found, key=lambda report: report.pid)
 
 
 def _is_sibling(pid: str) -> bool:
     """Whether the process is a child of this one's parent: a live worker, not just its number."""
+    if not pid.isdecimal():
+        return False
     try:
         stat = Path("/proc", pid, "stat").read_text(encoding="utf-8")
     except OSError:

@@ -37,7 +37,9 @@ Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
 UserId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x20]([^\x00-\x1f]*[^\x00-\x20])?$")
 ]
-ContextKey = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+# Names are shown in tables and charts. Values may hold anything: what shows them makes them safe.
+NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+$"
+ContextKey = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=NO_CONTROL)]
 ContextValue = Annotated[str, Field(max_length=256)] | bool | Whole | Number
 Value = float | str
 
@@ -73,7 +75,12 @@ class PredictRequest(BaseModel):
         default={},
         description="Properties for constraints in Unleash, e.g. country or plan.",
         json_schema_extra={
-            "propertyNames": {"minLength": 1, "maxLength": LONGEST_KEY, "not": {"enum": [*sorted(RESERVED)]}}
+            "propertyNames": {
+                "minLength": 1,
+                "maxLength": LONGEST_KEY,
+                "pattern": NO_CONTROL,
+                "not": {"enum": [*sorted(RESERVED)]},
+            }
         },
     )
 

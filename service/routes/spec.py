@@ -20,11 +20,11 @@ PROBLEMS = {
     404: "Unleash has no such flag.",
     409: "The flag is in a state that cannot be changed from here.",
     413: "The body is too large.",
-    415: "The body is not application/json.",
+    415: "The body is not application/json, or packed by something else than gzip.",
     422: "Fields do not fit; `errors` names them.",
     429: "Too many calls or wrong tokens in the last minute; Retry-After says when to try again.",
     502: "Unleash answered something unexpected.",
-    503: "Unleash cannot be reached.",
+    503: "Unleash cannot be reached, or too many ask at once; Retry-After says when to try again.",
 }
 ADMIN: dict[str, list[str]] = {
     "admin": []

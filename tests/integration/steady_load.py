@@ -20,7 +20,15 @@ class Seen:
 
     answers: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    slowest: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def slowest(self) -> float:
+        return max(self.seconds, default=0.0)
+
+    @property
+    def p99(self) -> float:
+        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
 
 
 @contextmanager
@@ -57,4 +65,4 @@ def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Ev
                     seen.failures.append(f"{response.status_code} {response.text[:200]}")
             except requests.RequestException as error:
                 seen.failures.append(repr(error))
-            seen.slowest = max(seen.slowest, time.time() - begun)
+            seen.seconds.append(time.time() - begun)

@@ -342,19 +342,35 @@ def test_the_settings_say_once_what_is_served(settings: Settings, changes: dict[
         Settings.model_validate(dict(settings) | changes)
 
 
+def ask(client: FlaskClient, bearer: str) -> dict[str, Any]:
+    """What /admin/models tells."""
+    response = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}, buffered=True)
+    assert response.status_code == 200, response.text
+    told: dict[str, Any] = response.get_json()
+    return told
+
+
 def test_the_admin_route_tells_what_each_worker_serves(with_store: Settings, store: ModelStore) -> None:
     bearer = "a-token-of-this-test"
     app = create_app(Settings.model_validate(dict(with_store) | {"admin_token": bearer}))
     try:
         client = app.test_client()
-        assert client.get("/admin/models").status_code == 401
-        told = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}).get_json()
+        assert client.get("/admin/models", buffered=True).status_code == 401
+        told = ask(client, bearer)
         assert told["wanted"]["revision"] == 1
         assert told["wanted"]["change"] == "installed"
         assert [worker["revision"] for worker in told["workers"]] == [1]
         assert told["expected_workers"] == with_store.workers
+        (report,) = with_store.workers_dir.glob("*.json")
+        report.with_name("self.json").write_bytes(report.read_bytes())
+        assert ask(client, bearer)["workers"] == told["workers"]
+        for damaged in (b"", b"{", b"null", b"\xff", report.read_bytes()[:-9]):
+            report.write_bytes(damaged)
+            (worker,) = ask(client, bearer)["workers"]
+            assert worker["revision"] is None
+            assert str(report) in worker["refused"]["reason"]
         store.roles_file.unlink()
-        told = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}).get_json()
+        told = ask(client, bearer)
         assert told["wanted"] is None
         assert ROLES_FILE in told["trouble"]
     finally:
