@@ -120,6 +120,8 @@ def changing(command: Callable[..., tuple[CanaryState, bool]]) -> Callable[..., 
     def wrapped(*args: Any, as_json: bool, **rest: Any) -> None:
         state, done = command(*args, **rest)
         click.echo(json.dumps(state.as_json(), indent=2) if as_json else report.sentence(state))
+        for line in report.remarks(state):  # users may have another model than this sounds like
+            click.echo(f"! {line}", err=True)
         if not done:
             raise FlagError(f"{state.flag} is not as it was just set: somebody changed it at the same time")
 

@@ -49,7 +49,7 @@ class Held:
             return None
         return (
             f"{self.who} lowered it at {moment(self.at)} ({self.words}), so it stays at {self.limit}% at most"
-            " until a person raises it, or resumes the rollout"
+            ' until a person raises it, or says `python -m flags rollout resume --reason "..."`'
         )
 
 

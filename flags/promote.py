@@ -98,7 +98,7 @@ class Promoter:
         if expect is not None and (state.percent != expect or not state.enabled):
             raise ChangedMeanwhile(
                 f"the challenger has {_share(state)} of {self._flag}, not {expect}%: nothing was promoted. "
-                "Go on with the rollout, or say that any share will do"
+                "Go on with the rollout, or say --any-share"
             )
         share = state.percent if state.enabled else None
         release = self._store.change(lambda now: promoted(now, note, share), expect=release.revision)

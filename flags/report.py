@@ -33,7 +33,7 @@ def show_states(states: Iterable[CanaryState]) -> None:
     columns = ("flag", "environment", "state", "share", "drawn by", "only where", "lease", "last change")
     print_table(columns, [_row(state) for state in states])
     for state in states:
-        for line in _remarks(state):
+        for line in remarks(state):
             print(f"! {state.flag}: {line}")
 
 
@@ -61,7 +61,7 @@ def _lease(state: CanaryState) -> str:
     return f"{format_duration(timedelta(seconds=int(left.total_seconds())))} left" if left else "over"
 
 
-def _remarks(state: CanaryState) -> Iterator[str]:
+def remarks(state: CanaryState) -> Iterator[str]:
     """What a person should know of a state beside its row."""
     if state.trouble:
         yield state.trouble
@@ -71,7 +71,8 @@ def _remarks(state: CanaryState) -> Iterator[str]:
             " rollback job vouches for the challenger again: see whether the job and Prometheus run"
         )
     if state.quarantined:
-        yield f"in quarantine: {', '.join(state.quarantined)}; `python -m flags lift` takes it off"
+        lift = f'`python -m flags lift {state.flag} --reason "..."`'
+        yield f"in quarantine: {', '.join(state.quarantined)}; {lift} takes it off"
 
 
 def show_history(changes: Iterable[Change], held: Held | None) -> None:

@@ -4,7 +4,6 @@ import getpass
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -19,7 +18,7 @@ from common.release import Note
 from flags import canary, marks, people
 from flags.commands import AS_JSON, OVERRIDE, WHY
 from flags.errors import FlagError
-from flags.rollout.advance import advance, look_and_decide, told_promotion
+from flags.rollout.advance import Outcome, advance, look_and_decide, told_promotion
 from flags.rollout.decide import Kind
 from flags.rollout.document import fields
 from flags.rollout.foresight_command import plan_
@@ -130,14 +129,15 @@ def advance_(
 def begin_(rollout: Rollout, _: RolloutSettings) -> None:
     """Let `advance` carry the challenger of now to the users, from where it stands.
 
-    The word is for this version alone: the next challenger needs one of its own. Changes no share.
+    The approval is for this version alone: the next challenger needs one of its own. Changes no share. What
+    the plan refuses is not approved: exit code 4.
     """
-    require_present(take(rollout.admin, rollout.flag))
-    seen = rollout.look()
+    seen = _unrefused(rollout, "not begun").seen
     if seen.no_challenger:
         raise FlagError("there is no challenger to begin with: `python -m flags models challenger FOLDER`")
     if seen.version is None:
-        raise FlagError(f"which challenger is deployed is not known: {seen.readings.fault or 'none serves'}")
+        why = seen.readings.fault or "none serves"
+        raise FlagError(f"which challenger is deployed is not known ({why}): set CANARIO_MODELS")
     marks.begin(rollout.admin, rollout.flag, seen.version)
     click.echo(sentence(look_and_decide(rollout)))
 
@@ -162,7 +162,12 @@ def resume_(rollout: Rollout, _: RolloutSettings, reason: str) -> None:
         require_present(take(rollout.admin, flag))
         marks.unpause(rollout.admin, flag)
         people.resume(rollout.admin, flag, reason)
-    click.echo(sentence(look_and_decide(rollout)))
+    found = look_and_decide(rollout)
+    if found.step.kind is Kind.REFUSE:  # for another reason than the one that is gone now
+        click.echo(f"{rollout.flag}: resumed: {reason}")
+        click.echo(f"! the plan stands still all the same: {found.step.sentence}", err=True)
+    else:
+        click.echo(sentence(found))
 
 
 @rollout.command("approve")
@@ -173,7 +178,13 @@ def approve_(rollout: Rollout, _: RolloutSettings, stage: str) -> None:
     names = [one.name for one in rollout.plan.stages if one.approval]
     if stage not in names:
         raise click.UsageError(f"the plan asks for a word for {', '.join(names) or 'no stage'}, not {stage}")
-    require_present(take(rollout.admin, rollout.flag))
+    following = _unrefused(rollout, f"{stage} is not approved").step.place.following
+    if following is None or following.name != stage:
+        comes = following.name if following else "the promotion"
+        raise FlagError(
+            f"{comes} comes next, and an approval of {stage} counts only when {stage} does: nothing was"
+            " recorded. `python -m flags rollout status` tells when"
+        )
     marks.approve(rollout.admin, rollout.flag, stage)
     click.echo(sentence(look_and_decide(rollout)))
 
@@ -208,11 +219,27 @@ def abort_(rollout: Rollout, settings: RolloutSettings, reason: str) -> None:
     """
     state = canary.turn_off(rollout.admin, rollout.flag)
     click.echo(f"{state.flag} is off: every user gets the champion")
-    with suppress(CanarioError):  # the users are what counts
+    unpaused = None
+    try:
         marks.pause(rollout.admin, rollout.flag, reason)
+    except CanarioError as error:  # the users are what counts: first the models go back
+        unpaused = error
     if promoter_of(settings, rollout) is not None and look_and_decide(rollout).seen.models.promoted:
         done = required_promoter(settings, rollout).back(Note(_who(), reason))
         click.echo(f"{done.release.roles.champion} is the champion again, after {done.seconds:.1f} s")
+    if unpaused is not None:
+        told = 'the plan is NOT paused: run `python -m flags rollout pause --reason "..."`'
+        click.echo(f"error: {told}", err=True)
+        raise unpaused
+
+
+def _unrefused(rollout: Rollout, what: str) -> Outcome:
+    """Where the rollout stands. Raises FlagError where the plan refuses to go on: it names what helps."""
+    require_present(take(rollout.admin, rollout.flag))
+    found = look_and_decide(rollout)
+    if found.step.kind is Kind.REFUSE:
+        raise FlagError(f"{what}, and nothing was recorded: {found.step.sentence}")
+    return found
 
 
 def _who() -> str:

@@ -140,7 +140,7 @@ def _rolled_back(_plan: Plan, _place: Place, seen: Situation) -> str | None:
         return None
     return (
         f"{change.who} rolled it back at {moment(change.at)}, and its version has no mark yet: look at the"
-        ' rollback job\'s log, then go on by --override "..." or `python -m flags rollout resume`'
+        ' rollback job\'s log, then go on by `python -m flags rollout resume --reason "..."`'
     )
 
 
@@ -152,7 +152,7 @@ def _paused(_plan: Plan, _place: Place, seen: Situation) -> str | None:
         if change.type == TAGGED and change.tag and change.tag[0] == PAUSE and change.tag[1] in seen.paused:
             told = f"{change.tag[1]}, {change.who} at {moment(change.at)}"
             break
-    return f"it is paused ({told}) until `python -m flags rollout resume`"
+    return f'it is paused ({told}) until `python -m flags rollout resume --reason "..."`'
 
 
 def _held(_plan: Plan, place: Place, seen: Situation) -> str | None:

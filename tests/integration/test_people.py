@@ -70,7 +70,7 @@ def test_what_a_person_does_in_the_ui_is_told_and_binds_automation(
         assert found.who == "admin"
         assert found.refusal(limit) is None
         assert "admin lowered it at 20" in str(found.refusal(limit + 1))
-        assert "or resumes the rollout" in str(found.refusal(100))
+        assert "rollout resume" in str(found.refusal(100))
 
 
 def test_a_hold_ends_when_a_person_says_so_and_not_before(

@@ -178,7 +178,8 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
         (facts(at(100)), "It becomes the champion now: the challenger has come through the whole plan."),
         (
             facts(at(5, paused=("lunch",))),
-            "Nothing comes by itself: it is paused (lunch) until `python -m flags rollout resume`.",
+            "Nothing comes by itself: it is paused (lunch) until"
+            ' `python -m flags rollout resume --reason "..."`.',
         ),
         (
             facts(plan=BY_HAND),

@@ -125,7 +125,7 @@ def test_a_hold_tells_who_when_and_how() -> None:
     assert found.refusal(3) is None
     assert found.refusal(4) == (
         "canario-flags lowered it at 2026-11-23 06:05:00 UTC (share 5% -> 3%), so it stays at 3% at most"
-        " until a person raises it, or resumes the rollout"
+        ' until a person raises it, or says `python -m flags rollout resume --reason "..."`'
     )
 
 
