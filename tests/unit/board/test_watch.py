@@ -134,7 +134,9 @@ def test_a_thread_that_died_is_started_anew() -> None:
     assert thread is not None
     thread.join(5)
     read.fault = None
-    assert source.latest().value == read.count > 1
+    for _ in range(3):  # the first of them may still be the look of a moment ago
+        found = source.latest().value
+    assert found == read.count > 1
 
 
 def test_without_a_thread_the_page_says_so_and_the_next_look_tries_again(
