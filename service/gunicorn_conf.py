@@ -11,6 +11,7 @@ from typing import Any
 from common.config import load_settings
 from common.logs import logging_config
 from service.feedback.memory import share
+from service.guest.child import keep_private
 from service.malformed import NoPersons, answer_in_problems
 from service.metrics_folder import VARIABLE, candidates, make_empty, remove
 from service.settings import Settings
@@ -62,6 +63,7 @@ def when_ready(_server: Any) -> None:
     os.environ[VARIABLE] = str(make_empty(folders, settings.workers))
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()
+    keep_private()  # workers too: a challenger's process is of the same user
 
 
 def on_exit(_server: Any) -> None:

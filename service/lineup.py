@@ -107,6 +107,7 @@ class LineupMaker:
             patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
             hang_seconds=settings.guest_hang_seconds,
             memory_bytes=settings.guest_memory_mb * MEBIBYTE,
+            folder=settings.state_dir / "challenger",
             drill_file=settings.drill_file,
         )
         guest = Guest(challenger.metadata, terms, self._telemetry, settings.guest_deadline_seconds)

@@ -3,7 +3,8 @@
     python -m service.guest.child '{"artifact": "...", "channels": [5, 6], ...}'
 
 Started by service.guest.sandbox. Before it loads anything it gives up what a fault could use against others:
-priority, memory, the size of its output; and it ends with its worker, not before.
+priority, memory, the size of its output, new privileges; and it ends with its worker, not before. Before it
+answers it gives up new processes and threads.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ from pydantic import BaseModel
 from common.errors import CanarioError
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 LOWEST_PRIORITY = 19
 FIRST_TO_END = "1000"  # when memory runs out, by the kernel's choice
 
@@ -68,20 +71,40 @@ def main() -> None:
             channel.send(pack_reply(READY_ID, Outcome.REFUSED, 0.0, str(error).encode()[:LONGEST_TEXT]))
         time.sleep(1)  # let it be read
         sys.exit(2)
+    may_serve = threading.Event()
+
+    def serve_when_allowed(channel: socket.socket, most: int) -> None:
+        may_serve.wait()
+        serve(channel, most, model, faults)
+
     threads = [
-        threading.Thread(target=serve, args=(channel, most, model, faults))
+        threading.Thread(target=serve_when_allowed, args=(channel, most))
         for channel, most in zip(channels, rows, strict=True)
     ]
     for thread in threads:
         thread.start()
+    # None of its own makes a process or a thread from here on. The kernel counts a user's, so that no number
+    # but 0 would do, and asks root no question.
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    may_serve.set()
     for thread in threads:
         thread.join()
+
+
+def keep_private() -> None:
+    """Let no other process of this user trace this one, or read its memory and its environment."""
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def _prctl(option: int, argument: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def _submit(terms: Terms) -> None:
     faulthandler.enable()
     # The worker's death ends the guest, whatever it is doing; the check is for a worker that died before.
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != terms.worker:
         sys.exit(1)
     # Ctrl-C in a terminal, or a stop of all processes of a service at once, is for the worker to answer: it
@@ -94,6 +117,8 @@ def _submit(terms: Terms) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (terms.memory_bytes, terms.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (terms.output_bytes, terms.output_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    keep_private()  # last: /proc/self is root's afterwards
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ END_SECONDS = 10.0  # for the kernel to end it; one that waits for a dead disk i
 SHOWN_OUTPUT_BYTES = 1000
 KEPT_OUTPUT_BYTES = 1024 * 1024
 MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
-PROGRAM = (sys.executable, "-m", "service.guest.child")
+PROGRAM = (sys.executable, "-P", "-m", "service.guest.child")
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ORT_DISABLE_TELEMETRY")
 
 
@@ -52,6 +52,7 @@ class Terms:
         patience_seconds: how long a call waits for a free channel.
         hang_seconds: how long a reply may be owed before the process is ended.
         classes: how many probabilities a reply has.
+        folder: empty, to work in; made where it is missing.
     """
 
     artifact: Path
@@ -61,6 +62,7 @@ class Terms:
     patience_seconds: float
     hang_seconds: float
     memory_bytes: int
+    folder: Path
     drill_file: Path | None
 
 
@@ -208,9 +210,11 @@ class Sandbox:
                 stdout=output,
                 stderr=output,
                 pass_fds=channels,
-                cwd=Path(__file__).parents[2],
+                cwd=self._folder(),
                 # No secret of the service is the challenger's business.
-                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                env={name: os.environ[name] for name in INHERITED if name in os.environ}
+                | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                start_new_session=True,  # so that what it starts ends with it
             )
             _yield_to_others(popen.pid)
             ours.pop_all()
@@ -219,6 +223,15 @@ class Sandbox:
         *of_calls, of_batches = (pair[0] for pair in pairs)
         made = [*(Channel(each, calls) for each in of_calls), Channel(of_batches, batches)]
         return Process(popen, made, output, calls, batches)
+
+    def _folder(self) -> Path:
+        """Where the process works: what it opens by a relative name is not to be the service's."""
+        try:
+            self._terms.folder.mkdir(mode=0o555, parents=True, exist_ok=True)
+        except OSError as error:
+            log.warning("the challenger's process works in /, having no folder of its own: %s", error)
+            return Path("/")
+        return self._terms.folder
 
     def _told(self, channels: list[int]) -> str:
         terms = self._terms
@@ -272,7 +285,7 @@ class Sandbox:
                 return
             if not all(self._collect(channel) for channel in _readable(late, WATCH_SECONDS)):
                 return
-            if process.popen.poll() is not None:
+            if _has_ended(process):
                 return
             if os.fstat(process.output.fileno()).st_size > KEPT_OUTPUT_BYTES:
                 process.output.truncate(0)  # a model may be chatty; nobody needs to keep it
@@ -293,8 +306,9 @@ class Sandbox:
         """End a process and all that belongs to it; say why it ended."""
         process.ended = True
         now = time.monotonic()
-        ended_by_itself = process.popen.poll() is not None
-        process.popen.kill()
+        ended_by_itself = _has_ended(process)
+        with suppress(ProcessLookupError):
+            os.killpg(process.popen.pid, signal.SIGKILL)
         for channel in process.channels:
             if channel.is_late and channel.owed_since is not None:
                 channel.pool.on_late(now - channel.owed_since)  # it took at least this long
@@ -323,6 +337,11 @@ def _readable(channels: Sequence[Channel], seconds: float) -> list[Channel]:
     for number in by_number:
         poll.register(number, select.POLLIN)
     return [by_number[number] for number, _ in poll.poll(1000 * seconds)]
+
+
+def _has_ended(process: Process) -> bool:
+    """Whether the process has ended. It stays a zombie, so that nobody else gets the number of its group."""
+    return os.waitid(os.P_PID, process.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _yield_to_others(pid: int) -> None:

@@ -125,6 +125,7 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
         patience_seconds=0.02,
         hang_seconds=1.0,
         memory_bytes=768 * 1024 * 1024,
+        folder=tmp_path / "challenger",
         drill_file=tmp_path / "drill.json",
     )
 

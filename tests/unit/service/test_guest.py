@@ -9,6 +9,7 @@ import queue
 import resource
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -233,6 +234,51 @@ def test_the_guest_has_the_lowest_priority_and_none_of_the_services_secrets(
     finally:
         made.close()
     assert not child.is_running()
+
+
+def test_the_guest_has_an_empty_folder_and_may_gain_nothing(
+    sandbox: tuple[Sandbox, list[float]], terms: Terms
+) -> None:
+    child = child_of_this_process()
+    assert Path(child.cwd()) == terms.folder
+    assert not list(terms.folder.iterdir())
+    status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii")
+    assert "NoNewPrivs:\t1" in status
+    assert resource.prlimit(child.pid, resource.RLIMIT_NPROC) == (0, 0)
+    assert os.getsid(child.pid) == child.pid
+    assert Path(f"/proc/{child.pid}/environ").stat().st_uid == 0, "it can be inspected"
+
+
+def test_without_room_for_a_folder_of_its_own_the_guest_starts_all_the_same(
+    terms: Terms, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    made = Sandbox(dataclasses.replace(terms, folder=tmp_path / "file" / "challenger"))
+    made.start()
+    try:
+        assert child_of_this_process().cwd() == "/"
+        assert reason(made, deadline=2.0) == "answered"
+    finally:
+        made.close()
+
+
+def test_what_the_guest_has_started_ends_with_it(
+    terms: Terms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "starts_another.py"
+    program.write_text(
+        "import subprocess\nfrom service.guest import child\n"
+        "subprocess.Popen(['sleep', '600'])\nchild.main()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr("service.guest.sandbox.PROGRAM", (sys.executable, str(program)))
+    made = Sandbox(terms)
+    made.start()
+    process = made._process
+    assert process is not None
+    (other,) = psutil.Process(process.popen.pid).children()
+    made.close()
+    until(lambda: not other.is_running() or other.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

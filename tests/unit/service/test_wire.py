@@ -104,8 +104,6 @@ def hostile(
     def start(code: str) -> tuple[Sandbox, list[float]]:
         program = tmp_path / "hostile.py"
         program.write_text(HOSTILE.format(code=code), encoding="utf-8")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-        monkeypatch.setattr("service.guest.sandbox.INHERITED", ("PATH", "PYTHONPATH"))
         monkeypatch.setattr("service.guest.sandbox.PROGRAM", (sys.executable, str(program)))
         late: list[float] = []
         sandbox = Sandbox(terms, late.append)
