@@ -110,8 +110,8 @@ class Metadata(StrictModel):
 
     @cached_property
     def outputs(self) -> int:
-        """Numbers that the model answers a row with: a probability for each class, or a value."""
-        return len(self.classes) or 1
+        """How many numbers an answer to a row is: a class and the probability of each, or a value."""
+        return 1 + len(self.classes)
 
     @field_validator("features")
     @classmethod

@@ -78,7 +78,7 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
         "training": dict(training or {}),
     }
     _validate(metadata)
-    onnx = convert(pipeline, table, bool(classes))
+    onnx = convert(pipeline, table, [each["label"] for each in classes])
     metadata["sha256"] = hashlib.sha256(onnx).hexdigest()
     return _write_behind_gate(
         folder, metadata, onnx, lambda model: check_parity(pipeline, model, table, parity_tolerance)

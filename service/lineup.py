@@ -101,7 +101,7 @@ class LineupMaker:
             log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
         terms = Terms(
             artifact=challenger.folder,
-            classes=challenger.metadata.outputs,
+            outputs=challenger.metadata.outputs,
             channels=settings.guest_concurrency,
             batch_rows=self._batch_rows(challenger.metadata),
             patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes

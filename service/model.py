@@ -21,44 +21,55 @@ NOWHERE = "/dev/null"  # no folder, so that no file can lie in it
 Row = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 
 
+# What a model answers a row with, `metadata.outputs` 32-bit floats: the index of the class that it chose, and
+# the probability of each class in the order of its metadata; of a regressor its value. So it travels, too.
+Numbers = npt.NDArray[np.float32]
+NO_CLASS = -1.0  # in the place of an index: the model chose none of its classes
+ROUNDING = 1e-5  # that a sure class may be above 1, and the others below 0
+
+
 class InvalidAnswerError(CanarioError):
-    """The model ran, but what it said is no probability for each class, or no finite value."""
+    """The model ran, but what it said is no class with a probability for each, or no finite value."""
 
 
 class Answer(NamedTuple):
-    """What a model says about one row: a class, or the value of a regressor."""
+    """What a model says about one row: the class that it chose, or the value of a regressor."""
 
     label: int | str | float
     class_name: str | None = None
     probability: float | None = None  # of that class, 0 to 1
 
 
-def interpret(probabilities: npt.NDArray[np.float32], metadata: Metadata) -> Answer:
-    """The most probable class, or the value of a regressor.
+def interpret(numbers: Numbers, metadata: Metadata) -> Answer:
+    """The class that the model chose, and the probability that it gives it; or the value of a regressor.
+
+    That class need not be the most probable one: models have thresholds of their own.
 
     Args:
-        probabilities: of each class of `metadata`, in its order; of a regressor its value, shape (1,).
+        numbers: the answer to one row.
 
     Raises:
-        InvalidAnswerError: there is not one for each class, or they are not finite numbers in [0, 1]; or the
-            value is not finite.
+        InvalidAnswerError: they are too many or too few; the index is none; a probability is not in [0, 1];
+            or the value is not finite.
     """
-    if probabilities.shape != (metadata.outputs,):
+    if numbers.shape != (metadata.outputs,):
         raise InvalidAnswerError(
-            f"{metadata.name} answered with shape {probabilities.shape} instead of ({metadata.outputs},)"
+            f"{metadata.name} answered a row with {numbers.size} numbers instead of {metadata.outputs}"
+            f"{' (its class and the probability of each)' if metadata.classes else ''}"
         )
     if not metadata.classes:
-        value = float(probabilities[0])
+        value = float(numbers[0])
         if not math.isfinite(value):
             raise InvalidAnswerError(f"{metadata.name} answered with the value {value}")
         return Answer(value)
-    best = int(probabilities.argmax())
-    probability = float(probabilities[best])
-    # argmax finds a NaN if there is one; float32 rounding may leave a sure class a little above 1.
-    if not 0.0 <= probability <= 1.0 + 1e-5:
-        raise InvalidAnswerError(f"{metadata.name} answered with the probability {probability}")
-    chosen = metadata.classes[best]
-    return Answer(chosen.label, chosen.name, min(probability, 1.0))
+    index, *probabilities = numbers.tolist()
+    for each in probabilities:
+        if not -ROUNDING <= each <= 1.0 + ROUNDING:
+            raise InvalidAnswerError(f"{metadata.name} answered with the probability {each}")
+    if not (0.0 <= index < len(probabilities) and index.is_integer()):
+        raise InvalidAnswerError(f"{metadata.name} chose a class that it does not have")
+    chosen = metadata.classes[int(index)]
+    return Answer(chosen.label, chosen.name, min(max(probabilities[int(index)], 0.0), 1.0))
 
 
 def array_of(rows: list[list[Any]], metadata: Metadata) -> Row:
@@ -97,20 +108,32 @@ class OnnxModel:
         except Exception as error:  # ONNX Runtime has no public base class for its errors
             raise ArtifactError(f"{self._where}: ONNX Runtime cannot load the model: {error}") from error
         self._feed = self._check_inputs()
-        self._output = self._check_output()
+        self._outputs = self._check_outputs()
+        self._index = {each.label: float(at) for at, each in enumerate(self.metadata.classes)}
         self._try_one_row()
 
     def answer(self, row: Row) -> Answer:
-        """The most probable class of `row`, shape (1, features), or the value.
+        """The class that it chooses for `row`, shape (1, features), or the value.
 
         Raises:
             InvalidAnswerError: see `interpret`.
         """
-        return interpret(self.probabilities(row)[0], self.metadata)
+        return interpret(self.numbers(row)[0], self.metadata)
 
-    def probabilities(self, row: Row) -> npt.NDArray[np.float32]:
-        """What the model says about `row`, as it says it: shape (1, outputs) if all is well."""
-        return np.asarray(self._session.run([self._output], self._feed(row))[0])
+    def numbers(self, rows: Row) -> Numbers:
+        """What the model says about `rows`, not yet judged: shape (n, outputs) if all is well."""
+        found: list[Any] = list(self._session.run(self._outputs, self._feed(rows)))
+        numbers, *labels = found
+        if not self.metadata.classes:
+            return np.asarray(numbers)
+        if labels:
+            chosen = [self._index.get(each, NO_CLASS) for each in labels[0].ravel().tolist()]
+        else:
+            chosen = numbers.argmax(axis=1)
+        table = np.empty((len(numbers), 1 + numbers.shape[1]), dtype=np.float32)
+        table[:, 0] = chosen
+        table[:, 1:] = numbers
+        return table
 
     def _check_inputs(self) -> Callable[[Row], dict[str, Any]]:
         """What makes the session's inputs of a row."""
@@ -134,14 +157,21 @@ class OnnxModel:
         features = self.metadata.features
         return lambda row: {each.name: _column(row, at, each) for at, each in enumerate(features)}
 
-    def _check_output(self) -> str:
-        outputs = [each for each in self._session.get_outputs() if each.type == _TENSORS["number"]]
-        if len(outputs) != 1:
+    def _check_outputs(self) -> list[str]:
+        """The output of probabilities or values; and of a classifier that has one, the output of labels."""
+        outputs = self._session.get_outputs()
+        numbers = [each.name for each in outputs if each.type == _TENSORS["number"]]
+        if len(numbers) != 1:
             raise ArtifactError(
                 f"{self._where}: expected one float tensor of probabilities or values among the outputs, "
-                f"found {len(outputs)}; export a classifier with zipmap off, as `service.export` does"
+                f"found {len(numbers)}; export a classifier with zipmap off, as `service.export` does"
             )
-        return str(outputs[0].name)
+        if not self.metadata.classes:
+            return numbers
+        labels = [each.name for each in outputs if each.type in _LABELS]
+        if len(labels) > 1:
+            raise ArtifactError(f"{self._where}: which of the outputs is the label: {', '.join(labels)}?")
+        return numbers + labels
 
     def _try_one_row(self) -> None:
         """Find at start what metadata cannot tell, and pay the first call's costs before the first user."""
@@ -154,6 +184,7 @@ class OnnxModel:
 
 
 _TENSORS: dict[FeatureType, str] = {"number": "tensor(float)", "string": "tensor(string)"}
+_LABELS = ("tensor(int64)", "tensor(string)")
 
 
 def _column(row: Row, at: int, feature: Feature) -> Row:

@@ -7,19 +7,24 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
 from service.artifact import ArtifactError, FeatureType
 from service.table import Table
+from service.threshold import put_in, without_threshold
 
 LONGEST_REASON = 300
 _TENSORS: dict[FeatureType, Any] = {"number": FloatTensorType, "string": StringTensorType}
 
 
-def convert(pipeline: Any, table: Table, is_classifier: bool) -> bytes:
+def convert(pipeline: Any, table: Table, labels: list[int | str]) -> bytes:
     """The ONNX model of `pipeline`: one input of all features if it can be, or else one for each.
+
+    Args:
+        labels: of its classes; empty for a regressor.
 
     Raises:
         ArtifactError: a step of the pipeline has no converter, or cannot be converted.
     """
+    pipeline, threshold = without_threshold(pipeline)
     # Without this the probabilities would be a list of dictionaries.
-    options = {id(pipeline): {"zipmap": False}} if is_classifier else None
+    options = {id(pipeline): {"zipmap": False}} if labels else None
     types = {each.type for each in table.features}
     whole = []
     if len(types) == 1:
@@ -32,6 +37,8 @@ def convert(pipeline: Any, table: Table, is_classifier: bool) -> bytes:
         except Exception as error:  # skl2onnx raises whatever its converters do
             failures.append(error)
             continue
+        if threshold:
+            put_in(model, threshold, labels)
         if inputs is columns:
             _rename_inputs(model.graph, [each.name for each in table.features])
         return bytes(model.SerializeToString())

@@ -1,17 +1,31 @@
-"""The parity gate: does ONNX Runtime give scikit-learn's answers?"""
+"""The parity gate: does ONNX Runtime give scikit-learn's answers? What is compared is what is served.
 
-from typing import Any
+That is the class of `predict`, which need not be the most probable one, and the probabilities of
+`predict_proba`.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from service.artifact import ArtifactError
-from service.model import Answer, OnnxModel, array_of
+from service.model import Answer, OnnxModel, array_of, interpret
 from service.table import Table
 
 PARITY_TOLERANCE = 1e-5
 
-Numbers = npt.NDArray[np.float64]
+
+class Truth(NamedTuple):
+    """What scikit-learn says about n rows.
+
+    Attributes:
+        chosen: indices of the classes, shape (n,); of a regressor 0.
+        numbers: the probability of each class, shape (n, classes), or the value, shape (n, 1).
+    """
+
+    chosen: npt.NDArray[np.intp]
+    numbers: npt.NDArray[np.float64]
 
 
 def check_parity(
@@ -24,64 +38,66 @@ def check_parity(
             relative to the average size of values.
 
     Returns:
-        `rows`: how many were compared; `greatest_difference`: of a value, or of the answered class's
-        probability; `tolerance`.
+        `rows`: how many were compared; `greatest_difference`: of a value, or of a class's probability;
+        `tolerance`.
 
     Raises:
         ArtifactError: an answer differs by more, or one of the two has none.
     """
-    values, expected = list(table.values), _ask(pipeline, table.original, model)
+    values, truth = list(table.values), _ask(pipeline, table.original, model)
     if strangers := table.strangers():
         try:
             said = _ask(pipeline, table.like_original(strangers), model)
         except Exception as error:
             raise _at_a_loss("scikit-learn", error) from error
-        values, expected = values + strangers, np.concatenate([expected, said])
-    typical = float(np.abs(expected).mean())
+        values += strangers
+        truth = Truth(*(np.concatenate(both) for both in zip(truth, said, strict=True)))
+    typical = float(np.abs(truth.numbers).mean())
     greatest = 0.0
-    for at, (row, truth) in enumerate(zip(values, expected, strict=True)):
+    for at, row in enumerate(values):
         try:
-            answer = model.answer(array_of([row], model.metadata))
+            numbers = model.numbers(array_of([row], model.metadata))[0]
+            answer = interpret(numbers, model.metadata)
         except Exception as error:
             if at >= len(table.values):
                 raise _at_a_loss("ONNX Runtime", error) from error
             raise ArtifactError(
                 f"{model.metadata.name}: ONNX Runtime cannot answer row {at}: {error}"
             ) from error
-        difference, allowed, agreed = _difference(answer, truth, model, tolerance, typical)
-        if not agreed or difference > allowed:
+        chosen, expected = int(truth.chosen[at]), truth.numbers[at]
+        if model.metadata.classes:
+            difference, allowed = float(np.abs(numbers[1:] - expected).max()), tolerance
+            # Of two classes that are equally probable either may be the answer.
+            agreed = bool(abs(expected[int(numbers[0])] - expected[chosen]) <= tolerance)
+        else:
+            value = float(expected[0])
+            difference, allowed = abs(float(numbers[0]) - value), tolerance * (abs(value) + typical)
+            agreed = True
+        if not (agreed and difference <= allowed):
             raise ArtifactError(
-                f"{model.metadata.name}: row {at}: scikit-learn says {_told(truth, model)}, ONNX says "
-                f"{_words(answer)}; the model is not exported. Where 32-bit floats are the cause (a tree "
-                "near a threshold, large numbers), judge whether a greater --parity-tolerance is acceptable"
+                f"{model.metadata.name}: row {at}: scikit-learn says {_told(chosen, expected, model)}, "
+                f"ONNX says {_words(answer)}; the model is not exported. Where 32-bit floats are the cause "
+                "(a tree near a threshold, large numbers), judge whether a greater --parity-tolerance is "
+                "acceptable"
             )
         greatest = max(greatest, difference)
     return {"rows": len(values), "greatest_difference": greatest, "tolerance": tolerance}
 
 
-def _ask(pipeline: Any, rows: Any, model: OnnxModel) -> Numbers:
-    said = pipeline.predict_proba(rows) if model.metadata.classes else pipeline.predict(rows)
-    return np.asarray(said, dtype=np.float64).reshape(len(rows), -1)
-
-
-def _difference(
-    answer: Answer, truth: Numbers, model: OnnxModel, tolerance: float, typical: float
-) -> tuple[float, float, bool]:
-    """The difference, what is allowed, and whether both mean the same class."""
-    if answer.probability is None:
-        value = float(truth[0])
-        return abs(float(answer.label) - value), tolerance * (abs(value) + typical), True
-    labels = [each.label for each in model.metadata.classes]
-    chosen = float(truth[labels.index(answer.label)])  # type: ignore[arg-type] # a class, and so no float
-    # Of two classes that are equally probable either may be the answer.
-    return abs(answer.probability - chosen), tolerance, float(truth.max()) - chosen <= tolerance
-
-
-def _told(truth: Numbers, model: OnnxModel) -> str:
+def _ask(pipeline: Any, rows: Any, model: OnnxModel) -> Truth:
+    said = pipeline.predict(rows)
     if not model.metadata.classes:
-        return f"{truth[0]:.7g}"
-    best = int(truth.argmax())
-    return f"{model.metadata.classes[best].label} with {truth[best]:.7f}"
+        numbers = np.asarray(said, dtype=np.float64).reshape(len(rows), -1)
+        return Truth(np.zeros(len(rows), np.intp), numbers)
+    index = {label: at for at, label in enumerate(pipeline.classes_.tolist())}
+    chosen = np.array([index[label] for label in said.tolist()], np.intp)
+    return Truth(chosen, np.asarray(pipeline.predict_proba(rows), dtype=np.float64))
+
+
+def _told(chosen: int, expected: npt.NDArray[np.float64], model: OnnxModel) -> str:
+    if not model.metadata.classes:
+        return f"{expected[0]:.7g}"
+    return f"{model.metadata.classes[chosen].label} with {expected[chosen]:.7f}"
 
 
 def _words(answer: Answer) -> str:

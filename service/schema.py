@@ -143,7 +143,7 @@ class Prediction(BaseModel):
     model_name: str
     model_version: str
     prediction: int | str | float = Field(
-        description="Label of the most probable class; a regressor's value."
+        description="Label of the class that the model chose; a regressor's value."
     )
     class_name: str | None = Field(description="Name of that class; null of a regressor.")
     probability: float | None = Field(description="Probability of that class; null of a regressor.")

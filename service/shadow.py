@@ -196,7 +196,7 @@ class Shadow:
 
     def _judge(self, batch: list[Sample], reply: Reply) -> None:
         try:
-            compared = compare(reply.probabilities, [sample.answer for sample in batch], self._metadata)
+            compared = compare(reply.numbers, [sample.answer for sample in batch], self._metadata)
         except (ValueError, InvalidAnswerError) as error:
             self._complaints.tell(str(error))
             self._failed(batch, "invalid")

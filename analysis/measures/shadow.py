@@ -109,7 +109,10 @@ def _of_pair(rows: ir.Table, pair: Pair) -> ir.Table:
 
 
 def _scale(log: Log, rows: ir.Table) -> Scale:
-    """Two classes whose chosen probability is never below a half: models with two classes."""
+    """Two classes whose chosen probability is never below a half: models with two classes.
+
+    So may two with thresholds of their own be, but that cannot be told: a third class may be rare.
+    """
     seen = set()
     least = 1.0
     for role in ROLES:

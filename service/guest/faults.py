@@ -41,15 +41,15 @@ Kind = Literal[
     "exit",
     "flood",
 ]
-Probabilities = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float32]  # as in service.model, which cannot be imported here
 
 
 class Fault(StrictModel):
     """A fault; `seconds` is for `sleep` alone.
 
-    sleep, hang (for ever), burn (a core, for ever), exception, nan (probabilities), shape (one class too
-    many), class (the least probable one; of a value its negative), memory (64 MiB more with each call),
-    segfault, exit, flood (1 MiB of standard output with each call).
+    sleep, hang (for ever), burn (a core, for ever), exception, nan (all numbers), shape (one number too
+    many), class (of those that the model did not choose the least probable; of a value its negative), memory
+    (64 MiB more with each call), segfault, exit, flood (1 MiB of standard output with each call).
     """
 
     kind: Kind = "none"
@@ -65,20 +65,19 @@ class Faults:
         self._looked = float("-inf")
         self._hoard: list[bytearray] = []
 
-    def suffer(self, model: Callable[[], Probabilities]) -> Probabilities:
-        """The probabilities of `model`, shape (1, classes), or its value, as the fault makes it; or worse."""
+    def suffer(self, model: Callable[[], Numbers]) -> Numbers:
+        """The answers of `model`, shape (n, outputs), as the fault makes them; or worse."""
         fault = self._current()
         if fault.kind != "none":
             self._before(fault)
-        probabilities = model()
+        numbers = model()
         if fault.kind == "nan":
-            return np.full_like(probabilities, np.nan)
+            return np.full_like(numbers, np.nan)
         if fault.kind == "shape":
-            return np.concatenate([probabilities, probabilities[:, :1]], axis=1)
+            return np.concatenate([numbers, numbers[:, :1]], axis=1)
         if fault.kind == "class":
-            classes = probabilities.shape[1]
-            return (1 - probabilities) / (classes - 1) if classes > 1 else -probabilities
-        return probabilities
+            return _another_class(numbers) if numbers.shape[1] > 1 else -numbers
+        return numbers
 
     def _before(self, fault: Fault) -> None:
         match fault.kind:
@@ -118,3 +117,11 @@ class Faults:
         except (OSError, ValidationError) as error:
             log.error("the drill file is ignored: %s: %s", file, error)
             return self._built_in
+
+
+def _another_class(numbers: Numbers) -> Numbers:
+    chosen, probabilities = numbers[:, 0].astype(np.intp), numbers[:, 1:]
+    others = probabilities.copy()
+    others[np.arange(len(numbers)), chosen] = np.inf
+    turned = (1 - probabilities) / (probabilities.shape[1] - 1)
+    return np.concatenate([others.argmin(axis=1)[:, np.newaxis].astype(np.float32), turned], axis=1)

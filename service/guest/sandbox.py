@@ -51,12 +51,12 @@ class Terms:
         batch_rows: rows of a batch at most; see wire.rows_in_a_packet.
         patience_seconds: how long a call waits for a free channel.
         hang_seconds: how long a reply may be owed before the process is ended.
-        classes: how many probabilities a reply has.
+        outputs: how many numbers the answer to a row is.
         folder: empty, to work in; made where it is missing.
     """
 
     artifact: Path
-    classes: int
+    outputs: int
     channels: int
     batch_rows: int
     patience_seconds: float
@@ -218,8 +218,8 @@ class Sandbox:
             )
             _yield_to_others(popen.pid)
             ours.pop_all()
-        calls = Pool(largest_reply(self._terms.classes), self._on_late)
-        batches = Pool(largest_reply(self._terms.classes * self._terms.batch_rows), lambda _: None)
+        calls = Pool(largest_reply(self._terms.outputs), self._on_late)
+        batches = Pool(largest_reply(self._terms.outputs * self._terms.batch_rows), lambda _: None)
         *of_calls, of_batches = (pair[0] for pair in pairs)
         made = [*(Channel(each, calls) for each in of_calls), Channel(of_batches, batches)]
         return Process(popen, made, output, calls, batches)

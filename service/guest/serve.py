@@ -41,8 +41,8 @@ def serve(channel: socket.socket, rows: int, model: OnnxModel, faults: Faults) -
         call_id, call = unpack_call(packet, model.metadata)
         begun = time.perf_counter()
         try:
-            probabilities = faults.suffer(partial(model.probabilities, call))
-            body, outcome = np.ascontiguousarray(probabilities, dtype=np.float32).tobytes(), Outcome.ANSWERED
+            numbers = faults.suffer(partial(model.numbers, call))
+            body, outcome = np.ascontiguousarray(numbers, dtype=np.float32).tobytes(), Outcome.ANSWERED
         except Exception as error:  # a model may raise anything at all
             body, outcome = f"{type(error).__name__}: {error}".encode()[:LONGEST_TEXT], Outcome.RAISED
         channel.send(pack_reply(call_id, outcome, time.perf_counter() - begun, body)[:most])

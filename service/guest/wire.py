@@ -5,8 +5,8 @@ one packet of it. Each channel carries one call at a time.
 
     call    id, then rows as 32-bit floats, or as JSON where the model has string features; one row, but for
             batches
-    reply   the id of the call, outcome, seconds in the guest, then probabilities as 32-bit floats row by row,
-            or a text
+    reply   the id of the call, outcome, seconds in the guest, then the answers as 32-bit floats row by row
+            (service.model.Numbers), or a text
 
 Native code of a model can write to any channel whatever it likes, so nothing in a reply is believed before
 `unpack_reply` has looked at it. No two calls of a process have the same id: the reply to another call, or a
@@ -19,12 +19,11 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from common.errors import CanarioError
 from service.artifact import LARGEST_ROW_BYTES, Metadata
-from service.model import Row, array_of
+from service.model import Numbers, Row, array_of
 
 _CALL = struct.Struct("<Q")
 _REPLY = struct.Struct("<QdB7x")  # padded, so that the numbers after it are aligned
@@ -56,7 +55,7 @@ class Reply(NamedTuple):
     body: bytes
 
     @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
+    def numbers(self) -> Numbers:
         """The body as numbers, shape (n,). Raises ValueError when its length is no multiple of 4."""
         return np.frombuffer(self.body, dtype=np.float32)
 
@@ -115,9 +114,9 @@ def unpack_reply(packet: bytes, call_id: int, elapsed_seconds: float) -> Reply:
     return Reply(outcome, seconds, body)
 
 
-def largest_reply(probabilities: int) -> int:
+def largest_reply(numbers: int) -> int:
     """Bytes to read for a reply: one more than any right one has."""
-    return _REPLY.size + max(4 * probabilities, LONGEST_TEXT) + 1
+    return _REPLY.size + max(4 * numbers, LONGEST_TEXT) + 1
 
 
 def largest_call(metadata: Metadata, rows: int) -> int:

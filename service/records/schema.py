@@ -52,7 +52,7 @@ class ShadowAnswer(StrictModel):
 
     name: str = Field(description="Name of the model.")
     version: str = Field(description="Its version.")
-    class_name: str | None = Field(description="The most probable class.")
+    class_name: str | None = Field(description="The class that it chose.")
     prediction: int | float | str | None = Field(description="Its label.")
     probability: Probability | None = Field(description="Its probability.")
     seconds: Annotated[float, Field(ge=0)] | None = Field(

@@ -35,6 +35,7 @@ ONLY_DOOR = {
     "skl2onnx": {"service/onnx_graph.py"},
     "sklearn": {
         "service/export.py",
+        "service/threshold.py",
         "service/train.py",
         "stack/traffic.py",
         "drills/__main__.py",

@@ -119,7 +119,7 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
     """What a guest of the tests is granted."""
     return Terms(
         artifact=models[Model.CHALLENGER],
-        classes=2,
+        outputs=3,
         channels=2,
         batch_rows=rows_in_a_packet(load_artifact(models[Model.CHALLENGER]).metadata),
         patience_seconds=0.02,

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_diabetes, load_iris, load_wine
+from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
@@ -30,6 +30,14 @@ def wine() -> Brought:
     return GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2).fit(
         data.data, labels
     ), data.data
+
+
+def fraud() -> Brought:
+    """A rare class that is chosen from a low probability on."""
+    rows, labels = make_classification(600, 4, n_redundant=0, weights=[0.9], random_state=1)
+    frame = pd.DataFrame(rows.astype(np.float32), columns=["amount", "hour", "age", "visits"])
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring="balanced_accuracy")
+    return tuned.fit(frame, np.where(labels, "fraud", "fine")), frame
 
 
 def diabetes() -> Brought:

@@ -35,31 +35,51 @@ def chosen(*indices: int) -> list[Answer]:
 
 
 def test_each_row_is_compared_with_its_own() -> None:
-    outputs = batch([0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1])
-    found = compare(outputs, chosen(0, 1, 1), classifier(3))
+    numbers = batch([0, 0.9, 0.1, 0.0], [2, 0.2, 0.3, 0.5], [1, 0.1, 0.8, 0.1])
+    found = compare(numbers, chosen(0, 1, 1), classifier(3))
     assert found.chosen.tolist() == [0, 2, 1]
     assert found.said.tolist() == pytest.approx([0.9, 0.5, 0.8])
     assert found.valid.tolist() == [True, True, True]
     assert found.agree.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("bad", [[np.nan, 0.1], [0.1, np.inf], [-1.0, -2.0], [1.1, 0.0]])
+def test_a_class_that_is_not_the_most_probable_one_is_what_the_model_chose() -> None:
+    found = compare(batch([1, 0.8, 0.2], [0, 0.8, 0.2]), chosen(1, 1), classifier(2))
+    assert found.chosen.tolist() == [1, 0]
+    assert found.said.tolist() == pytest.approx([0.2, 0.8])
+    assert found.agree.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *([0, np.nan, 0.1], [1, 0.1, np.inf], [0, -1.0, -2.0], [0, 1.1, 0.0], [1, np.nan, 0.1]),
+        *(
+            [-1, 0.5, 0.5],
+            [2, 0.5, 0.5],
+            [0.5, 0.5, 0.5],
+            [np.nan, 0.5, 0.5],
+            [np.inf, 0.5, 0.5],
+            [1e30, 0.5, 0.5],
+        ),
+    ],
+)
 def test_a_row_that_is_nonsense_agrees_with_nobody_and_spoils_no_other(bad: list[float]) -> None:
     for champion in (0, 1):
-        found = compare(batch([0.9, 0.1], bad, [0.4, 0.6]), chosen(0, champion, 0), classifier(2))
+        found = compare(batch([0, 0.9, 0.1], bad, [1, 0.4, 0.6]), chosen(0, champion, 0), classifier(2))
         assert found.valid.tolist() == [True, False, True]
         assert found.agree.tolist() == [True, False, False]
 
 
-def test_rounding_above_one_is_no_nonsense() -> None:
-    found = compare(batch([1.000001, 0.0]), chosen(0), classifier(2))
-    assert found.valid.tolist() == [True]
-    assert found.said.tolist() == [1.0]
+def test_rounding_is_no_nonsense() -> None:
+    found = compare(batch([0, 1.000001, -1e-7], [1, 1.000001, -1e-7]), chosen(0, 1), classifier(2))
+    assert found.valid.tolist() == [True, True]
+    assert found.said.tolist() == [1.0, 0.0]
 
 
-@pytest.mark.parametrize("size", [0, 3, 5, 6])
-def test_another_number_of_probabilities_is_refused(size: int) -> None:
-    with pytest.raises(InvalidAnswerError, match=f"{size} numbers instead of 2 for each of 2 rows"):
+@pytest.mark.parametrize("size", [0, 3, 4, 5, 7])
+def test_another_number_of_numbers_is_refused(size: int) -> None:
+    with pytest.raises(InvalidAnswerError, match=f"{size} numbers instead of 3 for each of 2 rows"):
         compare(np.zeros(size, dtype=np.float32), chosen(0, 1), classifier(2))
 
 

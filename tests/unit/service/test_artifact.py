@@ -140,7 +140,7 @@ def test_another_number_of_features_than_the_model_takes_is_refused(folder: Path
 
 def test_another_number_of_classes_than_the_model_has_is_refused(folder: Path) -> None:
     edit(folder, lambda each: each["classes"].append({"label": 2, "name": "unclear"}))
-    with pytest.raises(ArtifactError, match=r"answered with shape \(2,\) instead of \(3,\)"):
+    with pytest.raises(ArtifactError, match=r"answered a row with 3 numbers instead of 4 \(its class"):
         OnnxModel(load_artifact(folder))
 
 

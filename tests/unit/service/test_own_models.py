@@ -43,6 +43,7 @@ PAIRS = [
     ("diabetes", "diabetes_forest"),
     ("churn", "churn_by_number"),
     ("words", "words"),
+    ("fraud", "fraud"),
 ]
 
 
@@ -94,7 +95,8 @@ def assert_same(answer: dict[str, Any], pipeline: Any, row: Any) -> None:
         assert answer["probability"] is None
     else:
         assert answer["prediction"] == expected
-        assert answer["probability"] == pytest.approx(pipeline.predict_proba(row).max(), abs=1e-5)
+        of_that_class = pipeline.predict_proba(row)[0, pipeline.classes_.tolist().index(expected)]
+        assert answer["probability"] == pytest.approx(of_that_class, abs=1e-5)
 
 
 def test_a_value_is_counted_as_such(start: Start, exported: Callable[[str], Path]) -> None:
@@ -177,7 +179,7 @@ def test_the_document_shows_the_model_that_is_served(start: Start, exported: Cal
         ("gaps", [], "the feature 'visits' lacks a value in 1 of 200 rows"),
         ("dates", [], "the feature 'visits' must be all numbers or all strings, but it has "),
         ("no_rows", [], "there is not one row"),
-        ("two_values", ["--features=a,b,c,d,e,f,g,h,i,j"], "answered with shape (2,) instead of (1,)"),
+        ("two_values", ["--features=a,b,c,d,e,f,g,h,i,j"], "answered a row with 2 numbers instead of 1"),
         ("two_questions", [IRIS], "answers several questions at once"),
         ("only_a_model", [], "must return (fitted pipeline, rows), not a Pipeline"),
         ("no_model", ["--features=a"], "a fitted scikit-learn pipeline or estimator is needed, not a str"),
@@ -268,7 +270,7 @@ def test_classes_agree_when_they_are_the_same(exported: Callable[[str], Path]) -
     metadata = load_artifact(exported("churn")).metadata
     assert [each.name for each in metadata.classes] == ["leaves", "stays"]
     stays = Answer("stays", "stays", 0.9)
-    found = compare(np.array([0.4, 0.6, 0.9, 0.1], dtype=np.float32), [stays, stays], metadata)
+    found = compare(np.array([1, 0.4, 0.6, 0, 0.9, 0.1], dtype=np.float32), [stays, stays], metadata)
     assert found.agree.tolist() == [True, False]
 
 

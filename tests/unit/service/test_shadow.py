@@ -77,7 +77,7 @@ def answering(model: OnnxModel, sizes: list[int] | None = None) -> Ask:
     def ask(rows: Row, _deadline: float) -> Reply:
         if sizes is not None:
             sizes.append(len(rows))
-        return Reply(Outcome.ANSWERED, 0.0001 * len(rows), model.probabilities(rows).tobytes())
+        return Reply(Outcome.ANSWERED, 0.0001 * len(rows), model.numbers(rows).tobytes())
 
     return ask
 
@@ -186,8 +186,8 @@ def test_what_cannot_be_drained_in_time_is_dropped_and_counted(
     [
         (Reply(Outcome.RAISED, 0.1, b"ValueError: no"), "exception"),
         (Reply(Outcome.ANSWERED, 0.1, b"123"), "invalid"),
-        (Reply(Outcome.ANSWERED, 0.1, np.zeros(3, dtype=np.float32).tobytes()), "invalid"),
-        (Reply(Outcome.ANSWERED, 0.1, np.full(2, np.nan, dtype=np.float32).tobytes()), "invalid"),
+        (Reply(Outcome.ANSWERED, 0.1, np.zeros(4, dtype=np.float32).tobytes()), "invalid"),
+        (Reply(Outcome.ANSWERED, 0.1, np.full(3, np.nan, dtype=np.float32).tobytes()), "invalid"),
         ("timeout", "timeout"),
         ("crash", "crash"),
     ],
@@ -231,7 +231,7 @@ def test_batches_of_a_slow_model_are_small(metadata: dict[Model, Metadata], samp
 
     def slow(rows: Row, _deadline: float) -> Reply:
         sizes.append(len(rows))
-        return Reply(Outcome.ANSWERED, 0.05 * len(rows), np.ones(2 * len(rows), np.float32).tobytes())
+        return Reply(Outcome.ANSWERED, 0.05 * len(rows), np.ones(3 * len(rows), np.float32).tobytes())
 
     bench = Bench(slow, metadata)
     bench.offer(samples[:21])
@@ -260,8 +260,8 @@ def test_the_longest_batch_fits_into_a_packet(
     rows = np.resize(DATA, (terms.batch_rows, 30))
     reply = sandbox[0].call_batch(rows, 5.0)
     assert terms.batch_rows > 800
-    expected = loaded[Model.CHALLENGER].probabilities(rows)
-    np.testing.assert_allclose(reply.probabilities.reshape(-1, 2), expected, atol=1e-6)
+    expected = loaded[Model.CHALLENGER].numbers(rows)
+    np.testing.assert_allclose(reply.numbers.reshape(-1, 3), expected, atol=1e-6)
 
 
 def made_of(types: list[FeatureType], classes: int) -> Metadata:

@@ -31,7 +31,7 @@ BODY = NUMBERS.tobytes()
 def test_a_right_reply_comes_through() -> None:
     reply = unpack_reply(pack_reply(7, Outcome.ANSWERED, 0.1, BODY), 7, 0.2)
     assert reply == Reply(Outcome.ANSWERED, 0.1, BODY)
-    assert reply.probabilities.tolist() == NUMBERS.tolist()
+    assert reply.numbers.tolist() == NUMBERS.tolist()
 
 
 @pytest.mark.parametrize(
