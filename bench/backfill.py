@@ -117,6 +117,12 @@ def play(
         failed = np.concatenate(errors).cumsum().astype(np.float64)
         series.append(_one(Metric.ERRORS, {**labels, "reason": "timeout"}, instance, stamps, failed))
         series.append(_one(Metric.ERRORS, {**labels, "reason": "invalid"}, instance, stamps, 0 * failed))
+        served = {**labels, "name": "made-up", "version": "1", "sha256": "0" * 64}
+        series.append(_one(Metric.MODEL_INFO, served, instance, stamps, np.ones(len(stamps))))
+    follows = {"flag": "canary", "environment": "production"}
+    series.append(_one(Metric.ROLLOUT_INFO, follows, instance, stamps, np.ones(len(stamps))))
+    for name in (Metric.SHADOW_SAMPLES, Metric.SHADOW_AGREEMENTS):
+        series.append(_one(name, {}, instance, stamps, np.zeros(len(stamps))))
     return series
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from bench.backfill import Traffic, play, prometheus_over
 from common.durations import format_duration, parse_duration
 from common.prometheus import Prometheus
+from common.served import Arms
 from flags.canary import CanaryState
 from rollback.guardrails import Action, Policy, load_policy
 from rollback.judging import Judging
@@ -88,7 +89,8 @@ def measure(stage: str, passes: int, folder: Path) -> Cost:
     """Let the job judge a stage of that length some times."""
     policy, lasts = ten_guardrails(), parse_duration(stage)
     with history(lasts, folder) as url:
-        judging = Judging(Prometheus(url), policy, _state(datetime.now(UTC) - lasts))
+        state = _state(datetime.now(UTC) - lasts)
+        judging = Judging(Prometheus(url), policy, Arms(state.flag, state.environment), state)
         seconds, cpu, asked = [], [], []
         for number in range(passes + 1):
             before, used, begun = requests_of(url), _cpu(), time.monotonic()

@@ -1,5 +1,6 @@
 """What Prometheus remembers, for the charts: all series of a span in one request."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from common.names import JobMetric, Recorded
 from common.prometheus import Prometheus
+from common.selector import quoted
+from common.served import Arms
 
 DIGITS: Final = 5  # of a number in a chart: more than a screen has dots
 
@@ -85,7 +88,7 @@ class History:
     outcomes: dict[tuple[str, str], Values] = field(default_factory=dict)
 
 
-def read_history(prometheus: Prometheus, span: Span) -> History:
+def read_history(prometheus: Prometheus, span: Span, arms: Arms) -> History:
     """Ask once, or twice where there are more points than Prometheus tells in one answer.
 
     Several rollback jobs tell much the same; the one with the strongest evidence counts.
@@ -96,7 +99,10 @@ def read_history(prometheus: Prometheus, span: Span) -> History:
     step = span.step.total_seconds()
     last = datetime.now(UTC).timestamp() // step * step  # the same moments in each reading: no line trembles
     start = datetime.fromtimestamp(last - (span.points - 1) * step, UTC)
-    query = f'max by (__name__, model, guardrail, outcome) ({{__name__=~"{"|".join(SERIES)}"}})'
+    # What the job of this flag says; recorded series say no flag.
+    flag, environment = (quoted(f"{re.escape(each)}|") for each in (arms.flag, arms.environment))
+    of = f"flag=~{flag}, environment=~{environment}"
+    query = f'max by (__name__, model, guardrail, outcome) ({{__name__=~"{"|".join(SERIES)}", {of}}})'
     lines: dict[tuple[str, str], Values] = {}
     outcomes: dict[tuple[str, str], Values] = {}
     for one in prometheus.matrix(query, start, span.step, span.points):

@@ -9,6 +9,7 @@ from typing import Final
 from common.answers import Sample
 from common.names import Metric, Model, Recorded
 from common.prometheus import Prometheus, PrometheusError
+from common.served import Arms
 from flags.rollout.look import Rollout
 from flags.rollout.place import place_of
 from flags.rollout.situation import Readings, Situation
@@ -71,13 +72,13 @@ def read_numbers(rollout: Rollout, seen: Situation | None) -> Numbers:
             (one.labels["__name__"], one.labels.get("model", "")): one.value
             for one in finite(rollout.prometheus.vector(f'{{__name__=~"{"|".join(RECORDED)}"}}'))
         },
-        _outcomes(rollout.prometheus, max(now - since, timedelta(seconds=1))),
+        _outcomes(rollout.prometheus, rollout.arms, max(now - since, timedelta(seconds=1))),
     )
 
 
-def _outcomes(prometheus: Prometheus, age: timedelta) -> dict[tuple[str, str], float]:
+def _outcomes(prometheus: Prometheus, arms: Arms, age: timedelta) -> dict[tuple[str, str], float]:
     models = "|".join(Model)
-    told = f'{Metric.OUTCOMES}{{job="service", model=~"{models}"}}'
+    told = arms.of(Metric.OUTCOMES, f'model=~"{models}"')
     found = prometheus.vector(
         f"sum by (model, outcome) (increase({told}[{max(round(age.total_seconds()), 1)}s]))"
     )

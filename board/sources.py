@@ -11,6 +11,7 @@ from board.numbers import Numbers, read_numbers
 from board.settings import BoardSettings
 from board.watch import Source
 from common.prometheus import Prometheus
+from common.served import Arms
 from flags.errors import ChangedMeanwhile
 from flags.people import EVENTS
 from flags.rollout.look import Rollout
@@ -105,13 +106,13 @@ class Sources:
         self.history: dict[Span, Source[History]] = {
             span: Source(
                 f"Prometheus, {span}",
-                _history(url, span),
+                _history(url, span, rollout.arms),
                 every=max(span.step.total_seconds() / 3, NUMBERS_EVERY),
             )
             for span in Span
         }
 
 
-def _history(url: str, span: Span) -> Callable[[], History]:
+def _history(url: str, span: Span, arms: Arms) -> Callable[[], History]:
     prometheus = Prometheus(url)  # a connection of its own: a long answer does not hold up the numbers
-    return lambda: read_history(prometheus, span)
+    return lambda: read_history(prometheus, span, arms)

@@ -30,6 +30,7 @@ class Metric(StrEnum):
     )
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
     MODEL_INFO = "model_info"  # {model, name, version, sha256}: 1 while a worker serves it, 0 afterwards
+    ROLLOUT_INFO = "rollout_info"  # {flag, environment}: 1 for the flag that gives users the challenger
     MODELS_REVISION = "models_revision"  # of roles.json, as the worker serves it that is furthest behind
     MODEL_RELOADS = "model_reloads_total"  # times that a worker took new models while it ran
     MODEL_RELOAD_FAILURES = "model_reload_failures_total"  # {reason}: times that it refused them
@@ -65,6 +66,7 @@ class JobMetric(StrEnum):
     VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
     BINDING = "rollback_binding"  # {guardrail}: 1 where it holds up a promotion, 0 where it only warns
     JUDGED = "rollback_judged_revision"  # of the flag (Unleash's event id), that the last pass judged
+    JUDGED_MODEL = "rollback_judged_model_info"  # {version, sha256}: 1 for the challenger that it judged
     LOG_E = "rollback_log_e"  # {guardrail}: evidence against the challenger, of sequential guardrails
     LOG_E_LIMIT = "rollback_log_e_limit"  # {guardrail}: the evidence at which they are breached
     VALUE = "rollback_value"  # {guardrail}: what was judged

@@ -74,6 +74,7 @@ def main(
       CANARIO_UNLEASH_PROJECT       default: default
       CANARIO_UNLEASH_ENVIRONMENT   default: production
       CANARIO_PROMETHEUS_URL        http://127.0.0.1:9090
+      CANARIO_SELECTOR              the service's series there; default: job="service"
       CANARIO_CANARY_FLAG           default: canary
       CANARIO_LEASE, CANARIO_LEASE_EVERY   how long users have the challenger without a
                                     renewal, and how much of that is used up before it is
@@ -116,6 +117,7 @@ def main(
         policy,
         Prometheus(settings.prometheus_url.get_secret_value()),
         canary,
+        settings.selector,
         dry_run=dry_run,
         undisturbed=shutdown.held,
         observer=watchman.observer,

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from common.answers import Sample
+from common.answers import MARK, Sample, marked
 from common.prometheus import Prometheus, PrometheusError, Unreachable
 from rollback.measurement import Reading
-
-MARK = "canario_query"
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,6 @@ class Answer:
     """All series of the selector that was asked for beside them."""
     fault: PrometheusError | None = None
     """Why there are no others."""
-
-
-def marked(query: str, mark: str) -> str:
-    """The query's series with `mark` in the label MARK."""
-    return f'label_replace({query}, "{MARK}", "{mark}", "", "")'
 
 
 def at_once(prometheus: Prometheus, queries: Sequence[str], at: datetime, also: str | None = None) -> Answer:

@@ -45,7 +45,7 @@ def check(file: Path, as_json: bool) -> None:
         raise SystemExit(ExitCode.MISCONFIGURED) from None
     canary = UnleashCanary(admin, settings.canary_flag)
     prometheus = Prometheus(settings.prometheus_url.get_secret_value())
-    done = Job(policy, prometheus, canary, dry_run=True).run()
+    done = Job(policy, prometheus, canary, settings.selector, dry_run=True).run()
     if as_json:
         click.echo(json.dumps(pass_fields(done, canary), indent=2, allow_nan=False))
     else:

@@ -171,6 +171,15 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     return {**verdict_fields(verdict), "evidence": verdict.evidence}
 
 
+def model_versions(*verdicts: Verdict) -> dict[str, ModelVersion]:
+    """The models that these are about, by role; none where that is not known."""
+    return {
+        role.value: ModelVersion.model_validate(each)
+        for verdict in verdicts
+        for role, each in verdict.models.items()
+    }
+
+
 def breached_at(verdict: Verdict) -> datetime | None:
     """When the breach came about, by the clock of Prometheus: for a threshold at the last look."""
     looks = verdict.evidence.get("looks")

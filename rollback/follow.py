@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from common.prometheus import Prometheus
+from common.served import Arms
 from flags.canary import CanaryState
 from rollback.outcome import Pass
 from rollback.stop import Off, Stop, StopState, look
@@ -16,6 +17,7 @@ class Watch:
     """Remembers the change that it looks at only to spare questions: a new one finds all of it again."""
 
     prometheus: Prometheus
+    arms: Arms
     scrape: timedelta
     limit: timedelta
     _off: Off | None = None
@@ -47,7 +49,7 @@ class Watch:
         """Look once. What was seen to stop stays so until an answer is seen: not to see is no answer."""
         if self._off is None:
             return None
-        stop = look(self.prometheus, self._off, scrape=self.scrape, limit=self.limit)
+        stop = look(self.prometheus, self.arms, self._off, scrape=self.scrape, limit=self.limit)
         if stop.state is StopState.VERIFIED:
             self._verified = stop
         elif stop.state in {StopState.UNSEEN, StopState.PENDING} and self._verified:

@@ -15,10 +15,11 @@ from threading import Event
 from typing import Final
 
 from common.errors import CanarioError
+from common.names import Model
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
 from flags.lease import renew
-from flags.quarantine import UNKNOWN, quarantine
+from flags.quarantine import UNKNOWN, label, quarantine
 from rollback.background import Background
 from rollback.outcome import Pass, Rollback
 from rollback.verdict import Verdict
@@ -36,7 +37,7 @@ class Guardian:
     admin: UnleashAdmin
     flag: str
     version: Callable[[], str | None]
-    """The deployed challenger as marks name it; asked in the background, may be slow, None where unknown."""
+    """The deployed challenger as marks name it, where the verdict does not say; asked in the background."""
     can_measure: Callable[[], bool]
     """Whether Prometheus hears of the service; asked in the background, where nothing was judged."""
     lease: timedelta | None = None
@@ -54,7 +55,9 @@ class Guardian:
 
     def on_rollback(self, rollback: Rollback, breach: Verdict, state: CanaryState | None) -> None:  # noqa: ARG002 - as observers are told
         """Mark the version and why, also where the flag is not known to be off: it was bad all the same."""
-        self._marking.do(partial(self._mark, in_short(breach)))
+        judged = breach.models.get(Model.CHALLENGER)
+        known = label(judged.version, judged.sha256) if judged else None
+        self._marking.do(partial(self._mark, in_short(breach), known))
 
     def on_pass(self, done: Pass) -> None:
         """Renew the lease where this pass vouches for the challenger."""
@@ -88,10 +91,10 @@ class Guardian:
         except CanarioError as error:
             _log.warning("the lease was not renewed", extra={"error": str(error)})
 
-    def _mark(self, why: str) -> None:
+    def _mark(self, why: str, judged: str | None) -> None:
         """Until it is done: an unmarked version would be given to users again."""
         try:
-            version = self.version() or UNKNOWN
+            version = judged or self.version() or UNKNOWN  # another may be deployed by now
         except Exception as error:
             _log.exception("which version it is cannot be told", extra={"error": str(error)})
             version = UNKNOWN

@@ -41,7 +41,7 @@ class Instance:
 
 def selector(matchers: str, reach: timedelta, instances: Iterable[str] = ()) -> str:
     """PromQL for all raw samples that `instances_of` needs; of these instances alone where some are named."""
-    names = "|".join(("up", *COUNTED, Metric.MODEL_INFO, Metric.FLAG_FETCHED))
+    names = "|".join(("up", *COUNTED, Metric.MODEL_INFO, Metric.ROLLOUT_INFO, Metric.FLAG_FETCHED))
     only = "|".join(re.escape(each) for each in sorted(instances)).replace("\\", "\\\\")
     of_some = f', instance=~"{only}"' if only else ""
     return f'{{__name__=~"{names}", {matchers}{of_some}}}[{format_duration(reach)}]'
@@ -58,6 +58,15 @@ def by_instance(series: Iterable[Series]) -> dict[str, list[Series]]:
 def last_try(own: Iterable[Series]) -> float:
     """When Prometheus last tried to scrape the instance; 0 where it never did."""
     return max((one.points[-1][0] for one in own if one.labels["__name__"] == "up" and one.points), default=0)
+
+
+def followed(own: Iterable[Series]) -> set[tuple[str, str]]:
+    """The flag that the instance follows, and its environment, as far as it says so."""
+    return {
+        (one.labels.get("flag", ""), one.labels.get("environment", ""))
+        for one in own
+        if one.labels["__name__"] == Metric.ROLLOUT_INFO and one.points and one.points[-1][1] == 1
+    }
 
 
 def instance(name: str, own: list[Series], off_at: datetime, *, fresh: float | None) -> Instance:

@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from common.errors import CanarioError
 from common.prometheus import Prometheus
+from common.selector import DEFAULT
+from common.served import Arms
 from flags.canary import CanaryState
 from rollback.act import Canary, roll_back
 from rollback.guardrails import Policy
@@ -49,6 +51,8 @@ class Job:
     policy: Policy
     prometheus: Prometheus
     canary: Canary
+    selector: str = DEFAULT
+    """Matchers of the service's series in Prometheus."""
     dry_run: bool = False
     """Judge, and turn nothing off."""
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -66,8 +70,10 @@ class Job:
             return Pass(state=state, flag_fault=fault, dry_run=self.dry_run, seconds=time.monotonic() - began)
         verdicts, rollback = [], None
         order = {guardrail.name: place for place, guardrail in enumerate(self.policy.guardrails)}
+        arms = Arms(self.canary.flag, self.canary.environment, self.selector)
+        judging = Judging(self.prometheus, self.policy, arms, state, self._off.unknown_stage())
         # A breach is acted on at once: guardrails after it, perhaps slow ones, must not hold it up.
-        for verdict in Judging(self.prometheus, self.policy, state, self._off.unknown_stage()).verdicts():
+        for verdict in judging.verdicts():
             verdicts.append(verdict)
             if verdict.calls_for_rollback and rollback is None and not self.dry_run:
                 rollback = self._roll_back(verdict, state)

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from common.answers import Sample
 from common.durations import format_duration
+from common.names import Model
 from common.prometheus import Prometheus, PrometheusError, Unreachable
+from common.served import Arms, ServedModel, evidence_since
 from flags.canary import CanaryState
 from rollback import evidence, measure
 from rollback.batch import at_once, over_time
@@ -37,6 +39,7 @@ class Judging:
 
     prometheus: Prometheus
     policy: Policy
+    arms: Arms
     state: CanaryState | None
     """The flag; None when Unleash could not be asked."""
     unknown_stage: timedelta = UNKNOWN_STAGE
@@ -45,30 +48,39 @@ class Judging:
     def verdicts(self) -> Iterator[Verdict]:
         """The verdicts one by one; once Prometheus does not answer, the rest follow without asking it."""
         told = set()
+        pair: dict[Model, ServedModel] = {}
         try:
-            for verdict in self._measured():
+            for verdict in self._measured(pair):
                 told.add(verdict.guardrail)
-                yield verdict
+                yield replace(verdict, models=pair)
         except PrometheusError as error:
             for guardrail in self.policy.guardrails:
                 if guardrail.name not in told:
                     yield _unmeasured(guardrail, Status.CANNOT_MEASURE, str(error))
 
-    def _measured(self) -> Iterator[Verdict]:
-        opening = measure.begin(self.prometheus, self.policy, measure.modifier(self._stage))
+    def _measured(self, pair: dict[Model, ServedModel]) -> Iterator[Verdict]:
+        """`pair` is filled with the models that are judged."""
+        opening = measure.begin(self.prometheus, self.policy, self.arms, self._stage)
         now = opening.now
-        began = now - self._stage if isinstance(self._stage, timedelta) else self._stage
+        pair |= opening.seen.pair()
+        if Model.CHALLENGER not in pair:
+            for guardrail in self.policy.guardrails:
+                yield _unmeasured(guardrail, Status.NO_DATA, "the service serves no challenger")
+            return
+        stage = now - self._stage if isinstance(self._stage, timedelta) else self._stage
+        began = evidence_since(self.prometheus, self.arms, opening.seen, stage, now)
         at_once: list[Fitted] = []
         held: list[Fitted] = []
         for guardrail in self.policy.thresholds:
-            window = self._window(guardrail, now)
+            window = self._window(guardrail, began if self._is_bounded or began > stage else None, now)
             if isinstance(window, TooYoung):
-                yield self._too_young(guardrail, window)
+                yield self._too_young(guardrail, window, came=began > stage)
             else:
                 (held if guardrail.hold else at_once).append((guardrail, window))
         grid = fit_grid(self.policy.step, self.policy.scrape_interval, began, now)
         if isinstance(grid, TooYoung):
-            yield from (self._too_young(guardrail, grid) for guardrail in self.policy.sequential)
+            for each in self.policy.sequential:
+                yield self._too_young(each, grid, came=began > stage)
             yield from self._look(at_once, now)
         else:
             plans, reasons = self._plans(opening, grid)
@@ -83,23 +95,28 @@ class Judging:
             return self.unknown_stage
         return self.state.changed_at or ENDLESS_STAGE
 
-    def _window(self, guardrail: Threshold, now: datetime) -> Window | TooYoung:
-        began = self.state.changed_at if self.state else now - self.unknown_stage
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether it is known when the stage began; one without a history is older than any window."""
+        return self.state is None or self.state.changed_at is not None
+
+    def _window(self, guardrail: Threshold, began: datetime | None, now: datetime) -> Window | TooYoung:
         return fit_window(guardrail.window, guardrail.hold, self.policy.scrape_interval, began, now)
 
-    def _too_young(self, guardrail: Guardrail, stage: TooYoung) -> Verdict:
-        if self.state is None:
+    def _too_young(self, guardrail: Guardrail, stage: TooYoung, *, came: bool) -> Verdict:
+        """`came`: what is young is not the stage, but the pair of models."""
+        if self.state is None and not came:
             reach = format_duration(self.unknown_stage)
             sentence = f"without Unleash only the last {reach} count, which are too short for this guardrail"
             return _unmeasured(guardrail, Status.NO_DATA, sentence)
-        verdict = too_young(guardrail, stage)
+        verdict = too_young(guardrail, stage, "every instance began to serve these models" if came else None)
         return replace(verdict, evidence=evidence.of_nothing(guardrail, verdict))
 
     def _plans(self, opening: measure.Opening, grid: Grid) -> tuple[list[Plan], list[Verdict]]:
         """Which series each sequential guardrail needs; and verdicts of those that cannot be judged."""
         guardrails = self.policy.sequential
         histograms = cold(guardrails, opening.before)
-        learnt = measure.learn(self.prometheus, histograms, grid.start, grid.now)
+        learnt = measure.learn(self.prometheus, self.arms, histograms, grid.start, grid.now)
         plans: list[Plan] = []
         verdicts: list[Verdict] = []
         for guardrail in guardrails:
@@ -112,13 +129,13 @@ class Judging:
         return plans, verdicts
 
     def _look(self, fitted: Sequence[Fitted], now: datetime) -> Iterator[Verdict]:
-        yield from _judged(fitted, at_once(self.prometheus, _queries(fitted), now).readings)
+        yield from _judged(fitted, at_once(self.prometheus, self._queries(fitted), now).readings)
 
     def _look_and_weigh(
         self, fitted: Sequence[Fitted], plans: Sequence[Plan], grid: Grid
     ) -> Iterator[Verdict]:
-        query = selector(plans, measure.SERVICE_JOB) if plans else None
-        answer = at_once(self.prometheus, _queries(fitted), grid.now, query)
+        query = selector(plans, self.arms.selector) if plans else None
+        answer = at_once(self.prometheus, self._queries(fitted), grid.now, query)
         yield from _judged(fitted, answer.readings)
         if query is None:
             return
@@ -153,17 +170,16 @@ class Judging:
     def _look_back(self, fitted: Sequence[Fitted]) -> Iterator[Verdict]:
         looks = [window.looks for _, window in fitted for _ in range(2)]
         step = FEWEST_SCRAPES * self.policy.scrape_interval
-        asked = list(zip(_queries(fitted), looks, strict=True))
+        asked = list(zip(self._queries(fitted), looks, strict=True))
         yield from _judged(fitted, over_time(self.prometheus, asked, step))
 
-
-def _queries(fitted: Sequence[Fitted]) -> list[str]:
-    """Value and sample of each guardrail, in turn."""
-    return [
-        render(template, window.span)
-        for guardrail, window in fitted
-        for template in (guardrail.value, guardrail.sample)
-    ]
+    def _queries(self, fitted: Sequence[Fitted]) -> list[str]:
+        """Value and sample of each guardrail, in turn."""
+        return [
+            render(template, window.span, self.arms.selector)
+            for guardrail, window in fitted
+            for template in (guardrail.value, guardrail.sample)
+        ]
 
 
 def _judged(fitted: Sequence[Fitted], readings: Sequence[Reading]) -> Iterator[Verdict]:

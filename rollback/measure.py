@@ -14,19 +14,18 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from common.answers import Sample, Track
+from common.answers import MARK, Sample, Track, marked
 from common.durations import format_duration, parse_duration
 from common.names import Model
 from common.prometheus import BadAnswer, NotScraped, Prometheus
-from rollback.batch import MARK, marked
+from common.served import BLUR, Arms, Fleet, fleet, terms
 from rollback.edges import FEWEST_CALLS, Buckets, calls
 from rollback.guardrails import Policy
 from rollback.kinds.sequential import TailLimit, TailRatio
 from rollback.window import Grid
 
-SERVICE_JOB = "service"  # as monitoring/prometheus.yml names it
 FRESH_SCRAPES = 6
-BEFORE = "1h"  # of the champion's calls before the stage
+BEFORE = timedelta(hours=1)  # of the champion's calls before the stage
 LEARNING = ("30s", "1m", "2m", "5m", "15m", "1h", "6h")  # of its calls in the stage, where those are too few
 
 
@@ -40,9 +39,11 @@ class Opening:
     """By histogram: its buckets now, of both models; only their edges mean something."""
     before: Mapping[str, Buckets]
     """By histogram: the champion's calls in the hour before the stage."""
+    seen: Fleet
+    """The service, and the models that were seen since an hour before the stage."""
 
 
-def begin(prometheus: Prometheus, policy: Policy, stage: str) -> Opening:
+def begin(prometheus: Prometheus, policy: Policy, arms: Arms, began: datetime | timedelta) -> Opening:
     """Begin a pass, and see that the numbers of Prometheus speak of the service of today.
 
     Without this, a service that nobody scrapes would look like one that nobody calls, and for five minutes
@@ -51,32 +52,41 @@ def begin(prometheus: Prometheus, policy: Policy, stage: str) -> Opening:
     Args:
         prometheus: whom to ask.
         policy: what the pass is to judge.
-        stage: where the stage begins, as a modifier of PromQL: `@ <unix time>` or `offset <duration>`.
+        arms: whose numbers are meant.
+        began: when the stage began, or how long ago.
 
     Raises:
         NotScraped: no scrape has succeeded lately.
+        OtherRollout: the series are not, or not only, those of this rollout.
         PrometheusError: it could not be asked.
     """
-    lately = format_duration(FRESH_SCRAPES * policy.scrape_interval)
-    terms = [
+    lately, stage = format_duration(FRESH_SCRAPES * policy.scrape_interval), modifier(began)
+    age = began if isinstance(began, timedelta) else max(datetime.now(UTC) - began, timedelta())
+    asked = [
         marked("vector(time())", "time"),
-        marked(f'max(max_over_time(up{{job="{SERVICE_JOB}"}}[{lately}]))', "up"),
+        marked(f"max(max_over_time({arms.of('up')}[{lately}]))", "up"),
+        *terms(arms, age + BEFORE + BLUR),
     ]
     tails = [each for each in policy.sequential if isinstance(each, TailRatio | TailLimit)]
     for name in sorted({each.histogram for each in tails}):
-        terms.append(marked(f'sum by (le) ({name}_bucket{{job="{SERVICE_JOB}"}})', f"known {name}"))
+        asked.append(marked(f"sum by (le) ({arms.of(f'{name}_bucket')})", f"known {name}"))
     for name in sorted({each.histogram for each in tails if isinstance(each, TailRatio)}):
-        terms.append(marked(_champion(name, BEFORE, stage), f"before {name}"))
-    found = _by_mark(prometheus.vector(" or ".join(terms)))
+        asked.append(marked(_champion(arms, name, format_duration(BEFORE), stage), f"before {name}"))
+    samples = prometheus.vector(" or ".join(asked))
+    found, seen = _by_mark(samples), fleet(samples)
     if "time" not in found:
         raise BadAnswer("Prometheus does not tell its time")
-    _check_fresh(found.get("up", {}).get(""), lately)
+    _check_fresh(arms, found.get("up", {}).get(""), lately)
+    seen.require_ours(arms)
     now = datetime.fromtimestamp(found["time"][""], UTC)
-    return Opening(now, known=_of(found, "known"), before=_of(found, "before"))
+    # Another champion's times are no measure for this one's.
+    left = seen.others_left((Model.CHAMPION,))
+    same = left is None or left < now - age - BEFORE
+    return Opening(now, known=_of(found, "known"), before=_of(found, "before") if same else {}, seen=seen)
 
 
 def learn(
-    prometheus: Prometheus, histograms: Iterable[str], start: datetime, now: datetime
+    prometheus: Prometheus, arms: Arms, histograms: Iterable[str], start: datetime, now: datetime
 ) -> dict[str, tuple[Buckets, datetime]]:
     """The champion's first calls in the stage: those of the shortest time in which they were enough.
 
@@ -86,13 +96,13 @@ def learn(
         by histogram the calls, and the moment after the last of them; nothing where there are too few yet.
     """
     ends = {period: start + parse_duration(period) for period in LEARNING}
-    terms = [
-        marked(_champion(name, period, f"@ {end.timestamp():.3f}"), f"{period} {name}")
+    asked = [
+        marked(_champion(arms, name, period, f"@ {end.timestamp():.3f}"), f"{period} {name}")
         for name in histograms
         for period, end in ends.items()
         if end <= now
     ]
-    found = _by_mark(prometheus.vector(" or ".join(terms), now)) if terms else {}
+    found = _by_mark(prometheus.vector(" or ".join(asked), now)) if asked else {}
     learnt: dict[str, tuple[Buckets, datetime]] = {}
     for period, end in ends.items():
         for name, buckets in _of(found, period).items():
@@ -126,9 +136,9 @@ def modifier(began: datetime | timedelta) -> str:
     return f"@ {began.timestamp():.3f}"
 
 
-def _champion(histogram: str, period: str, when: str) -> str:
-    labels = f'job="{SERVICE_JOB}", model="{Model.CHAMPION}"'
-    return f"sum by (le) (increase({histogram}_bucket{{{labels}}}[{period}] {when}))"
+def _champion(arms: Arms, histogram: str, period: str, when: str) -> str:
+    calls = arms.of(f"{histogram}_bucket", f'model="{Model.CHAMPION}"')
+    return f"sum by (le) (increase({calls}[{period}] {when}))"
 
 
 def _by_mark(samples: Iterable[Sample]) -> dict[str, dict[str, float]]:
@@ -145,12 +155,8 @@ def _of(found: Mapping[str, Buckets], part: str) -> dict[str, Buckets]:
     return {name: buckets for (first, _, name), buckets in split if first == part}
 
 
-def _check_fresh(best: float | None, lately: str) -> None:
+def _check_fresh(arms: Arms, best: float | None, lately: str) -> None:
     if best is None:
-        raise NotScraped(
-            f'Prometheus has not scraped the job "{SERVICE_JOB}" for {lately}: see its page /targets'
-        )
+        raise NotScraped(f"Prometheus has not scraped {arms.selector} for {lately}: see its page /targets")
     if best < 1:
-        raise NotScraped(
-            f'every scrape of the job "{SERVICE_JOB}" has failed for {lately}: is the service up?'
-        )
+        raise NotScraped(f"every scrape of {arms.selector} has failed for {lately}: is the service up?")

@@ -1,9 +1,10 @@
 """What the job tells Prometheus about itself, so that somebody watches the watchman."""
 
 import time
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 
 from common.names import JobMetric
 from flags.canary import CanaryState
@@ -12,6 +13,21 @@ from rollback.guardrails import Action
 from rollback.outcome import Pass, Rollback
 from rollback.stop import StopState
 from rollback.verdict import Status, Verdict
+
+
+class LabelledRegistry(CollectorRegistry):
+    """A registry whose series all say whose they are: several jobs may be on one Prometheus."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        super().__init__()
+        self._labels = dict(labels)
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [
+                sample._replace(labels={**self._labels, **sample.labels}) for sample in metric.samples
+            ]
+            yield metric
 
 
 class JobMetrics:
@@ -45,6 +61,9 @@ class JobMetrics:
             JobMetric.BINDING, "1 where the verdict holds up a promotion, 0 where it only warns.", "guardrail"
         )
         self._judged = gauge(JobMetric.JUDGED, "The flag's revision that the last pass judged.")
+        self._judged_model = gauge(
+            JobMetric.JUDGED_MODEL, "1 for the challenger that the last pass judged.", "version", "sha256"
+        )
         self._log_e = gauge(
             JobMetric.LOG_E, "Evidence against the challenger, natural logarithm.", "guardrail"
         )
@@ -119,6 +138,9 @@ class JobMetrics:
             self._unverified.set(int(done.rollback is not None and not done.rollback.verified))
         for gauge in (self._verdicts, self._binding, self._log_e, self._needed, self._value, self._limit):
             gauge.clear()
+        self._judged_model.clear()
+        if judged := done.challenger:
+            self._judged_model.labels(judged.version, judged.sha256).set(1)
         for verdict in done.verdicts:
             self._tell_verdict(verdict)
         self._judged.set(_or_nan(done.state.revision if done.state and done.verdicts else None))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from common.names import Model
+from common.served import ServedModel
 from flags.canary import CanaryState
 from rollback.stop import Stop
 from rollback.verdict import Status, Verdict
@@ -67,6 +69,11 @@ class Pass:
     rollback: Rollback | None = None
     stop: Stop | None = None
     """Whether the challenger was seen to stop; None while somebody is to get it, or nobody looked."""
+
+    @property
+    def challenger(self) -> ServedModel | None:
+        """The model that was judged, as the service was seen to serve it; None where none was."""
+        return next((each for one in self.verdicts if (each := one.models.get(Model.CHALLENGER))), None)
 
     @property
     def could_measure(self) -> bool:

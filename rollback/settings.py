@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import Followed, StrictModel
 from common.durations import Duration
+from common.selector import DEFAULT, SELECTOR, Matchers
 from flags.settings import LeaseLength
 from rollback.notify import open_channels
 
@@ -31,6 +32,7 @@ class PrometheusSettings(StrictModel):
     """All that `python -m rollback backtest` needs."""
 
     prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
+    selector: Matchers = Field(DEFAULT, description=SELECTOR)
 
 
 class RollbackSettings(DecisionSettings):
@@ -43,6 +45,7 @@ class RollbackSettings(DecisionSettings):
     unleash_project: str = Field("default", min_length=1, description="project that holds the flag")
     unleash_environment: str = Field("production", min_length=1, description="environment to turn off")
     prometheus_url: PrometheusUrl = Field(description="where Prometheus lies; it may hold a password")
+    selector: Matchers = Field(DEFAULT, description=SELECTOR)
     canary_flag: str = Field("canary", min_length=1, description="flag that gives users the challenger")
     models: Path | None = Field(
         None, description="models folder with roles.json, to know which version is rolled back"

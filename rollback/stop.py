@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from common.answers import MARK, marked
 from common.durations import format_duration
 from common.names import Metric, Model
-from common.prometheus import BadAnswer, Prometheus, PrometheusError
-from rollback.batch import MARK, marked
-from rollback.instances import Instance, by_instance, instance, last_try, selector
-from rollback.measure import SERVICE_JOB
+from common.prometheus import BadAnswer, NotScraped, Prometheus, PrometheusError
+from common.served import Arms, require_ours
+from rollback.instances import Instance, by_instance, followed, instance, last_try, selector
 
-MATCHERS = f'job="{SERVICE_JOB}"'
 FRESH_SCRAPES = 3
 RECENT = timedelta(minutes=15)
 REACH = timedelta(minutes=5)  # a challenger that answers once in some minutes should be found as well
@@ -84,17 +83,19 @@ class Stop:
         return max(seen, default=None)
 
 
-def look(prometheus: Prometheus, off: Off, *, scrape: timedelta, limit: timedelta) -> Stop:
+def look(prometheus: Prometheus, arms: Arms, off: Off, *, scrape: timedelta, limit: timedelta) -> Stop:
     """Ask Prometheus once, in two requests, or three where an instance has left since the flag went off.
 
     A fault of Prometheus is part of the answer; never raises one.
     """
-    now = datetime.now(UTC)
+    now, question = datetime.now(UTC), _Question(prometheus, arms, off, scrape, limit)
     try:
-        now, served = _begin(prometheus, off, scrape)
-        targets = _targets(prometheus, off, now, scrape=scrape, limit=limit)
+        now, served = question.begin()
+        targets = question.targets(now)
         gone = served - {one.name for one in targets}
-        found = (*targets, *(_gone(prometheus, off, now, gone, limit=limit) if gone else ()))
+        found = (*targets, *(question.gone(now, gone) if gone else ()))
+        if not found:
+            raise NotScraped(f"Prometheus has no fresh scrape of {arms.selector}")
         return find(found, off, limit=limit, now=now)
     except PrometheusError as error:
         state = StopState.PENDING if now <= off.at + limit else StopState.UNSEEN
@@ -119,11 +120,9 @@ def find(instances: tuple[Instance, ...], off: Off, *, limit: timedelta, now: da
     if rising and over:
         sentence = "; ".join(_still_answers(one, off) for one in rising)
         return Stop(StopState.RISING, off, limit, now, sentence, instances)
-    if not instances or unproved:
+    if unproved:
         state = StopState.UNSEEN if over else StopState.PENDING
-        sentence = "; ".join(
-            f"{one.name}: {one.fault or 'not yet seen to stand still'}" for one in unproved
-        ) or (f'Prometheus has no fresh scrape of the job "{SERVICE_JOB}"')
+        sentence = "; ".join(f"{one.name}: {one.fault or 'not yet seen to stand still'}" for one in unproved)
         return Stop(state, off, limit, now, sentence, instances)
     names = ", ".join(one.name for one in instances)
     sentence = f"the challenger's answers stand still on {names}"
@@ -140,34 +139,42 @@ def _still_answers(one: Instance, off: Off) -> str:
     return text
 
 
-def _begin(prometheus: Prometheus, off: Off, scrape: timedelta) -> tuple[datetime, frozenset[str]]:
-    """The clock of Prometheus, and the instances that served a challenger when the flag went off."""
-    served = f'{Metric.MODEL_INFO}{{{MATCHERS}, model="{Model.CHALLENGER}"}}'
-    lately = f"[{format_duration(FRESH_SCRAPES * scrape)}] @ {off.at.timestamp():.3f}"
-    found = prometheus.vector(
-        f"{marked('vector(time())', 'time')} or group by (instance) (max_over_time({served}{lately}) == 1)"
-    )
-    times = [one.value for one in found if MARK in one.labels]
-    if not times:
-        raise BadAnswer("Prometheus does not tell its time")
-    return datetime.fromtimestamp(times[0], UTC), frozenset(
-        one.labels.get("instance", "") for one in found if MARK not in one.labels
-    )
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of Prometheus about one change."""
 
+    prometheus: Prometheus
+    arms: Arms
+    off: Off
+    scrape: timedelta
+    limit: timedelta
 
-def _targets(
-    prometheus: Prometheus, off: Off, now: datetime, *, scrape: timedelta, limit: timedelta
-) -> list[Instance]:
-    """The instances that Prometheus tries to scrape now."""
-    fresh = (now - FRESH_SCRAPES * scrape).timestamp()
-    found = by_instance(prometheus.raw(selector(MATCHERS, max(limit, REACH)), now))
-    return [instance(name, own, off.at, fresh=fresh) for name, own in found.items() if last_try(own) >= fresh]
+    def begin(self) -> tuple[datetime, frozenset[str]]:
+        """The clock of Prometheus, and the instances that served a challenger when the flag went off."""
+        served = self.arms.of(Metric.MODEL_INFO, f'model="{Model.CHALLENGER}"')
+        lately = f"[{format_duration(FRESH_SCRAPES * self.scrape)}] @ {self.off.at.timestamp():.3f}"
+        found = self.prometheus.vector(
+            f"{marked('vector(time())', 'time')}"
+            f" or group by (instance) (max_over_time({served}{lately}) == 1)"
+        )
+        times = [one.value for one in found if MARK in one.labels]
+        if not times:
+            raise BadAnswer("Prometheus does not tell its time")
+        return datetime.fromtimestamp(times[0], UTC), frozenset(
+            one.labels.get("instance", "") for one in found if MARK not in one.labels
+        )
 
+    def targets(self, now: datetime) -> list[Instance]:
+        """The instances that Prometheus tries to scrape now."""
+        fresh = (now - FRESH_SCRAPES * self.scrape).timestamp()
+        found = by_instance(self.prometheus.raw(selector(self.arms.selector, max(self.limit, REACH)), now))
+        targets = {name: own for name, own in found.items() if last_try(own) >= fresh}
+        require_ours(self.arms, {flag for own in targets.values() for flag in followed(own)})
+        return [instance(name, own, self.off.at, fresh=fresh) for name, own in targets.items()]
 
-def _gone(
-    prometheus: Prometheus, off: Off, now: datetime, names: frozenset[str], *, limit: timedelta
-) -> list[Instance]:
-    """Instances that are no targets any more, by what was seen of them until some time after the change."""
-    then = min(now, off.at + limit + REACH)
-    found = by_instance(prometheus.raw(selector(MATCHERS, limit + 2 * REACH, names), then))
-    return [instance(name, found.get(name, []), off.at, fresh=None) for name in sorted(names)]
+    def gone(self, now: datetime, names: frozenset[str]) -> list[Instance]:
+        """Instances that are no targets any more, by what was seen of them for some time after the change."""
+        then = min(now, self.off.at + self.limit + REACH)
+        asked = selector(self.arms.selector, self.limit + 2 * REACH, names)
+        found = by_instance(self.prometheus.raw(asked, then))
+        return [instance(name, found.get(name, []), self.off.at, fresh=None) for name in sorted(names)]

@@ -94,14 +94,14 @@ def _from(first: int, values: Values | None, steps: int) -> Values:
     return counts
 
 
-def selector(plans: Iterable[Plan], job: str) -> str:
+def selector(plans: Iterable[Plan], matchers: str) -> str:
     """PromQL for the raw counters of all `plans`, in one selector."""
     plans = list(plans)
     names = "|".join(sorted(set().union(*(plan.names for plan in plans))))
     models = "|".join(Model)
     # A series without the label has it empty, so that the first alternative lets plain counters through.
     edges = "".join(f"|{_escaped(each)}" for each in sorted(set().union(*(plan.les for plan in plans))))
-    return f'{{__name__=~"{names}", job="{job}", model=~"{models}", le=~"{edges}"}}'
+    return f'{{__name__=~"{names}", {matchers}, model=~"{models}", le=~"{edges}"}}'
 
 
 def _escaped(text: str) -> str:

@@ -17,6 +17,7 @@ from rollback.decision import (
     RollbackRecord,
     begin,
     breached_at,
+    model_versions,
     rollback_record,
     stop_record,
     verdict_record,
@@ -95,7 +96,14 @@ class Teller:
         ):
             return failed
         record = RollbackRecord(guardrail=breach.guardrail, breached_at=breached_at(breach))
-        return begin(Kind.ORDERED, self.canary, state, verdicts=(verdict_record(breach),), rollback=record)
+        return begin(
+            Kind.ORDERED,
+            self.canary,
+            state,
+            models=model_versions(breach),
+            verdicts=(verdict_record(breach),),
+            rollback=record,
+        )
 
     def _restore(self) -> None:
         if self.log is not None:
@@ -126,7 +134,8 @@ class Teller:
     def _tell_pass(self, done: Pass, draft: Decision | None) -> None:
         if draft is not None and done.rollback is not None:
             verdicts = tuple(map(verdict_record, done.verdicts))
-            self._keep(draft.model_copy(update={"verdicts": verdicts, "models": dict(self.versions())}))
+            models = draft.models or dict(self.versions())
+            self._keep(draft.model_copy(update={"verdicts": verdicts, "models": models}))
         self._tell_turns(done)
         self._tell_stop(done)
 
@@ -138,7 +147,7 @@ class Teller:
                 Kind.VERDICT,
                 self.canary,
                 done.state,
-                models=dict(self.versions()),
+                models=model_versions(*done.verdicts[:1]) or dict(self.versions()),
                 verdicts=tuple(verdict_record(one) for one in done.verdicts if one.guardrail in names),
                 turns=turns,
                 sentence=done.flag_fault

@@ -11,12 +11,15 @@ sample that is large enough, so that is a broken measurement too; a value at the
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from common.durations import format_duration
+from common.names import Model
+from common.served import ServedModel
 from rollback.guardrails import Action, Direction, Guardrail, Threshold
 from rollback.measurement import Measurement
 from rollback.window import TooYoung
@@ -59,6 +62,8 @@ class Verdict:
     log_e: float | None = None
     """Of a sequential guardrail: the evidence against the challenger now, a natural logarithm."""
     log_e_needed: float | None = None
+    models: Mapping[Model, ServedModel] = field(default_factory=dict)
+    """The pair that it is about, as every instance was seen to serve it; none where that is not known."""
     """At this evidence, reached once since the stage began, the guardrail is breached."""
     breached_at: datetime | None = None
     """The end of the step in which it was."""
@@ -89,14 +94,16 @@ def judge(measured: Measurement) -> Verdict:
     return _verdict(measured, status, reason)
 
 
-def too_young(guardrail: Guardrail, stage: TooYoung) -> Verdict:
-    """The verdict where the stage leaves no window to look at."""
+def too_young(guardrail: Guardrail, stage: TooYoung, since: str | None = None) -> Verdict:
+    """The verdict where the stage leaves no window to look at; `since`: what else is young, in words."""
     if stage.age < -CLOCK_TOLERANCE:
         ahead = format_duration(-stage.age)
         sentence = f"Unleash says the stage began {ahead} ahead of the clock of Prometheus: set both clocks"
         return without_measurement(guardrail, Status.CANNOT_MEASURE, sentence)
     age, needed = max(int(stage.age.total_seconds()), 0), format_duration(stage.needed)
     sentence = f"the stage began {age} s ago and is judged from {needed} on"
+    if since:
+        sentence = f"{since} {age} s ago, and they are judged from {needed} on"
     return without_measurement(guardrail, Status.NO_DATA, sentence)
 
 

@@ -7,23 +7,21 @@ from common.config import ConfigError
 from common.model_store import ModelStore
 from common.names import Metric, Model
 from common.prometheus import Prometheus, PrometheusError
+from common.served import Arms
 from flags.quarantine import label
 from rollback.decision import ModelVersion
-from rollback.measure import SERVICE_JOB
 
 _log = logging.getLogger(__name__)
 
-_QUERY = f'{Metric.MODEL_INFO}{{job="{SERVICE_JOB}"}}[5m]'
 
-
-def served(prometheus: Prometheus) -> dict[str, ModelVersion]:
+def served(prometheus: Prometheus, arms: Arms) -> dict[str, ModelVersion]:
     """By role; that which was seen served last, while workers change from one version to the next.
 
     A model that left goes on as a series of value 0. Empty where Prometheus cannot tell: a decision is worth
     keeping without it.
     """
     try:
-        series = prometheus.raw(_QUERY)
+        series = prometheus.raw(f"{arms.of(Metric.MODEL_INFO)}[5m]")
     except PrometheusError:
         return {}
     seen = [(time, one.labels) for one in series for time, value in one.points if value == 1]
@@ -37,7 +35,7 @@ def served(prometheus: Prometheus) -> dict[str, ModelVersion]:
     }
 
 
-def challenger(models: Path | None, prometheus: Prometheus) -> str | None:
+def challenger(models: Path | None, prometheus: Prometheus, arms: Arms) -> str | None:
     """The challenger as marks in Unleash name it, by the models folder or Prometheus; None where unknown."""
     if models is not None:
         try:
@@ -47,5 +45,5 @@ def challenger(models: Path | None, prometheus: Prometheus) -> str | None:
         else:
             if role is not None:
                 return label(role.version, role.sha256)
-    found = served(prometheus).get(Model.CHALLENGER)
+    found = served(prometheus, arms).get(Model.CHALLENGER)
     return label(found.version, found.sha256) if found else None

@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
-from prometheus_client import CollectorRegistry
-
 from common.metrics_port import serve
 from common.prometheus import Prometheus
+from common.served import Arms
 from flags.admin import UnleashAdmin
 from flags.token import LEASES, SHARES, TokenCheck
 from flags.token import watch as watch_token
@@ -17,8 +16,7 @@ from rollback.flag_metrics import FlagMetrics
 from rollback.follow import Watch
 from rollback.guardian import Guardian
 from rollback.guardrails import Policy
-from rollback.measure import SERVICE_JOB
-from rollback.metrics import JobMetrics
+from rollback.metrics import JobMetrics, LabelledRegistry
 from rollback.notify import Notifier, open_channels
 from rollback.observer import Observer, Several, Silent
 from rollback.outcome import Pass
@@ -44,10 +42,11 @@ class Watchman:
     ) -> Self:
         """Make it as the settings want it; a dry run tells nobody. `serving`: with the metrics' port."""
         url = settings.prometheus_url.get_secret_value()
-        watch = Watch(Prometheus(url), policy.scrape_interval, settings.stop_limit)
+        arms = Arms(canary.flag, canary.environment, settings.selector)
+        watch = Watch(Prometheus(url), arms, policy.scrape_interval, settings.stop_limit)
         if dry_run:
             return cls(watch, Silent())
-        registry = CollectorRegistry()
+        registry = LabelledRegistry({"flag": arms.flag, "environment": arms.environment})
         metrics = JobMetrics(registry, cannot_measure_for=policy.cannot_measure_for)
         metrics.expect_guardrails(tuple(guardrail.name for guardrail in policy.guardrails))
         flag = FlagMetrics(registry, lease=settings.lease, lease_every=settings.lease_every)
@@ -59,11 +58,13 @@ class Watchman:
             if settings.decisions_dir
             else None,
             Notifier(channels, on_end=metrics.notified) if channels else None,
-            versions=partial(served, Prometheus(url)),  # a client of its own, because it asks in a thread
+            versions=partial(
+                served, Prometheus(url), arms
+            ),  # a client of its own, because it asks in a thread
             cannot_measure_for=policy.cannot_measure_for,
             on_failure=metrics.decision_not_kept,
         )
-        guardian = _guardian(settings, canary, url)
+        guardian = _guardian(settings, arms, url)
         if serving:
             watch_token(_token_check(settings), registry)
             if settings.rollback_metrics_bind:
@@ -100,7 +101,7 @@ def _token_check(settings: RollbackSettings) -> TokenCheck:
     )
 
 
-def _guardian(settings: RollbackSettings, canary: Canary, prometheus_url: str) -> Guardian:
+def _guardian(settings: RollbackSettings, arms: Arms, prometheus_url: str) -> Guardian:
     """With clients of its own, because it asks in threads."""
     admin = UnleashAdmin(
         settings.unleash_url,
@@ -111,9 +112,9 @@ def _guardian(settings: RollbackSettings, canary: Canary, prometheus_url: str) -
     marking, renewing = Prometheus(prometheus_url), Prometheus(prometheus_url)
     return Guardian(
         admin,
-        canary.flag,
-        partial(challenger, settings.models, marking),
-        lambda: renewing.instant(f'max(up{{job="{SERVICE_JOB}"}})') == 1,
+        arms.flag,
+        partial(challenger, settings.models, marking, arms),
+        lambda: renewing.instant(f"max({arms.of('up')})") == 1,
         lease=settings.lease,
         lease_every=settings.lease_every,
     )

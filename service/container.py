@@ -87,7 +87,9 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     reports.tell(WorkerReport(pid=os.getpid()))  # before the models are looked at
     loaded = load_or_last_good(settings)
     flags = (settings.canary_flag, settings.shadow_flag)
-    telemetry = Telemetry(registry, loaded.models.metadata, flags)
+    telemetry = Telemetry(
+        registry, loaded.models.metadata, flags, (settings.canary_flag, settings.followed_environment)
+    )
     hearing = Hearing()
 
     def heard(moment: float) -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from common.address import PrometheusUrl, UnleashUrl
 from common.config import Followed, StrictModel
+from common.selector import DEFAULT, SELECTOR, Matchers
 from service.feedback.outcomes import judged_outcomes, listed_outcomes
 
 GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
@@ -60,6 +61,7 @@ class Settings(StrictModel):
     shadow_flag: str = Field(
         "shadow", min_length=1, description="Flag that decides whose requests the challenger sees too."
     )
+    selector: Matchers = Field(DEFAULT, description=f"For /admin/rollout: {SELECTOR}.")
     prometheus_url: PrometheusUrl | None = Field(
         None, description="Prometheus, for /admin/rollout; without it that tells of no gate that measures."
     )
@@ -153,6 +155,12 @@ class Settings(StrictModel):
                 "models folder)"
             )
         return self
+
+    @property
+    def followed_environment(self) -> str:
+        """The environment of the token, `project:environment.secret`; "" where it does not say."""
+        scope = self.unleash_sdk_token.get_secret_value().rpartition(".")[0]
+        return scope.rpartition(":")[2]
 
     @property
     def workers_dir(self) -> Path:

@@ -60,8 +60,20 @@ class Telemetry:
     """
 
     def __init__(
-        self, registry: CollectorRegistry, models: dict[Model, Metadata], flags: Iterable[str]
+        self,
+        registry: CollectorRegistry,
+        models: dict[Model, Metadata],
+        flags: Iterable[str],
+        follows: tuple[str, str] = ("", ""),
     ) -> None:
+        """Make the collectors.
+
+        Args:
+            registry: where they are registered.
+            models: what is served at first.
+            flags: those that decide something.
+            follows: the one that gives users the challenger, and the environment in which it is followed.
+        """
         self._predictions = Counter(
             Metric.PREDICTIONS.removesuffix("_total"),
             "Answers that reached a user, by the model that gave them.",
@@ -106,6 +118,14 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        rollout = Gauge(
+            Metric.ROLLOUT_INFO,
+            "1 for the flag that gives users the challenger, and the environment in which it is followed.",
+            ["flag", "environment"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        rollout.labels(*follows).set(1)
         self._fetched = Gauge(
             Metric.FLAG_FETCHED,
             "When the worker that waited longest last heard from Unleash (Unix time; 0: never).",

@@ -105,6 +105,8 @@ def _begin(rollout: Rollout, to: Stage, place: Place, seen: Situation, override:
 
 def _require_unchanged(rollout: Rollout, seen: Situation) -> None:
     """Look once more, as late as can be. Raises ChangedMeanwhile."""
+    if rollout.deployed() != seen.models:
+        raise ChangedMeanwhile("somebody changed the models at this moment: nothing was raised")
     last = rollout.admin.last_change(rollout.flag)
     if (last.id if last else None) != seen.canary.revision:
         raise ChangedMeanwhile(

@@ -42,6 +42,7 @@ EPILOG: Final = """\b
 Environment, beside that of `python -m flags`:
   CANARIO_ROLLOUT_PLAN     file of the plan; default: the rollout.yaml of this package
   CANARIO_PROMETHEUS_URL   without it every gate that counts or measures is shut
+  CANARIO_SELECTOR         the service's series there; default: job="service"
   CANARIO_CANARY_FLAG, CANARIO_SHADOW_FLAG     default: canary, shadow
   CANARIO_MODELS, CANARIO_SERVICE_URL, CANARIO_ADMIN_TOKEN   to promote
   CANARIO_ROLLOUT_METRICS_BIND   address and port of the job's own metrics (with --every)

@@ -12,6 +12,7 @@ from common.address import PrometheusUrl
 from common.config import StrictModel, load_settings
 from common.names import Metric, Model
 from common.prometheus import Prometheus
+from common.selector import DEFAULT, Matchers
 from flags.errors import FlagError
 from flags.report import print_table
 from flags.rollout.foresight import (
@@ -37,6 +38,7 @@ class PlanSettings(StrictModel):
 
     rollout_plan: Path = DEFAULT_FILE
     prometheus_url: PrometheusUrl | None = None
+    selector: Matchers = DEFAULT
 
 
 @click.command("plan")
@@ -85,17 +87,17 @@ def plan_(  # noqa: PLR0913, PLR0917 - one for each option
     plan = load_plan(file or settings.rollout_plan)
     policy = load_policy(guardrails)
     asked = Prometheus(settings.prometheus_url.get_secret_value()) if settings.prometheus_url else None
-    found_rate = rate or _last_day(asked, f'sum(rate({Metric.ASSIGNMENTS}{{job="service"}}[5m]))')
+    found_rate = rate or _last_day(asked, f"sum(rate({Metric.ASSIGNMENTS}{{{settings.selector}}}[5m]))")
     if not found_rate:
         raise FlagError("today's traffic is not known: give --rate, or set CANARIO_PROMETHEUS_URL")
     a_day = outcomes / DAY if outcomes is not None else None
     traffic = Traffic(
         rate=found_rate,
         users=users,
-        errors=errors if errors is not None else _errors(asked),
+        errors=errors if errors is not None else _errors(asked, settings.selector),
         outcomes=a_day
         if a_day is not None
-        else _last_day(asked, f'sum(rate({Metric.OUTCOMES}{{job="service"}}[5m]))') or 0.0,
+        else _last_day(asked, f"sum(rate({Metric.OUTCOMES}{{{settings.selector}}}[5m]))") or 0.0,
         accuracy=accuracy,
     )
     outlooks = foresee(plan, traffic, policy)
@@ -112,8 +114,8 @@ def _last_day(prometheus: Prometheus | None, query: str) -> float | None:
     return found if found is not None and math.isfinite(found) else None
 
 
-def _errors(prometheus: Prometheus | None) -> float:
-    of_champion = f'{{job="service", model="{Model.CHAMPION}"}}[1d]'
+def _errors(prometheus: Prometheus | None, selector: str) -> float:
+    of_champion = f'{{{selector}, model="{Model.CHAMPION}"}}[1d]'
     query = f"sum(increase({Metric.ERRORS}{of_champion})) / sum(increase({Metric.CALLS}{of_champion}))"
     found = prometheus.instant(query) if prometheus else None
     return 0.01 if found is None or not math.isfinite(found) else min(found, 0.5)

@@ -64,6 +64,9 @@ def _of_stage(plan: Plan, rules: Stage, place: Place, seen: Situation) -> Iterat
     if readings.fault:
         yield Gate("prometheus", False, f"nothing can be measured: {readings.fault}")
         return
+    if told := _not_its_own(seen):
+        yield Gate("challenger", False, told)
+        return
     if place.share == 0:
         yield from _shadow(rules, place, seen)
         return
@@ -74,6 +77,17 @@ def _of_stage(plan: Plan, rules: Stage, place: Place, seen: Situation) -> Iterat
     yield from _guardrails(plan, place, seen)
     if rules.share_within is not None and place.share < WHOLE:
         yield _share(rules.share_within, place, seen)
+
+
+def _not_its_own(seen: Situation) -> str | None:
+    """Why what was counted is no evidence about the challenger that is meant; None where it is."""
+    readings, version = seen.readings, seen.version
+    if readings.mixed:
+        return readings.mixed
+    if version is not None and readings.version != version:
+        served = readings.version or "none"
+        return f"version {version} is to be served, and the service is seen to serve {served}: wait for it"
+    return None
 
 
 def _time(rules: Stage, place: Place, now: datetime) -> Gate:
@@ -179,6 +193,11 @@ def _silence(plan: Plan, place: Place, seen: Situation) -> str | None:
     age = seen.now - last
     if age > plan.guard_silent_for:
         return f"its last pass was {short(age)} ago, and {short(plan.guard_silent_for)} is the most"
+    if seen.readings.judged_version != seen.version:
+        return f"it has not judged version {seen.version} yet"
+    since = seen.readings.version_since
+    if since is not None and last < since:
+        return f"it has not judged version {seen.version} since every instance serves it"
     revision = seen.canary.revision
     if seen.readings.judged is None or (revision is not None and seen.readings.judged < revision):
         return f"it has not judged this stage yet, which began {short(seen.now - place.began)} ago"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from common.model_store import ModelStore
 from common.prometheus import Prometheus
+from common.selector import DEFAULT
+from common.served import Arms
 from flags.admin import UnleashAdmin
 from flags.errors import ChangedMeanwhile, NotFound
 from flags.marks import BEGIN, PAUSE
@@ -30,6 +32,7 @@ class Rollout:
     Attributes:
         prometheus: None where nobody said where it is; then every gate that needs it is shut.
         models: the models folder, None where there is none.
+        selector: matchers of the service's series in Prometheus.
     """
 
     plan: Plan
@@ -38,6 +41,12 @@ class Rollout:
     shadow_flag: str
     prometheus: Prometheus | None = None
     models: Path | None = None
+    selector: str = DEFAULT
+
+    @property
+    def arms(self) -> Arms:
+        """Where Prometheus sees both models."""
+        return Arms(self.flag, self.admin.environment, self.selector)
 
     def look(self) -> Situation:
         """What is so now.
@@ -54,7 +63,7 @@ class Rollout:
             now=datetime.now(UTC),
             paused=marks.get(PAUSE, ()),
             begun=marks.get(BEGIN, ()),
-            models=models_of(self.models),
+            models=self.deployed(),
             hold=held(changes),
         )
         if self.plan.shadow is not None:
@@ -67,6 +76,10 @@ class Rollout:
                 shadow_report=read_report(rule.file) if (rule := self.plan.shadow.shadow_report) else None,
             )
         return replace(seen, readings=self.measure(seen))
+
+    def deployed(self) -> Models:
+        """What the models folder says. Raises ConfigError."""
+        return models_of(self.models)
 
     def _flag(self, flag: str) -> tuple[CanaryState, tuple[Change, ...]]:
         """A flag and its log, of one and the same moment: a hold that is missed would be overrun."""
@@ -82,11 +95,7 @@ class Rollout:
         """What Prometheus knows of the stage that the flags show; a fault of it is a reading too."""
         if self.prometheus is None:
             return Readings(fault="where Prometheus is was not said: set CANARIO_PROMETHEUS_URL")
-        readings = read(self.prometheus, place_of(self.plan, seen).began, seen.now)
-        if readings.version_since is None:
-            return readings
-        since = readings.version_since  # only what this version did counts
-        return replace(read(self.prometheus, since, seen.now), version_since=since)
+        return read(self.prometheus, self.arms, place_of(self.plan, seen).began, seen.now)
 
 
 def models_of(folder: Path | None) -> Models:

@@ -1,21 +1,21 @@
-"""What Prometheus knows of a stage, in three requests; a fault of it is a reading too, and raises nothing."""
+"""What Prometheus knows of a stage, in three requests; a fault of it is a reading too, and raises nothing.
+
+Counts begin with the stage, or with the moment from which on every instance is seen to serve this challenger.
+"""
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
 from common.answers import Sample
 from common.names import JobMetric, Metric, Model
-from common.prometheus import Prometheus, PrometheusError
+from common.prometheus import NotScraped, Prometheus, PrometheusError
+from common.served import BLUR, Arms, Fleet, Mixed, Pair, evidence_since, fleet, terms
 from flags.quarantine import label
 from flags.rollout.situation import Guarded, Readings
 
-SERVICE: Final = 'job="service"'
-COARSE: Final = 2000  # looks at the past for when a version was first seen
-FINEST: Final = timedelta(seconds=15)
-BEFORE: Final = timedelta(minutes=1)  # a look back beyond the stage's beginning
 LEAST: Final = timedelta(seconds=1)
 OF_JOB: Final = (
     JobMetric.VERDICT,
@@ -25,49 +25,74 @@ OF_JOB: Final = (
     JobMetric.LOG_E,
     JobMetric.LOG_E_LIMIT,
     JobMetric.JUDGED,
+    JobMetric.JUDGED_MODEL,
 )
 
 
-def read(prometheus: Prometheus, began: datetime, now: datetime) -> Readings:
+def read(prometheus: Prometheus, arms: Arms, began: datetime, now: datetime) -> Readings:
     """All that the gates of a stage need that began then. Never raises for what Prometheus does."""
-    age = max(now - began, LEAST)
-    step = max(FINEST, (age + BEFORE) / COARSE)
+    pair: Pair = {}
+    since, mixed = began, None
     try:
-        version, since = _version(prometheus.vector(version_query(age + BEFORE, step)))
+        seen = _fleet(prometheus, arms, max(now - began, LEAST))
+        try:
+            pair = seen.pair()
+            since = evidence_since(prometheus, arms, seen, began, now)
+        except Mixed as error:
+            mixed = str(error)
         counts = {
             (one.labels.get("what"), one.labels.get("model")): one.value
-            for one in prometheus.vector(counts_query(age))
+            for one in prometheus.vector(counts_query(arms, max(now - since, LEAST)))
             if math.isfinite(one.value)
         }
-        job = _newest(prometheus.vector(job_query()))
+        job = _newest(prometheus.vector(job_query(arms)))
     except PrometheusError as error:
         return Readings(fault=str(error))
     ago = _single(job, JobMetric.LAST_AGO)
     judged = _single(job, JobMetric.JUDGED)
+    challenger = pair.get(Model.CHALLENGER)
     return Readings(
         guardrails=guardrails(job),
         last_pass=None if ago is None else now - timedelta(seconds=ago),
         judged=int(judged) if judged else None,
+        judged_version=_judged_version(job),
         champion_requests=counts.get(("requests", Model.CHAMPION), 0.0),
         challenger_requests=counts.get(("requests", Model.CHALLENGER), 0.0),
         outcomes=counts.get(("outcomes", Model.CHALLENGER), 0.0),
         samples=counts.get(("samples", None), 0.0),
         agreements=counts.get(("agreements", None), 0.0),
         failures=counts.get(("failures", None), 0.0),
-        version=version,
-        version_since=since if since and since > began + step + FINEST else None,
+        version=label(challenger.version, challenger.sha256) if challenger else None,
+        version_since=since if since > began else None,
+        mixed=mixed or (_behind(seen) if challenger else None),
     )
 
 
-def job_query() -> str:
-    """What the rollback job tells; with how long ago its last pass was, by its own clock and Prometheus'."""
+def job_query(arms: Arms) -> str:
+    """What this flag's job tells; and how old its last pass is, by its own clock and Prometheus'."""
     ago = JobMetric.LAST_AGO
-    now = f'label_replace({ago} + (time() - timestamp({ago})), "__name__", "{ago}", "", "")'
+    told = f"{ago}{{{arms.of_job}}}"
+    now = f'label_replace({told} + (time() - timestamp({told})), "__name__", "{ago}", "", "")'
     # `or` looks at other labels only, and takes what has the same ones once.
-    return f'{{__name__=~"{"|".join(OF_JOB)}"}} or label_replace({now}, "what", "ago", "", "")'
+    return f'{{__name__=~"{"|".join(OF_JOB)}", {arms.of_job}}} or label_replace({now}, "what", "ago", "", "")'
 
 
-def counts_query(age: timedelta) -> str:
+def _fleet(prometheus: Prometheus, arms: Arms, age: timedelta) -> Fleet:
+    """The service's instances and models. Raises PrometheusError, also where they are another rollout's."""
+    seen = fleet(prometheus.vector(" or ".join(terms(arms, age + BLUR))))
+    if not seen.live:
+        raise NotScraped(f"Prometheus hears of no service with {arms.selector}: is it up, and a target?")
+    seen.require_ours(arms)
+    return seen
+
+
+def _behind(seen: Fleet) -> str | None:
+    """What is to be said where some instance serves no challenger."""
+    serving = sum(seen.serve[Model.CHALLENGER].values())
+    return f"only {serving} of {seen.live} instances serve it" if serving < seen.live else None
+
+
+def counts_query(arms: Arms, age: timedelta) -> str:
     """How many requests, outcomes and shadow samples there were for so long."""
     parts = (
         ("requests", "sum by (model) ", Metric.ASSIGNMENTS),
@@ -78,17 +103,9 @@ def counts_query(age: timedelta) -> str:
     )
     span = _promql(age)
     return " or ".join(
-        f'label_replace({total}(increase({name}{{{SERVICE}}}[{span}])), "what", "{what}", "", "")'
+        f'label_replace({total}(increase({arms.of(name)}[{span}])), "what", "{what}", "", "")'
         for what, total, name in parts
     )
-
-
-def version_query(back: timedelta, step: timedelta) -> str:
-    """When each version that is served now was first seen, as far as one looks back."""
-    here = f'{Metric.MODEL_INFO}{{{SERVICE}, model="{Model.CHALLENGER}"}} == 1'
-    by = "(version, sha256)"
-    seen = f"min by {by} (min_over_time(timestamp({here})[{_promql(back)}:{_promql(step)}]))"
-    return f"{seen} and on {by} ({here})"
 
 
 def guardrails(job: Iterable[Sample]) -> tuple[Guarded, ...]:
@@ -124,13 +141,10 @@ def guardrails(job: Iterable[Sample]) -> tuple[Guarded, ...]:
     return tuple(found)
 
 
-def _version(found: list[Sample]) -> tuple[str | None, datetime | None]:
-    """The version that came last, while workers change from one to the next."""
-    if not found:
-        return None, None
-    newest = max(found, key=lambda one: one.value)
-    name = label(newest.labels.get("version", ""), newest.labels.get("sha256", ""))
-    return name, datetime.fromtimestamp(newest.value, UTC)
+def _judged_version(job: Iterable[Sample]) -> str | None:
+    """The challenger that the verdicts are about, as marks name it."""
+    found = (one.labels for one in job if one.labels.get("__name__") == JobMetric.JUDGED_MODEL)
+    return next((label(each.get("version", ""), each.get("sha256", "")) for each in found), None)
 
 
 def _newest(found: list[Sample]) -> list[Sample]:

@@ -8,6 +8,7 @@ from common.address import PrometheusUrl
 from common.config import ConfigError
 from common.model_store import ModelStore
 from common.prometheus import Prometheus
+from common.selector import DEFAULT, SELECTOR, Matchers
 from flags.admin import UnleashAdmin
 from flags.fleet import fleet
 from flags.promote import Promoter
@@ -29,6 +30,7 @@ class RolloutSettings(FlagsSettings):
         1.0, ge=1, le=1e6, description="for drills: how many times faster the plan's times pass"
     )
     prometheus_url: PrometheusUrl | None = Field(None, description="where Prometheus lies")
+    selector: Matchers = Field(DEFAULT, description=SELECTOR)
     service_url: str | None = Field(
         None,
         description="the service, or several with commas between; dns+http://HOST:PORT: every address there",
@@ -60,6 +62,7 @@ def rollout_of(settings: RolloutSettings) -> Rollout:
         if settings.prometheus_url
         else None,
         models=settings.models,
+        selector=settings.selector,
     )
 
 

@@ -42,14 +42,17 @@ class Readings:
         champion_requests, challenger_requests: users' requests by the model that the flag gave them.
         outcomes: feedback on the challenger's.
         samples, agreements, failures: of the shadow.
-        version: the challenger that the service serves, as marks name it; None where it serves none.
-        version_since: when it was first seen, where that was after the stage began.
+        judged_version: the challenger that this pass judged, as marks name it.
+        version: the challenger that is seen to be served, as marks name it; None where none is.
+        version_since: when every instance began to serve it, where that was after the stage began.
+        mixed: why what was counted is not the work of one challenger on every instance; None where it is.
     """
 
     fault: str | None = None
     guardrails: tuple[Guarded, ...] = ()
     last_pass: datetime | None = None
     judged: int | None = None
+    judged_version: str | None = None
     champion_requests: float = 0.0
     challenger_requests: float = 0.0
     outcomes: float = 0.0
@@ -58,6 +61,7 @@ class Readings:
     failures: float = 0.0
     version: str | None = None
     version_since: datetime | None = None
+    mixed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,4 +120,5 @@ class Situation:
         """Whether it is known that there is none."""
         if self.models.known:
             return self.models.challenger is None
-        return self.readings.fault is None and self.readings.version is None
+        readings = self.readings
+        return readings.fault is None and readings.mixed is None and readings.version is None

@@ -116,7 +116,7 @@ def backtest(**options: Unpack[_Options]) -> None:
     _check_injections(policy, options["injections"])
     prometheus = Prometheus(settings.prometheus_url.get_secret_value(), read=READ_SECONDS)
     try:
-        study = _try(policy, prometheus, options)
+        study = _try(policy, prometheus, settings.selector, options)
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
@@ -137,7 +137,7 @@ def backtest(**options: Unpack[_Options]) -> None:
         click.echo(f"Picture: {options['picture_file']}")
 
 
-def _try(policy: Policy, prometheus: Prometheus, options: _Options) -> Study:
+def _try(policy: Policy, prometheus: Prometheus, matchers: str, options: _Options) -> Study:
     since, until = options["since"], options["until"] or datetime.now(UTC)
     after = options["after"] or timedelta()
     with Progress(
@@ -155,6 +155,7 @@ def _try(policy: Policy, prometheus: Prometheus, options: _Options) -> Study:
             since,
             until,
             lambda done, every: progress.update(reading, completed=done, total=every),
+            matchers=matchers,
         )
         families = replay.families(policy, read)
         stage = _stage(read, families, policy, options, until)

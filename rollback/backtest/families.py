@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.names import Model
+from common.selector import Matcher
 from rollback.counts import Counted, add_up
-from rollback.kinds.selector import Matcher, Selector
+from rollback.kinds.selector import Selector
 from rollback.tally import ALL
 
 Labels = Mapping[str, str]

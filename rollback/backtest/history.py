@@ -9,10 +9,10 @@ import numpy as np
 from common.answers import Track
 from common.names import Metric, Model
 from common.prometheus import Prometheus
+from common.selector import DEFAULT
 from rollback.counts import Counted, count_all
 from rollback.guardrails import Policy
 from rollback.kinds.sequential import Counters, Tail
-from rollback.measure import SERVICE_JOB
 from rollback.window import MOST_STEPS
 
 PIECE = 500  # moments of all buckets in one answer: some megabytes
@@ -55,24 +55,27 @@ def longest_stage(step: timedelta) -> timedelta:
     return MOST_STEPS * step
 
 
-def read(
+def read(  # noqa: PLR0913 - where, what, and which part of it
     prometheus: Prometheus,
     policy: Policy,
     since: datetime,
     until: datetime,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    matchers: str = DEFAULT,
 ) -> History:
     """Read the counters from an hour before `since` until `until`.
 
     Args:
         progress: told how many moments of how many were read.
+        matchers: of the service's series.
 
     Raises:
         PrometheusError: it could not be asked.
     """
     start = since - BEFORE
     points = steps_between(start, until, policy.step) + 1
-    query = _selector(names(policy))
+    query = _selector(names(policy), matchers)
     pieces: list[tuple[int, list[Track]]] = []
     for first in range(0, points, PIECE):
         count = min(PIECE, points - first)
@@ -93,6 +96,6 @@ def _joined(pieces: Iterable[tuple[int, list[Track]]], points: int) -> list[Trac
     return list(whole.values())
 
 
-def _selector(wanted: set[str]) -> str:
+def _selector(wanted: set[str], matchers: str) -> str:
     every = "|".join(sorted(wanted))
-    return f'{{__name__=~"{every}", job="{SERVICE_JOB}", model=~"{"|".join(Model)}"}}'
+    return f'{{__name__=~"{every}", {matchers}, model=~"{"|".join(Model)}"}}'

@@ -1,9 +1,10 @@
 """A guardrail of kind `threshold` compares one number from PromQL with a limit.
 
-Its queries are templates with three placeholders:
+Its queries are templates with these placeholders:
 
     {window}                   how far back to look; the job fills it in and never reaches past the stage's
                                beginning, so every query must use it
+    {selector}                 the matchers of the service's series, CANARIO_SELECTOR: calls{{selector}, ...}
     {champion}, {challenger}   the values of the label `model`
 
 A placeholder is a word in braces and nothing else; label matchers such as {model="x"} are left alone.
@@ -18,10 +19,11 @@ from pydantic import AfterValidator, Field, FiniteFloat
 
 from common.durations import Duration, format_duration
 from common.names import Model
+from common.selector import DEFAULT
 from rollback.kinds.base import Guardrail
 
 _PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_]\w*)\s*\}")
-_KNOWN = ("window", "champion", "challenger")
+_KNOWN = ("window", "selector", "champion", "challenger")
 
 
 class Direction(StrEnum):
@@ -46,10 +48,11 @@ Template = Annotated[str, AfterValidator(_check_template)]
 """PromQL with placeholders that are known, {window} among them."""
 
 
-def render(template: str, window: timedelta) -> str:
-    """Fill in `template`, as it was checked at load, for one window."""
+def render(template: str, window: timedelta, selector: str = DEFAULT) -> str:
+    """Fill in `template`, as it was checked at load, for one window of the series that `selector` names."""
     values = {
         "window": format_duration(window),
+        "selector": selector,
         "champion": Model.CHAMPION.value,
         "challenger": Model.CHALLENGER.value,
     }

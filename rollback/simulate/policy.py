@@ -18,9 +18,11 @@ from rollback.tail import tail_edges
 
 _P = (
     r"histogram_quantile\((?P<{0}>0?\.\d+),sumby\(le\)\(rate\(latency_seconds_bucket"
-    r'\{{job="service",model="\{{{0}\}}"\}}\[\{{window\}}\]\)\)\)'
+    r'\{{(?:job="service"|\{{selector\}}),model="\{{{0}\}}"\}}\[\{{window\}}\]\)\)\)'
 )
-_COUNT = r'sum\(increase\({}\{{job="service",model="\{{challenger\}}"\}}\[\{{window\}}\]\)\)'
+_COUNT = (
+    r'sum\(increase\({}\{{(?:job="service"|\{{selector\}}),model="\{{challenger\}}"\}}\[\{{window\}}\]\)\)'
+)
 _QUANTILE = re.compile(_P.format("challenger"))
 _RATIO = re.compile(
     _P.format("challenger") + r"/(?:clamp_min\()?" + _P.format("champion") + r"(?:,(?P<least>[\d.]+)\))?"

@@ -119,7 +119,8 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     def look() -> RolloutNow:
         admin = cast("UnleashAdmin", parts.admin)  # nobody is admitted without it
         flags = (settings.canary_flag, settings.shadow_flag)
-        found = look_and_decide(Rollout(plan, admin, *flags, prometheus, settings.models))
+        asked = Rollout(plan, admin, *flags, prometheus, settings.models, settings.selector)
+        found = look_and_decide(asked)
         return RolloutNow.model_validate(fields(plan, found))
 
     shared = Shared(look, KEPT_SECONDS)

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from board.history import Span, read_history
 from common.prometheus import Prometheus
+from common.served import Arms
 from docs.metrics import of_job, of_service
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share, turn_on
@@ -136,7 +137,9 @@ def test_every_query_of_the_dashboard_has_an_answer(
             early = [query for query in asked if query.asker not in AFTER_A_ROLLBACK]
             wait_for_series(prometheus, early)
             print(f"all but {AFTER_A_ROLLBACK} after {time.monotonic() - begun:.1f} s")
-            outcomes = read_history(prometheus, Span.QUARTER).outcomes  # the board's charts have them too
+            outcomes = read_history(
+                prometheus, Span.QUARTER, Arms(FLAG, "production")
+            ).outcomes  # the board's charts have them too
             assert outcomes.keys() == {("bought", "champion"), ("bought", "challenger")}
             assert live(stack.addresses.service) == {row.name for row in of_service()}
             assert live(stack.addresses.rollback) == {row.name for row in of_job()}

@@ -14,6 +14,7 @@ from board.numbers import read_numbers
 from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader
 from common.answers import Sample, Track
 from common.prometheus import Prometheus, PrometheusError
+from common.served import Arms
 from flags.errors import ChangedMeanwhile
 from flags.rollout.look import Rollout
 from flags.rollout.situation import Readings
@@ -22,6 +23,7 @@ from rollback.decisions import DecisionError, DecisionLog
 from tests.unit.flags.rollout.scenes import PLAN, at
 
 NOW = datetime.now(UTC)
+ARMS = Arms("canary", "production")
 
 
 class Looked:
@@ -164,7 +166,7 @@ class Asked:
 
 
 def rollout_with(prometheus: Asked, readings: Readings) -> Rollout:
-    found = SimpleNamespace(prometheus=prometheus, plan=PLAN, measure=lambda _seen: readings)
+    found = SimpleNamespace(prometheus=prometheus, plan=PLAN, arms=ARMS, measure=lambda _seen: readings)
     return cast(Rollout, found)
 
 
@@ -204,8 +206,8 @@ def test_a_fault_of_prometheus_is_one_of_the_source() -> None:
 
 def test_a_history_is_one_question_with_steady_moments() -> None:
     asked = Asked()
-    found = read_history(cast(Prometheus, asked), Span.HOUR)
-    again = read_history(cast(Prometheus, asked), Span.HOUR)
+    found = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
+    again = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
     assert len(asked.queries) == 2
     assert asked.queries[0].startswith("max by (__name__, model, guardrail, outcome) (")
     assert len(found.times) == Span.HOUR.points == 241

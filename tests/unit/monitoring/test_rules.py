@@ -15,11 +15,11 @@ from common.durations import parse_duration
 from common.names import JobMetric, Metric, Model, PlanMetric, Recorded, TokenMetric
 from rollback.guardrails import Direction, Policy, Threshold, load_policy, render
 from rollback.kinds.sequential import CounterLimit, CounterRatio, Form
-from rollback.measure import SERVICE_JOB
 from stack.install import prometheus
 from stack.paths import Cache
 from tests import runbook
 
+SERVICE_JOB = "service"
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "monitoring"
 RULES = sorted((MONITORING / "rules").glob("*.yml"))
@@ -103,9 +103,21 @@ PROMQL = {
         "abs",
         "absent",
         "clamp_min",
+        "max_over_time",
     ),
     *("by", "on", "and", "or", "unless"),
-    *("le", "model", "outcome", "guardrail", "flag", "reason", "channel", "integration", "job"),
+    *(
+        "le",
+        "model",
+        "outcome",
+        "guardrail",
+        "flag",
+        "environment",
+        "reason",
+        "channel",
+        "integration",
+        "job",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from common.served import Arms
 from flags.canary import CanaryState
 from rollback.guardrails import Policy
 
@@ -102,6 +103,37 @@ Reading = Callable[[float], float | None]
 """A raw counter: its value at a time in seconds, None where there is none."""
 
 
+ARMS = Arms("canary", "production")
+Told = list[tuple[dict[str, str], float]]
+Fleet = dict[str, Told]
+"""Answers by the mark of their question."""
+
+
+def serving(
+    *challengers: str, champion: str = "1.0.0", instances: int = 1, gone: dict[str, float] | None = None
+) -> Fleet:
+    """What Prometheus says of a service whose instances serve these versions.
+
+    Args:
+        challengers: versions, each on as many instances.
+        champion: a version; "" for none.
+        instances: all of them.
+        gone: how many seconds ago other challengers were seen the last time, by version.
+    """
+    now = NOW.timestamp()
+    served = [{**MODEL, "version": each} for each in challengers]
+    if champion:
+        served.append({**MODEL, "model": "champion", "version": champion})
+    left = [({**MODEL, "version": version}, now - ago) for version, ago in (gone or {}).items()]
+    return {
+        "targets": [({}, instances)],
+        "live": [({}, instances)],
+        "follow": [({"flag": "canary", "environment": "production"}, instances)],
+        "serve": [(each, instances / max(len(challengers), 1)) for each in served],
+        "last": [*((each, now) for each in served), *left],
+    }
+
+
 def at_zero(*names: str) -> list[tuple[dict[str, str], Reading]]:
     """Counters as the service makes them for both models when it starts."""
     return [
@@ -123,6 +155,9 @@ class Numbers:
     up: float | None = 1
     still: Answer = field(default_factory=standing_still)
     counters: list[tuple[dict[str, str], Reading]] = field(default_factory=list)
+    fleet: Fleet = field(default_factory=lambda: serving(MODEL["version"]))
+    settled: float | None = None
+    """How many seconds ago every instance was first seen to serve this challenger, where another one left."""
     before: dict[str, float] = field(default_factory=dict)
     """The champion's calls before the stage, by the edge of their bucket."""
 
@@ -136,6 +171,9 @@ class Numbers:
             return result("matrix", [{"metric": MODEL, "values": [[NOW.timestamp(), "1"]]}])
         marked = MARKED.findall(query)
         for part, mark in marked or [(query, None)]:
+            if mark in self.fleet:
+                found += [({"canario_query": mark, **labels}, number) for labels, number in self.fleet[mark]]
+                continue
             value = self._value(part)
             if isinstance(value, Answer):
                 return value
@@ -150,6 +188,8 @@ class Numbers:
         return self._range(found, counters, *(float(form[name]) for name in ("start", "end", "step")))
 
     def _value(self, query: str) -> float | Answer | dict[str, float] | None:
+        if query.startswith("min_over_time((vector(time())"):
+            return None if self.settled is None else NOW.timestamp() - self.settled
         if query == "vector(time())":
             return NOW.timestamp()
         if query.startswith("max(max_over_time(up"):

@@ -10,7 +10,7 @@ from flags.canary import CanaryState
 from rollback.follow import Watch
 from rollback.outcome import ExitCode, Pass, Rollback
 from rollback.stop import StopState
-from tests.unit.rollback.conftest import NOW, STATE, Answer, Numbers, Server, standing_still
+from tests.unit.rollback.conftest import ARMS, NOW, STATE, Answer, Numbers, Server, standing_still
 
 OFF = replace(STATE, enabled=False, changed_at=NOW - timedelta(seconds=30), revision=7)
 RISING = standing_still(list(range(12)))
@@ -18,7 +18,7 @@ STILL = standing_still([9] * 12)
 
 
 def watch(server: Server, limit: int = 60) -> Watch:
-    return Watch(Prometheus(server.url, read=0.2), timedelta(seconds=5), timedelta(seconds=limit))
+    return Watch(Prometheus(server.url, read=0.2), ARMS, timedelta(seconds=5), timedelta(seconds=limit))
 
 
 def seen(server: Server, watch: Watch, still: Answer, done: Pass) -> StopState | None:
@@ -98,7 +98,7 @@ def test_one_pass_waits_until_it_is_seen(server: Server) -> None:
 
 
 def test_one_pass_does_not_wait_for_ever(server: Server) -> None:
-    watching = Watch(Prometheus(server.url), timedelta(milliseconds=10), timedelta(milliseconds=30))
+    watching = Watch(Prometheus(server.url), ARMS, timedelta(milliseconds=10), timedelta(milliseconds=30))
     ahead = replace(OFF, changed_at=NOW + timedelta(hours=1))  # the clock of Unleash is wrong
     seen(server, watching, RISING, rolled_back(ahead))
     stop = watching.wait()

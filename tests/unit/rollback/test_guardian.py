@@ -20,7 +20,7 @@ from rollback.verdict import Status, Verdict, without_measurement
 from rollback.versions import challenger
 from tests.unit.flags.server import Answer, serving
 from tests.unit.flags.unleash import FakeUnleash, gradual
-from tests.unit.rollback.conftest import STATE, make_policy
+from tests.unit.rollback.conftest import ARMS, STATE, make_policy
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LEASE, EVERY = timedelta(minutes=15), timedelta(minutes=5)
@@ -186,4 +186,4 @@ def test_a_failed_renewal_troubles_nobody(unleash: FakeUnleash, admin: UnleashAd
 
 
 def test_an_unreadable_models_folder_is_no_reason_not_to_mark(tmp_path: Path) -> None:
-    assert challenger(tmp_path, Prometheus("http://127.0.0.1:9")) is None
+    assert challenger(tmp_path, Prometheus("http://127.0.0.1:9"), ARMS) is None

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from common.answers import Sample
 from common.prometheus import NotScraped, Prometheus
 from rollback.measure import LEARNING, begin, learn, modifier, read_counters
 from rollback.window import Grid
-from tests.unit.rollback.conftest import NOW, TAIL, Numbers, Server, make_policy, policy_of
+from tests.unit.rollback.conftest import ARMS, NOW, TAIL, Numbers, Server, make_policy, policy_of
 
 STEP = timedelta(seconds=15)
 EDGES = {"0.01": 900.0, "0.02": 1000.0, "+Inf": 1000.0}
@@ -19,13 +19,13 @@ def test_numbers_of_a_service_that_is_not_scraped_are_stale(
 ) -> None:
     server.reply = Numbers({}, up=up)
     with pytest.raises(NotScraped, match=words):
-        begin(Prometheus(server.url), make_policy(), "@ 1.000")
+        begin(Prometheus(server.url), make_policy(), ARMS, NOW)
 
 
 def test_a_pass_begins_with_one_request(server: Server) -> None:
     server.reply = Numbers({}, before=EDGES)
     policy = policy_of(TAIL)
-    opening = begin(Prometheus(server.url), policy, "@ 1.000")
+    opening = begin(Prometheus(server.url), policy, ARMS, datetime.fromtimestamp(1, UTC))
     assert opening.now == NOW
     assert opening.known == opening.before == {"x": EDGES}
     ((_, form),) = server.asked
@@ -41,17 +41,17 @@ def test_the_beginning_of_a_stage_is_a_moment_or_so_long_ago() -> None:
 def test_a_cold_champion_is_learnt_in_the_shortest_time_that_is_enough(server: Server) -> None:
     server.reply = Numbers({}, before=EDGES)
     start = NOW - timedelta(minutes=3)
-    learnt = learn(Prometheus(server.url), ["x"], start, NOW)
+    learnt = learn(Prometheus(server.url), ARMS, ["x"], start, NOW)
     assert learnt == {"x": (EDGES, start + timedelta(seconds=30))}
     assert server.asked[0][1]["query"].count("label_replace") == 3  # what lies ahead is not asked for
     server.reply = Numbers({}, before={"+Inf": 999.0})
-    assert learn(Prometheus(server.url), ["x"], start, NOW) == {}
+    assert learn(Prometheus(server.url), ARMS, ["x"], start, NOW) == {}
 
 
 def test_nobody_is_asked_about_nothing(server: Server) -> None:
     prometheus = Prometheus(server.url)
-    assert learn(prometheus, [], NOW - timedelta(days=1), NOW) == {}
-    assert learn(prometheus, ["x"], NOW, NOW) == {}
+    assert learn(prometheus, ARMS, [], NOW - timedelta(days=1), NOW) == {}
+    assert learn(prometheus, ARMS, ["x"], NOW, NOW) == {}
     assert len(LEARNING) == 7
     assert server.asked == []
 

@@ -77,7 +77,7 @@ def test_a_lag_puts_counting_off() -> None:
 
 def test_one_selector_fetches_what_all_need() -> None:
     plans = [planned(SEQUENTIAL, 0), planned(TAIL, 1000)]
-    assert selector(plans, "service") == (
+    assert selector(plans, 'job="service"') == (
         '{__name__=~"bad_total|calls_total|x_bucket", job="service", model=~"champion|challenger",'
         ' le=~"|\\\\+Inf|0\\\\.012|0\\\\.0144"}'
     )

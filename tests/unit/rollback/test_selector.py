@@ -1,6 +1,7 @@
 import pytest
 
-from rollback.kinds.selector import Matcher, Selector, parse_selector
+from common.selector import Matcher
+from rollback.kinds.selector import Selector, parse_selector
 
 
 @pytest.mark.parametrize(

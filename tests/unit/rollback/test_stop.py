@@ -7,7 +7,7 @@ import pytest
 
 from common.prometheus import Prometheus
 from rollback.stop import Off, Stop, StopState, look
-from tests.unit.rollback.conftest import NOW, Answer, Server, result
+from tests.unit.rollback.conftest import ARMS, NOW, Answer, Server, result
 
 OFF = Off(NOW - timedelta(seconds=40), "canario-rollback", 7)
 SCRAPE = timedelta(seconds=5)
@@ -61,7 +61,7 @@ def see(
     reply = answers(*instances, before=before)
 
     server.reply = reply
-    return look(Prometheus(server.url, read=0.5), off, scrape=SCRAPE, limit=limit)
+    return look(Prometheus(server.url, read=0.5), ARMS, off, scrape=SCRAPE, limit=limit)
 
 
 def off_ago(seconds: float) -> Off:
@@ -227,7 +227,7 @@ def test_nobody_to_look_at_is_not_a_stop(server: Server) -> None:
 def test_a_broken_prometheus_is_a_finding_and_no_exception(server: Server, answer: Answer) -> None:
     known = answers()
     server.reply = lambda path, form: known(path, form) if "time()" in form["query"] else answer
-    stop = look(Prometheus(server.url, read=0.1), off_ago(90), scrape=SCRAPE, limit=LIMIT)
+    stop = look(Prometheus(server.url, read=0.1), ARMS, off_ago(90), scrape=SCRAPE, limit=LIMIT)
     assert stop.state is StopState.UNSEEN
     assert stop.sentence
 

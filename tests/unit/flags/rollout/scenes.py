@@ -33,6 +33,7 @@ GOOD = Readings(
     guardrails=(Guarded("errors", "ok"), Guarded("ratio", "no data"), Guarded("agreement", "breach", False)),
     last_pass=NOW - timedelta(seconds=20),
     judged=999,
+    judged_version=VERSION,
     champion_requests=95_000,
     challenger_requests=5_000,
     outcomes=700,

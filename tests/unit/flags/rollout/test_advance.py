@@ -15,7 +15,7 @@ from flags.rollout.advance import advance, look_and_decide
 from flags.rollout.decide import Kind
 from flags.rollout.look import Rollout
 from flags.rollout.schema import Plan
-from flags.rollout.situation import Readings, Situation
+from flags.rollout.situation import Models, Readings, Situation
 from tests.unit.flags.unleash import FakeUnleash, gradual
 
 PLAN = Plan.model_validate(
@@ -28,7 +28,9 @@ class Reading(Rollout):
     """A rollout whose Prometheus is content."""
 
     def measure(self, seen: Situation) -> Readings:
-        return Readings(version="2 abc", last_pass=seen.now + timedelta(seconds=1), judged=10**9)
+        return Readings(
+            version="2 abc", last_pass=seen.now + timedelta(seconds=1), judged=10**9, judged_version="2 abc"
+        )
 
 
 @pytest.fixture
@@ -94,6 +96,19 @@ def test_a_flag_that_goes_off_at_the_last_moment_keeps_its_share(
         advance(rollout)
     assert (unleash.rollout(), unleash.here()["enabled"]) == ("5", False)
     assert look_and_decide(rollout).step.kind is Kind.REFUSE
+
+
+def test_models_that_change_at_the_last_moment_get_nothing(
+    unleash: FakeUnleash, rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unleash.add("canary", gradual(5, id="s"))
+    found = iter(["2 abc", "3 def"])
+    monkeypatch.setattr(
+        Rollout, "deployed", lambda _self: Models(known=True, challenger=next(found, "3 def"))
+    )
+    with pytest.raises(ChangedMeanwhile, match="somebody changed the models"):
+        advance(rollout)
+    assert writes(unleash) == []
 
 
 def test_a_strategy_that_is_disabled_at_the_last_moment_keeps_its_share(

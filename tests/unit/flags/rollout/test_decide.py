@@ -138,6 +138,31 @@ def less(**fields: Any) -> Readings:
             at(1, readings=less(judged=None)), ("wait", "5%", {"rollback job"}), id="it judged none"
         ),
         pytest.param(
+            at(0, readings=less(version="1 aaaaaaaaaaaa")),
+            ("wait", "1%", {"challenger"}),
+            id="the one before is seen to be served, and its samples are not this one's",
+        ),
+        pytest.param(
+            at(1, readings=less(mixed="instances serve different models")),
+            ("wait", "5%", {"challenger"}),
+            id="instances serve different challengers",
+        ),
+        pytest.param(
+            at(1, readings=less(judged_version="1 aaaaaaaaaaaa")),
+            ("wait", "5%", {"rollback job"}),
+            id="the job judged the one before",
+        ),
+        pytest.param(
+            at(1, readings=less(judged_version=None)),
+            ("wait", "5%", {"rollback job"}),
+            id="the job does not say whom it judged",
+        ),
+        pytest.param(
+            at(1, readings=less(version_since=NOW - timedelta(seconds=19))),
+            ("wait", "5%", {"time", "rollback job"}),
+            id="the job judged it when it was served before",
+        ),
+        pytest.param(
             at(1, readings=Readings(fault="Prometheus is down")), ("wait", "5%", {"prometheus"}), id="blind"
         ),
         pytest.param(

@@ -7,11 +7,13 @@ import pytest
 
 from common.answers import Sample
 from common.prometheus import Prometheus, QueryRefused
+from common.served import Arms
 from flags.quarantine import label
-from flags.rollout.readings import counts_query, read, version_query
+from flags.rollout.readings import counts_query, read
 from flags.rollout.situation import Guarded
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ARMS = Arms("canary", "production")
 BEGAN = NOW - timedelta(hours=2)
 SHA = "0123456789ab" + 52 * "0"
 
@@ -26,7 +28,8 @@ class Answers(Prometheus):
         super().__init__("http://unused.example")
         self.job: Series = []
         self.counts: Series = []
-        self.versions: Series = []
+        self.service = service(("2", SHA))
+        self.settled: datetime | None = None
         self.broken = False
         self.queries: list[str] = []
 
@@ -34,8 +37,31 @@ class Answers(Prometheus):
         self.queries.append(query)
         if self.broken:
             raise QueryRefused("out of memory")
-        found = self.versions if "model_info" in query else self.counts if "increase" in query else self.job
+        found = self.service if "rollout_info" in query else self.counts if "increase" in query else self.job
         return [Sample(labels, value) for labels, value in found]
+
+    def instant(self, query: str, at: datetime | None = None) -> float | None:
+        self.queries.append(query)
+        return self.settled.timestamp() if self.settled else None
+
+
+def service(
+    *challengers: tuple[str, str], instances: int = 1, live: int = 1, gone: tuple[datetime, ...] = ()
+) -> Series:
+    """A service whose instances serve these challengers, and other ones until so long ago."""
+    served = [{"model": "challenger", "name": "x", "version": one, "sha256": sha} for one, sha in challengers]
+    served.append({"model": "champion", "name": "x", "version": "1", "sha256": SHA})
+    return [
+        ({"canario_query": "targets"}, instances),
+        ({"canario_query": "live"}, live),
+        ({"canario_query": "follow", "flag": "canary", "environment": "production"}, instances),
+        *(({"canario_query": "serve", **one}, 1) for one in served),
+        *(({"canario_query": "last", **one}, NOW.timestamp()) for one in served),
+        *(
+            ({"canario_query": "last", **served[0], "version": f"0.{number}"}, one.timestamp())
+            for number, one in enumerate(gone)
+        ),
+    ]
 
 
 @pytest.fixture
@@ -58,8 +84,8 @@ def verdict(guardrail: str, wanted: str, instance: str = "a", *, binding: float 
 
 def test_a_last_pass_is_as_old_as_the_job_and_prometheus_say_and_no_two_clocks(prometheus: Answers) -> None:
     prometheus.job = of_job("a", last_pass_ago_seconds=70)
-    assert read(prometheus, BEGAN, NOW).last_pass == NOW - timedelta(seconds=70)
-    assert any("time() - timestamp(rollback_last_pass_ago_seconds)" in query for query in prometheus.queries)
+    assert read(prometheus, ARMS, BEGAN, NOW).last_pass == NOW - timedelta(seconds=70)
+    assert any("time() - timestamp(rollback_last_pass_ago_seconds{" in query for query in prometheus.queries)
     assert not any("rollback_last_pass_timestamp" in query for query in prometheus.queries)
 
 
@@ -81,8 +107,7 @@ def test_all_of_it(prometheus: Answers) -> None:
         ({"what": "agreements"}, 97.0),
         ({"what": "failures"}, 1.0),
     ]
-    prometheus.versions = [({"version": "2", "sha256": SHA}, BEGAN.timestamp() - 30)]
-    readings = read(prometheus, BEGAN, NOW)
+    readings = read(prometheus, ARMS, BEGAN, NOW)
     assert readings.fault is None
     assert readings.guardrails == (
         Guarded("agreement", "breach", binding=False),
@@ -96,34 +121,86 @@ def test_all_of_it(prometheus: Answers) -> None:
     assert len(prometheus.queries) == 3
 
 
-def test_nothing_at_all_is_no_challenger_and_no_job(prometheus: Answers) -> None:
-    readings = read(prometheus, BEGAN, NOW)
+def test_a_champion_alone_is_no_challenger_and_no_job(prometheus: Answers) -> None:
+    prometheus.service = service()
+    readings = read(prometheus, ARMS, BEGAN, NOW)
     assert (readings.fault, readings.version, readings.last_pass, readings.judged) == (None, None, None, None)
     assert readings.guardrails == ()
 
 
 def test_a_version_that_came_into_the_stage(prometheus: Answers) -> None:
     came = BEGAN + timedelta(hours=1)
-    prometheus.versions = [
-        ({"version": "1", "sha256": SHA}, BEGAN.timestamp() - 30),
-        ({"version": "2", "sha256": SHA}, came.timestamp()),
-    ]
-    readings = read(prometheus, BEGAN, NOW)
-    assert (readings.version, readings.version_since) == (label("2", SHA), came)
+    prometheus.service = service(("2", SHA), gone=(came - timedelta(seconds=3),))
+    prometheus.settled = came
+    readings = read(prometheus, ARMS, BEGAN, NOW)
+    assert (readings.version, readings.version_since, readings.mixed) == (label("2", SHA), came, None)
+    assert "[3600s]" in prometheus.queries[2], "only what it did itself counts"
+
+
+def test_a_version_that_left_before_the_stage_is_no_matter(prometheus: Answers) -> None:
+    prometheus.service = service(("2", SHA), gone=(BEGAN - timedelta(seconds=20),))
+    assert read(prometheus, ARMS, BEGAN, NOW).version_since is None
+    assert len(prometheus.queries) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            service(("2", SHA), ("1", SHA), instances=2, live=2),
+            "instances serve different models as challenger",
+        ),
+        (service(("2", SHA), instances=2, live=2), "only 1 of 2 instances serve it"),
+        (service(("2", SHA), instances=2, gone=(NOW,)), "another model was served until 12:00:00 UTC"),
+    ],
+    ids=["one has swapped", "one has no challenger", "one is not heard since"],
+)
+def test_what_is_not_one_challengers_work_on_every_instance(
+    prometheus: Answers, told: Series, why: str
+) -> None:
+    prometheus.service = told
+    readings = read(prometheus, ARMS, BEGAN, NOW)
+    assert readings.fault is None
+    assert why in str(readings.mixed)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ([], 'hears of no service with job="service"'),
+        (
+            [*service(("2", SHA)), ({"canario_query": "follow", "flag": "ranker", "environment": "shop"}, 1)],
+            "matches the service of another rollout than canary in production: ranker in shop",
+        ),
+        (
+            [one for one in service(("2", SHA)) if one[0]["canario_query"] != "follow"],
+            "does not say which flag it follows",
+        ),
+    ],
+    ids=["nobody", "two rollouts", "nobody knows whose"],
+)
+def test_numbers_of_nobody_or_of_others_are_none(prometheus: Answers, told: Series, why: str) -> None:
+    prometheus.service = told
+    assert why in str(read(prometheus, ARMS, BEGAN, NOW).fault)
+
+
+def test_only_the_job_of_this_flag_is_asked(prometheus: Answers) -> None:
+    read(prometheus, ARMS, BEGAN, NOW)
+    assert prometheus.queries[-1].count('flag="canary", environment="production"') == 3
 
 
 def test_a_job_that_judged_nothing(prometheus: Answers) -> None:
     prometheus.job = of_job("a", last_pass_ago_seconds=0, judged_revision=math.nan)
-    assert read(prometheus, BEGAN, NOW).judged is None
+    assert read(prometheus, ARMS, BEGAN, NOW).judged is None
 
 
 def test_a_fault_is_a_reading(prometheus: Answers) -> None:
     prometheus.broken = True
-    assert "out of memory" in str(read(prometheus, BEGAN, NOW).fault)
-    assert "cannot be reached" in str(read(Prometheus("http://127.0.0.1:9"), BEGAN, NOW).fault)
+    assert "out of memory" in str(read(prometheus, ARMS, BEGAN, NOW).fault)
+    assert "cannot be reached" in str(read(Prometheus("http://127.0.0.1:9"), ARMS, BEGAN, NOW).fault)
 
 
 def test_windows_are_whole_seconds_and_never_none() -> None:
-    assert "[1s]" in counts_query(timedelta(seconds=0.2))
-    assert "[604800s]" in counts_query(timedelta(days=7))
-    assert "[7260s:15s]" in version_query(timedelta(hours=2, minutes=1), timedelta(seconds=15))
+    assert "[1s]" in counts_query(ARMS, timedelta(seconds=0.2))
+    assert "[604800s]" in counts_query(ARMS, timedelta(days=7))
+    assert 'increase(assignments_total{job="service"}[1s])' in counts_query(ARMS, timedelta())
