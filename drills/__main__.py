@@ -15,6 +15,7 @@ from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
 from drills import faults, rollback
+from drills.as_found import as_found, require_free_way
 from drills.faults import KINDS
 from drills.report import as_json, show
 from drills.scenario import Plan, Scenario
@@ -42,7 +43,7 @@ json_option = click.option(
 def cli() -> None:
     """Drills on a running stack: real load, a real fault, and a verdict from what was measured.
 
-    Exit codes: 0 passed; 1 failed; 2 usage; 3 the drill could not be carried out.
+    Exit codes: 0 passed; 1 failed; 2 usage; 3 the drill could not be carried out; 130 interrupted.
     """
 
 
@@ -84,6 +85,8 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
     guardrail breached and turns the flag off; champion only again. Passed only if the job did it in time, and
     no request of a user outside the canary failed or took over 250 ms more than before.
 
+    What stands in the way is named before it begins, and the flag ends as it was found.
+
     \b
     Examples:
       make demo
@@ -99,10 +102,15 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
     try:
         stack = Stack.existing(home)
         target = of_stack(stack)
-        result = Scenario(target, Plan(percent=percent, rate=rate, limit_seconds=limit), say).run(rows)
+        require_free_way(stack, target)
+        with as_found(target, lambda told: say(None, told)):
+            result = Scenario(target, Plan(percent=percent, rate=rate, limit_seconds=limit), say).run(rows)
     except (CanarioError, requests.RequestException) as error:
         click.echo(f"error: the drill could not be carried out: {error}", err=True)
         sys.exit(3)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
     show(result, console)
     _tell_what_next(console, target, stack)
     if json_file:
@@ -120,8 +128,7 @@ def _tell_what_next(console: Console, target: Target, stack: Stack) -> None:
         "Hear why, judged again:     python3 -m stack exec python -m rollback explain",
         f"See who did it, and when:   {target.admin.url}/projects/default/features/{target.flag}/logs",
         f"See how slow it was:        {graph}",
-        f"Turn the canary on again:   python3 -m stack exec python -m flags on {target.flag}"
-        ' --override "it was a drill"',
+        f"Give users the challenger:  python3 -m stack exec python -m flags set {target.flag} 25",
         "Everything is still up:     make status, make logs, make down",
     ):
         console.print(line, highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
+from drills.as_found import require_free_way
 from drills.story import looking, testing
 from drills.story.crowd import Crowd
 from drills.story.ending import Findings, compared, decision, faults
@@ -121,6 +122,7 @@ def _tell(stack: Stack, voice: Voice, plan: Plan) -> tuple[Findings, Path]:
     tools, crowd = Tools(stack, folder), Crowd(target.service, rows, plan.rate)
     with opened(stories) as notebook:
         bring_back(target, stack, tools, notebook, voice.say)
+        require_free_way(stack, target)
         folder.mkdir()
         with kept(target, stack, tools, notebook, voice.say) as keeper:
             found = _acts(

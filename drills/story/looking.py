@@ -97,5 +97,7 @@ def require_exposure(scene: Scene) -> None:
     """Raises TakenAwayError where somebody took the challenger away since the story's last change."""
     if who := scene.keeper.taken_away(scene.flag):
         raise TakenAwayError(
-            f"{who}. If it was the rollback job: `python3 -m stack exec python -m rollback explain` has why"
+            f"{who}. If it was the rollback job: `python3 -m stack exec python -m rollback explain` has why,"
+            f" and its version is blocked until `python3 -m stack exec python -m flags lift {scene.flag}"
+            ' --reason "..."`'
         )
