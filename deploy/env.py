@@ -22,7 +22,8 @@ _HEAD = """\
 """
 _OPTIONS_HEAD = """
 # What may be chosen beside, each with its default. There is no TLS: put a proxy in front before you let other
-# machines in.
+# machines in. Any other setting of the service, the jobs and the board (docs/settings.md) may stand in a file
+# settings.env beside this one.
 """
 
 
@@ -57,6 +58,10 @@ OPTIONS = {
     "CANARIO_GRAFANA_PORT": Option("3000", "number", "port of Grafana"),
     "CANARIO_SERVICE_REPLICAS": Option("2", "number", "containers of the service, behind one port"),
     "CANARIO_SERVICE_CPUS": Option("2", "number", "cores that each of them may use"),
+    "CANARIO_SERVICE_MEMORY_MB": Option(
+        "1024", "MiB", "memory of each of them: 512, and that of a challenger for each worker"
+    ),
+    "CANARIO_GUEST_MEMORY_MB": Option("256", "MiB", "memory of a challenger's process; each worker has one"),
     "CANARIO_LEASE": Option(
         "15m", "duration", "how long users have the challenger without a word of the rollback job, or off"
     ),

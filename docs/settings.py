@@ -146,13 +146,17 @@ def sections() -> tuple[Section, ...]:
         Section("Sample traffic", "`python -m stack.traffic`.", tuple(_of_command(traffic))),
         Section(
             "Stack on a bare machine",
-            "`make up` and `python3 -m stack`: as variables, or behind `make`. The processes get their own"
-            " from the stack; of your shell's variables they see none.",
+            "`make up` and `python3 -m stack`: as variables, or behind `make`. The processes get what they"
+            " need from the stack, and of your shell at `up` the settings of above that the stack does not"
+            " set itself: `CANARIO_GUEST_MEMORY_MB=512 make up`. What is not used is told, and a name that is"
+            " almost one is refused. The next `up` without it goes back to the default.",
             (*STACK, *_of_ports(), *_of_commands(stack), *MAKE),
         ),
         Section(
             "Containers",
-            "The file `.env` beside docker-compose.yml; `python3 -m deploy.env` writes it with new secrets.",
+            "The file `.env` beside docker-compose.yml; `python3 -m deploy.env` writes it with new secrets."
+            " Any setting of the service, the jobs and the board may stand in a file `settings.env` beside"
+            " it; what docker-compose.yml sets itself (addresses, tokens, folders) stays as it is.",
             tuple(_of_env()),
         ),
         Section("Tests", "Of long trials.", TESTS),

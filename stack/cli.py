@@ -13,6 +13,7 @@ from rich.console import Console
 
 from common.errors import CanarioError
 from stack.api import Stack
+from stack.chosen import Chosen, chosen
 from stack.errors import Refused, StackError
 from stack.housekeeping import choices, clean, install
 from stack.install.unleash import is_pinned
@@ -31,6 +32,8 @@ EPILOG = """\b
 Environment:
   CANARIO_HOME      folder of data, secrets and logs (default: .canario of the repository)
   CANARIO_CACHE     folder of what is downloaded (default: the same)
+  CANARIO_...       of `up`: settings of the programs (docs/settings.md), but those
+                    that the stack sets itself
 
 \b
 Exit codes:
@@ -159,6 +162,7 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     wanted = [name for name in only or PROGRAMS if asked.get(name, True)]
     total = step_count(Settings(programs=with_needs(wanted)))
     start = time.monotonic()
+    shell = _chosen()
     stack = Stack(
         only=wanted,
         ports=ports,
@@ -166,8 +170,11 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         unleash_version=unleash_version,
         rollback_every=rollback_every,
         alertmanager_config=alertmanager_config or "",
+        environment=shell.environment,
         progress=Progress(total),
     )
+    for note in shell.notes:
+        click.echo(f"note: {note}")
     if not is_pinned(unleash_version):
         click.echo(
             f"note: Unleash {unleash_version} is not pinned here: its packages are what npm resolves today"
@@ -185,6 +192,15 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
     click.echo(f"Everything is up, after {time.monotonic() - start:.1f} s.\n\n{summary(stack.site)}")
     if foreground:
         _stay(stack)
+
+
+def _chosen() -> Chosen:
+    """What the user's shell sets of the programs. Raises UnknownSetting."""
+    try:
+        ours = Stack.existing().env("flags")
+    except StackError:  # the first `up`
+        ours = {}
+    return chosen(os.environ, ours)
 
 
 def _stay(stack: Stack) -> None:

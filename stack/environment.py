@@ -1,4 +1,4 @@
-"""The environment variables of each program. Of the user's shell they get only what is named here."""
+"""The environment variables of each program. Of a shell they get what is named here and in `stack.chosen`."""
 
 import os
 import sys

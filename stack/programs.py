@@ -130,11 +130,12 @@ def _alertmanager(site: Site) -> Program:
 
 
 def _service(site: Site) -> Program:
+    own = environment.service(site) | site.settings.environment.get("service", {})
     return Program(
         name="service",
-        title=f"Service, {site.settings.workers} workers",
+        title=f"Service, {own['CANARIO_WORKERS']} workers",
         command=(sys.executable, "-m", "stack.mortal", "gunicorn", "-c", "service/gunicorn_conf.py"),
-        environment=environment.service(site),
+        environment=own,
         stage=3,
         ready=probes.answers(f"{site.addresses.service}/readyz"),
         address=site.addresses.service,
@@ -144,11 +145,14 @@ def _service(site: Site) -> Program:
 
 
 def _rollback(site: Site) -> Program:
+    own = environment.rollback(site)
+    guardrails = own.get("CANARIO_GUARDRAILS")  # the board and the service read it so, the job as an option
+    options = ("--guardrails", guardrails) if guardrails else ()
     return Program(
         name="rollback",
         title=f"Rollback job, every {site.settings.rollback_every}",
-        command=(sys.executable, "-m", "rollback", "--every", site.settings.rollback_every),
-        environment=environment.rollback(site),
+        command=(sys.executable, "-m", "rollback", "--every", site.settings.rollback_every, *options),
+        environment=own,
         stage=4,
         ready=probes.answers(f"{site.addresses.rollback}/metrics"),
         address=site.addresses.rollback,

@@ -36,6 +36,8 @@ class Settings(StrictModel):
     environment: dict[str, dict[str, str]] = Field(default_factory=dict)
 
     def write(self, file: Path) -> None:
+        file.touch(mode=0o600)
+        file.chmod(0o600)  # `environment` may hold secrets
         file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod

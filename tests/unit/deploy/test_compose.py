@@ -19,6 +19,7 @@ from flags.rollout.settings import RolloutJobSettings, RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings
+from stack.chosen import OWN
 from stack.traffic import main as traffic
 from tests.unit.deploy import compose
 from tests.unit.deploy.compose import ONE_SHOT, OURS, REPOSITORY, SERVICES, environment_of
@@ -158,6 +159,26 @@ def test_our_processes_get_settings_that_they_accept(name: str, tmp_path: Path) 
             assert variable.removesuffix("_FILE") in known
 
 
+# Fixed: where things are in containers, and who is who. All else can be chosen.
+FIXED = OWN | {"UNLEASH_PUBLIC_URL", "BOARD_URL"}
+ENVIRONMENT_OF: dict[str, tuple[type[StrictModel], ...]] = {
+    "service": (Settings,),
+    "rollback": (RollbackSettings,),
+    "rollout": (RolloutJobSettings,),
+    "board": (BoardSettings,),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT_OF)
+def test_every_setting_can_be_chosen_but_what_the_containers_are_made_of(name: str) -> None:
+    assert {"path": "settings.env", "required": False} in SERVICES[name]["env_file"]
+    declared = SERVICES[name]["environment"]
+    for model in ENVIRONMENT_OF[name]:
+        for field in model.model_fields:
+            value = declared.get(f"CANARIO_{field}".upper())  # it wins over settings.env
+            assert value is None or field.upper() in FIXED or re.match(r"\$\{CANARIO_\w+:[-?]", value), field
+
+
 def test_the_traffic_gets_settings_that_it_accepts() -> None:
     known = {parameter.envvar for parameter in traffic.params}
     assert environment_of("traffic", {}).keys() <= known
@@ -208,9 +229,16 @@ def test_volumes_and_bind_mounts_exist() -> None:
 def test_challengers_cannot_take_the_memory_of_their_container() -> None:
     environment = image_environment() | environment_of("service", env_file())
     limit = SERVICES["service"]["deploy"]["resources"]["limits"]["memory"]
-    assert limit == "1g"
+    assert compose.interpolated(limit, {}) == "1024m"
     workers = Settings.model_fields["workers"].default
     assert workers * int(environment["CANARIO_GUEST_MEMORY_MB"]) <= 1024 / 2
+
+
+def test_who_gives_challengers_more_memory_can_give_it_to_their_container() -> None:
+    more = {"CANARIO_GUEST_MEMORY_MB": "700", "CANARIO_SERVICE_MEMORY_MB": "1912"}
+    assert environment_of("service", env_file() | more)["CANARIO_GUEST_MEMORY_MB"] == "700"
+    limit = SERVICES["service"]["deploy"]["resources"]["limits"]["memory"]
+    assert compose.interpolated(limit, more) == "1912m"
 
 
 def writable(name: str) -> set[str]:
