@@ -12,7 +12,9 @@ from pathlib import Path
 from common.config import PREFIX
 from stack.errors import StackError
 
-EVERY = frozenset({"LEASE", "RUNBOOK_URL", "BOARD_URL", "ROLLOUT_PLAN", "ROLLOUT_SPEED", "GUARDRAILS"})
+EVERY = frozenset(
+    {"LEASE", "RUNBOOK_URL", "BOARD_URL", "ROLLOUT_PLAN", "ROLLOUT_SPEED", "GUARDRAILS", "SELECTOR"}
+)
 """What all programs must agree on."""
 ONE = {
     "service": frozenset(
