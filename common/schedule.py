@@ -67,10 +67,16 @@ def seconds_to_next(elapsed: float, every: float) -> float:
     return (math.floor(elapsed / every) + 1) * every - elapsed
 
 
-def keep_running(name: str, work: Callable[[], object], *, again_after: float) -> threading.Thread:
+def keep_running(
+    name: str,
+    work: Callable[[], object],
+    *,
+    again_after: float,
+    until: Callable[[], bool] = lambda: False,
+) -> threading.Thread:
     """A daemon thread that does `work`, and begins again when it ends or raises, `again_after` seconds later.
 
-    Why is logged the first time, when it changes, and once a minute.
+    Why is logged the first time, when it changes, and once a minute. `until`: whether it is to end for good.
     """
 
     def run() -> None:
@@ -81,6 +87,8 @@ def keep_running(name: str, work: Callable[[], object], *, again_after: float) -
                 why = "it has ended"
             except BaseException as error:  # also SystemExit: it would end the thread, and not the process
                 why = f"{type(error).__name__}: {error}"
+            if until():
+                return
             if why != told or time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
                 told, told_at = why, time.monotonic()
                 _log.error("%s: begins again", name, extra={"error": why, "again_after": again_after})

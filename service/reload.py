@@ -17,6 +17,7 @@ from common.config import ConfigError
 from common.errors import CanarioError
 from common.model_store import ModelStore
 from common.release import Entry, Release, ReleaseError
+from common.schedule import keep_running
 from service.artifact import Artifact, ArtifactError, require_same_interface
 from service.last_good import remember
 from service.lineup import GivenUp, Lineup, LineupMaker
@@ -91,17 +92,20 @@ class Reloader:
         self._refused: Refusal | None = None
         if refused is not None:
             self._refuse(None, "start", refused)
-        self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to follow."""
         self._tell()
-        self._thread.start()
+        self._thread = keep_running(
+            "models", self._follow, again_after=LOOK_SECONDS, until=self._closed.is_set
+        )
 
     def close(self) -> None:
         """Stop following; the lineup that serves stays."""
         self._closed.set()
-        self._thread.join(1)
+        if self._thread:
+            self._thread.join(1)
 
     def _follow(self) -> None:
         while not self._closed.wait(LOOK_SECONDS):

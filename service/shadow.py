@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.names import Model
+from common.schedule import keep_running
 from service.agreement import compare
 from service.artifact import Metadata
 from service.guest.channel import NoReplyError
@@ -28,6 +29,7 @@ from service.shadow_metrics import DROPS, ShadowMetrics
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 1.0  # after a fault in the thread itself
 DRAIN_SECONDS = 3.0  # for what waits at a graceful stop; gunicorn allows 10 s for the whole worker
 
 Ask = Callable[[Row, float], Reply]
@@ -104,11 +106,13 @@ class Shadow:
         self._wake, self._closing = threading.Event(), threading.Event()
         self._end = math.inf
         self._complaints = Complaints(log, "the challenger fails in shadow: %s")
-        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to work off samples."""
-        self._thread.start()
+        self._thread = keep_running(
+            "shadow", self._run, again_after=AGAIN_SECONDS, until=self._closing.is_set
+        )
 
     def offer(self, sample: Sample) -> None:
         """Leave a sample. Never waits, never raises: without room the sample is dropped, and counted."""
@@ -127,7 +131,8 @@ class Shadow:
         self._end = time.monotonic() + DRAIN_SECONDS
         self._closing.set()
         self._wake.set()
-        self._thread.join(DRAIN_SECONDS + 1)
+        if self._thread:
+            self._thread.join(DRAIN_SECONDS + 1)
 
     def _run(self) -> None:
         while not self._closing.is_set():

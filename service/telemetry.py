@@ -20,7 +20,7 @@ from service.feedback.outcomes import UNNAMED
 GUEST_FAILURES = ("timeout", "busy", "exception", "invalid", "crash", "down", "open")
 # Why it was not asked, by no doing of its own: its process has not come up yet; cannot be started; more
 # requests came at once than there are channels, with no reply overdue; its worker or its lineup ends.
-HOST_REASONS = ("starting", "cannot_start", "crowded", "stopped")
+HOST_REASONS = ("starting", "cannot_start", "crowded", "starved", "stopped")
 
 LOG_KINDS = ("prediction", "shadow", "feedback")
 # Why the prediction log lost a record: the disk is slow; the disk fails; it is no JSON; the log is closed.

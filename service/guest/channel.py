@@ -4,12 +4,14 @@ A channel carries one call at a time. Channels are kept in pools, one for each k
 of shadow samples never takes the place of a user's call.
 """
 
+import fcntl
 import itertools
 import logging
 import math
 import queue
 import socket
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -52,6 +54,7 @@ class Channel:
         call_id: of the last call, in this life of the guest.
         owed_since: when the call was sent whose reply has not come.
         awaited: whether a caller waits for it; otherwise a late reply is the watcher's to collect.
+        unread: whether the guest had not even taken the call from its socket when the caller went away.
     """
 
     socket: socket.socket
@@ -59,6 +62,7 @@ class Channel:
     call_id: int = READY_ID
     owed_since: float | None = None
     awaited: bool = False
+    unread: bool = False
 
     @property
     def is_late(self) -> bool:
@@ -75,8 +79,15 @@ class Channel:
 
     def release(self) -> None:
         """Nothing is owed any more: let the next call have the channel."""
-        self.owed_since = None
+        self.owed_since, self.unread = None, False
         self.pool.free.put(self)
+
+    def is_unread(self) -> bool:
+        """Whether the last call still lies in the socket."""
+        try:
+            return fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)) != bytes(4)
+        except OSError:
+            return False
 
 
 @dataclass
@@ -104,7 +115,7 @@ class Process:
         except queue.Empty:
             # With a reply that is overdue the model is slow; without one more requests came than there is
             # room for, as after a restart, when those that waited for it come all at once.
-            is_slow = any(each.is_late for each in self.channels if each.pool is pool)
+            is_slow = any(each.is_late and not each.unread for each in self.channels if each.pool is pool)
             raise NoReplyError("busy" if is_slow else "crowded") from None
         channel.call_id = next(self.call_ids)
         channel.awaited, channel.owed_since = True, time.monotonic()
@@ -114,8 +125,13 @@ class Process:
             reply = channel.receive()
             channel.owed_since = None  # before it is no longer awaited, or the watcher could take it for late
         except TimeoutError:
-            # The watcher collects the reply and gives the channel back.
-            raise NoReplyError("timeout") from None
+            # The watcher collects the reply and gives the channel back. A process that has nothing to do and
+            # does not take a call got no CPU: it has the lowest priority.
+            is_at_work = any(
+                each.owed_since and not each.is_unread() for each in self.channels if each is not channel
+            )
+            channel.unread = not is_at_work and channel.is_unread()
+            raise NoReplyError("starved" if channel.unread else "timeout") from None
         except OSError:
             channel.owed_since = None
             self.ended = True

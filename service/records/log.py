@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from common.schedule import keep_running
+
 SCHEMA = 1
 CLOSE_SECONDS = 4.0
 
@@ -89,8 +91,9 @@ class PredictionLog:
         self._count = self._bytes = 0  # of both
         self._closed = self._failing = False
         self._wake = threading.Event()
-        self._writer = threading.Thread(target=self._write, name="prediction-log", daemon=True)
-        self._writer.start()
+        self._writer = keep_running(
+            "prediction-log", self._write, again_after=flush_seconds, until=lambda: self._closed
+        )
 
     def record(self, record: dict[str, Any]) -> None:
         """Log `record`, adding `schema` and, where it has none, `time`. Never raises, never waits."""

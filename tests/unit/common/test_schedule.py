@@ -1,9 +1,10 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from threading import Event, Timer
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,20 @@ def test_a_signal_waits_until_a_rollback_is_done() -> None:
     with pytest.raises(SystemExit):
         roll_back()
     assert done == ["turned off"]
+
+
+@pytest.mark.parametrize("ends_by", [lambda: None, Mock(side_effect=LookupError)])
+def test_what_is_to_end_for_good_does(ends_by: Callable[[], None]) -> None:
+    began, closed = [], Event()
+
+    def work() -> None:
+        began.append(1)
+        if len(began) == 2:
+            closed.set()
+        ends_by()
+
+    keep_running("worker", work, again_after=0.001, until=closed.is_set).join(10)
+    assert len(began) == 2
 
 
 def test_what_ends_or_raises_begins_again_and_why_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

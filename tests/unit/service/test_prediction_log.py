@@ -242,3 +242,30 @@ def test_no_log_takes_anything() -> None:
     log = NoLog()
     log.record({"kind": "prediction"})
     log.close()
+
+
+def test_a_writer_that_fails_altogether_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+    disk, counts = Disk(), Counts()
+    disk.bug = ValueError("a bug")
+    fails = [True]
+
+    def on_dropped(reason: str, count: int) -> None:
+        if fails.pop() if fails else False:
+            raise RuntimeError("and another in who is told")
+        counts.on_dropped(reason, count)
+
+    log = PredictionLog(disk, PLENTY, 0.01, counts.on_written, on_dropped)
+    log.record({"kind": "prediction"})
+    end = time.monotonic() + 10
+    while fails:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    disk.bug = None
+    log.record({"kind": "prediction"})
+    while not disk.lines:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    log.close()
+    assert disk.closed
+    assert counts.written["prediction"] == 1
+    assert "and another in who is told" in str([vars(record) for record in caplog.records])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask
@@ -115,6 +116,17 @@ def test_a_promotion_and_the_way_back_are_followed(
     assert answer(client)[1:] == ("champion", "fallback_no_challenger", A)
     assert metric(client, "model_reloads_total") == 2
     assert metric(client, "models_revision") == 3
+
+
+def test_who_follows_begins_again_after_a_fault(
+    app: Flask, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        fault = Mock(side_effect=ValueError("a bug"))
+        broken.setattr("service.reload._signature", fault)
+        wait_for(lambda: fault.called)
+    store.change(lambda now: promoted(now, NOTE))
+    wait_for(lambda: report(app).revision == 2)
 
 
 def test_a_number_alone_starts_no_other_process(app: Flask, client: FlaskClient, store: ModelStore) -> None:

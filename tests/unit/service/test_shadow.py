@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -104,6 +105,26 @@ def test_pairs_are_those_of_the_models_asked_directly(
     assert bench.count(Metric.SHADOW_SAMPLES) == len(samples)
     assert bench.count(Metric.SHADOW_AGREEMENTS) == agreements
     assert sizes == [1, 64, 64, 64, 64, 43]  # the first tells how fast the model is
+
+
+def test_a_thread_that_fails_begins_again(
+    loaded: dict[Model, OnnxModel],
+    metadata: dict[Model, Metadata],
+    samples: list[Sample],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.shadow.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(ShadowMetrics, "waiting", Mock(side_effect=[ValueError("a bug"), *[None] * 1000]))
+    bench = Bench(answering(loaded[Model.CHALLENGER]), metadata)
+    bench.shadow.start()
+    bench.offer(samples[:5])
+
+    def one_more() -> bool:
+        bench.offer(samples[5:6])
+        return bench.count(Metric.SHADOW_SAMPLES) > 5
+
+    until(one_more)
+    bench.shadow.close()
 
 
 def test_a_record_has_both_answers(
