@@ -57,6 +57,8 @@ class HttpMetrics(PrometheusMetrics):
         """What /metrics answers, and its type; of `names` only, if there are any."""
         folder = os.environ.get(VARIABLE)
         counted = MultiProcessCollector(None) if folder else self.registry  # type: ignore[no-untyped-call]
+        if folder:
+            self._total.labels("GET", 200).inc(0)  # each count looks for room, where there was none
         with reading(Path(folder)) if folder else nullcontext():
             registry = CollectorRegistry(auto_describe=bool(names))
             registry.register(Scraped(counted))

@@ -40,29 +40,29 @@ class Answer(NamedTuple):
     probability: float | None = None  # of that class, 0 to 1
 
 
-def interpret(numbers: Numbers, metadata: Metadata) -> Answer:
+def interpret(numbers: list[float], metadata: Metadata) -> Answer:
     """The class that the model chose, and the probability that it gives it; or the value of a regressor.
 
     That class need not be the most probable one: models have thresholds of their own.
 
     Args:
-        numbers: the answer to one row.
+        numbers: the answer to one row, as Numbers has it.
 
     Raises:
         InvalidAnswerError: they are too many or too few; the index is none; a probability is not in [0, 1];
             or the value is not finite.
     """
-    if numbers.shape != (metadata.outputs,):
+    if len(numbers) != metadata.outputs:
         raise InvalidAnswerError(
-            f"{metadata.name} answered a row with {numbers.size} numbers instead of {metadata.outputs}"
+            f"{metadata.name} answered a row with {len(numbers)} numbers instead of {metadata.outputs}"
             f"{' (its class and the probability of each)' if metadata.classes else ''}"
         )
     if not metadata.classes:
-        value = float(numbers[0])
+        (value,) = numbers
         if not math.isfinite(value):
             raise InvalidAnswerError(f"{metadata.name} answered with the value {value}")
         return Answer(value)
-    index, *probabilities = numbers.tolist()
+    index, *probabilities = numbers
     for each in probabilities:
         if not -ROUNDING <= each <= 1.0 + ROUNDING:
             raise InvalidAnswerError(f"{metadata.name} answered with the probability {each}")
@@ -118,12 +118,17 @@ class OnnxModel:
         Raises:
             InvalidAnswerError: see `interpret`.
         """
-        return interpret(self.numbers(row)[0], self.metadata)
+        (numbers,), *labels = self._run(row)
+        said = numbers.tolist()
+        if labels:  # a table for one row would cost as much again
+            said.insert(0, self._index.get(labels[0].item(), NO_CLASS))
+        elif self.metadata.classes:
+            said.insert(0, float(numbers.argmax()))
+        return interpret(said, self.metadata)
 
     def numbers(self, rows: Row) -> Numbers:
         """What the model says about `rows`, not yet judged: shape (n, outputs) if all is well."""
-        found: list[Any] = list(self._session.run(self._outputs, self._feed(rows)))
-        numbers, *labels = found
+        numbers, *labels = self._run(rows)
         if not self.metadata.classes:
             return np.asarray(numbers)
         if labels:
@@ -134,6 +139,10 @@ class OnnxModel:
         table[:, 0] = chosen
         table[:, 1:] = numbers
         return table
+
+    def _run(self, rows: Row) -> list[Any]:
+        """What its outputs are: probabilities or values, and labels where it has them."""
+        return list(self._session.run(self._outputs, self._feed(rows)))
 
     def _check_inputs(self) -> Callable[[Row], dict[str, Any]]:
         """What makes the session's inputs of a row."""

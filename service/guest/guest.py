@@ -101,7 +101,7 @@ class Guest:
             self._complaints.tell(reply.text)
             return Failure("exception")
         try:
-            return interpret(reply.numbers, self._metadata)
+            return interpret(reply.numbers.tolist(), self._metadata)
         except (ValueError, InvalidAnswerError) as error:
             self._complaints.tell(str(error))
             return Failure("invalid")
