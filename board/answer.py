@@ -67,9 +67,11 @@ def _in_quarantine(seen: Situation, step: Step) -> str | None:
     if step.kind is not Kind.REFUSE or refused is None or str(refused) != step.sentence:
         return None
     version = f"version {seen.version.split()[0]}" if seen.version else "this version"
+    # After a rollback the flag is off: then the slider alone moves nobody.
+    does = "raises the share" if seen.canary.enabled else "turns the flag on (its slider alone does nothing)"
     return (
-        f"Nothing comes by itself: {version} is in quarantine. Deploy another version; or a person raises the"
-        " share in Unleash, who knows why it is good now."
+        f"Nothing comes by itself: {version} is in quarantine. Deploy another version; or a person {does}"
+        " in Unleash, who knows why it is good now."
     )
 
 

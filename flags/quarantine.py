@@ -43,7 +43,10 @@ TYPES: Final = {
         "A version of the challenger that was rolled back: no program gives it more users",
         "#B71C1C",
     ),
-    ROLLED_BACK: ("Why the rollback job took the challenger away, the last time", "#B71C1C"),
+    ROLLED_BACK: (
+        "Why the rollback job turned the flag off, the last time; the slider does nothing while it is off",
+        "#B71C1C",
+    ),
     LIFT: ("Why somebody took a version out of quarantine", "#1B5E20"),
     RESUME: ("Why somebody let Canario go on after a rollback, or after a person's change", "#1B5E20"),
 }
@@ -146,7 +149,7 @@ def refusal(flag: str, marked: Collection[str], version: str | None) -> Quaranti
     return Quarantined(
         f"{flag}: {named} was rolled back and is in quarantine{unknown}. Deploy another version, give a"
         f' reason by --override "...", or lift it by `python -m flags lift {flag} --reason "..."`. A person'
-        " can raise the share in the Unleash UI all the same"
+        " can raise the share in the Unleash UI all the same, and must turn the flag on there where it is off"
     )
 
 

@@ -169,6 +169,15 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("enabled", "does"),
+    [(True, "raises the share"), (False, "turns the flag on (its slider alone does nothing)")],
+)
+def test_a_blocked_version_and_what_the_slider_does_then(enabled: bool, does: str) -> None:
+    told = answer_of(facts(at(5, enabled=enabled, quarantined=(VERSION,)))).next
+    assert f"or a person {does} in Unleash" in told
+
+
+@pytest.mark.parametrize(
     ("known", "told"),
     [
         (facts(), "25% waits for a person's approval."),
