@@ -8,6 +8,7 @@ from analysis.commands.options import Cli
 from analysis.commands.power import power
 from analysis.commands.segments import segments
 from analysis.commands.shadow import shadow
+from common.terminal import guard_terminal
 
 
 @click.group(cls=Cli)
@@ -28,4 +29,5 @@ for command in (log, shadow, power, abtest, segments):
 
 
 if __name__ == "__main__":
+    guard_terminal()
     main(prog_name="python -m analysis")

@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Measured, measure, server, shadow_drops
 from bench.steps import measure as measure_steps
 from common.errors import CanarioError
 from common.names import Model
+from common.terminal import Console
 from drills.target import of_stack
 from flags.canary import set_share
 from stack import environment

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from analysis.abtest.registration import PlannedUsers, Registration, write
 from analysis.measures.metric import Kind, Metric
 from common.errors import CanarioError
+from common.terminal import Console
 from stack.paths import REPOSITORY, Cache
 
 GOAL_SECONDS: Final = 20.0

@@ -16,13 +16,13 @@ from statistics import median
 import click
 import numpy as np
 import requests
-from rich.console import Console
 from rich.table import Table
 
 from bench.backfill import Traffic, play, prometheus_over
 from common.durations import format_duration, parse_duration
 from common.prometheus import Prometheus
 from common.served import Arms
+from common.terminal import Console
 from flags.canary import CanaryState
 from rollback.guardrails import Action, Policy, load_policy
 from rollback.judging import Judging

@@ -10,6 +10,7 @@ from board.settings import BoardSettings
 from common.config import load_settings
 from common.errors import CanarioError
 from common.options import ServerCommand
+from common.terminal import guard_terminal
 
 CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 
@@ -46,4 +47,5 @@ def main(check: bool) -> None:
 
 
 if __name__ == "__main__":
+    guard_terminal()
     main()

@@ -14,6 +14,7 @@ from board.facts import Facts
 from board.history import Span
 from board.settings import BoardSettings
 from board.sources import Sources
+from common.terminal import printable
 from rollback.guardrails import load_policy
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -109,7 +110,7 @@ def _refused(*, has_token: bool) -> Response:
 
 
 def _json(document: object, status: int = 200) -> Response:
-    body = orjson.dumps(document)
+    body = printable(orjson.dumps(document).decode()).encode()  # its escapes are JSON's
     response = Response(body, status, mimetype="application/json")
     if len(body) > WORTH_PACKING and request.accept_encodings["gzip"]:
         response.set_data(gzip.compress(body, 1))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 import requests
-from rich.console import Console
 from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
+from common.terminal import Console, guard_terminal
 from drills import faults, rollback
 from drills.as_found import as_found, require_free_way
 from drills.faults import KINDS
@@ -251,4 +251,5 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
+    guard_terminal()
     cli(prog_name="python -m drills")

@@ -3,9 +3,9 @@
 import statistics
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from common.terminal import Console
 from drills.judge import p99, tally
 from drills.scenario import Result
 

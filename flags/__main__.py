@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from common.config import load_settings
+from common.terminal import guard_terminal
 from flags import canary, lease, people, report
 from flags import quarantine as quarantines
 from flags.admin import UnleashAdmin
@@ -278,4 +279,5 @@ def _require_flag(admin: UnleashAdmin, name: str) -> None:
 
 
 if __name__ == "__main__":
+    guard_terminal()
     cli(prog_name="python -m flags")

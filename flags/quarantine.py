@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.config import ConfigError
+from common.terminal import printable
 from flags.admin import UnleashAdmin
 from flags.errors import Quarantined
 from flags.models import Tag
@@ -154,4 +155,4 @@ def refusal(flag: str, marked: Collection[str], version: str | None) -> Quaranti
 
 
 def _fitting(text: str, longest: int) -> str:
-    return " ".join(text.split())[:longest].strip()
+    return printable(" ".join(text.split()))[:longest].strip()

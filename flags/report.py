@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from rich.console import Console
 from rich.table import Table
 
 from common.durations import format_duration
+from common.terminal import Console
 from flags.bootstrap import Outcome
 from flags.canary import CanaryState
 from flags.people import Change, Held
@@ -125,4 +125,4 @@ def print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> No
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
-        print(line.rstrip())
+        console.file.write(f"{line.rstrip()}\n")  # not by print: the colours are the console's own

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from rich.console import Console
 
 from common.config import ConfigError
 from common.durations import format_duration
@@ -15,6 +14,7 @@ from common.logs import configure_logging
 from common.options import DurationType, json_file
 from common.prometheus import Prometheus
 from common.schedule import Shutdown, repeat
+from common.terminal import Console, guard_terminal
 from rollback.act import UnleashCanary
 from rollback.backtest.command import backtest
 from rollback.check import check
@@ -162,4 +162,5 @@ for command in (check, explain, simulate, backtest):
 
 
 if __name__ == "__main__":
+    guard_terminal()
     main()

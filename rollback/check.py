@@ -5,11 +5,11 @@ import logging
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from common.config import ConfigError
 from common.logs import configure_logging
 from common.prometheus import Prometheus
+from common.terminal import Console
 from rollback.act import UnleashCanary
 from rollback.configure import configure
 from rollback.guardrails import DEFAULT_FILE

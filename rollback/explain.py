@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from common.config import ConfigError, load_settings
+from common.terminal import Console
 from rollback.decisions import DecisionError, DecisionLog
 from rollback.evidence import rejudge
 from rollback.outcome import ExitCode

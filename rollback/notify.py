@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 
+from common.terminal import printable
+
 DEADLINE_SECONDS = 15.0  # a mail server that greets slowly has 15 s by Apprise's own limits
 MOST_AT_ONCE = 8
 
@@ -142,9 +144,24 @@ class _Apprise:
         return f"<{self.name}>"
 
     def send(self, message: Message) -> bool:
+        title, body = printable(message.title), printable(message.body, lines=True)
+        if (most := self._service.title_maxlen) > 0:
+            title = shortened(title, most)
+            room = self._service.body_maxlen
+        else:  # such a channel has no title: Apprise writes it above the text
+            room = self._service.body_maxlen - len(title) - 2
         return bool(
-            self._service.notify(body=message.body, title=message.title, notify_type=message.tone.value)
+            self._service.notify(body=shortened(body, room), title=title, notify_type=message.tone.value)
         )
+
+
+def shortened(text: str, longest: int) -> str:
+    """The beginning of `text` and its last line, which says where more stands, in `longest` characters."""
+    if len(text) <= longest:
+        return text
+    last = text.rpartition("\n")[2]
+    end = f"...\n{last}" if len(last) + 4 <= longest // 2 else "..."
+    return text[: max(0, longest - len(end))] + end
 
 
 def split(text: SecretStr) -> list[str]:

@@ -4,11 +4,11 @@ import math
 from datetime import UTC
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from common.durations import format_duration
+from common.terminal import Console
 from flags.canary import CanaryState
 from rollback.act import Canary
 from rollback.outcome import Pass, Rollback

@@ -18,7 +18,10 @@ _TITLES = {
 def title(decision: Decision) -> str:
     """One line."""
     if decision.kind is not Kind.VERDICT:
-        return _TITLES[decision.kind].format(flag=decision.flag, environment=decision.environment)
+        told = _TITLES[decision.kind].format(flag=decision.flag, environment=decision.environment)
+        # Where a channel takes little, the title is all that is read.
+        cause = decision.kind is Kind.ROLLBACK and decision.rollback
+        return f"{told}, because of {cause.guardrail}" if cause else told
     turns = ", ".join(f"{turn.guardrail} {turn.before} -> {turn.after}" for turn in decision.turns)
     return f"{decision.flag} in {decision.environment}: {turns}"
 

@@ -9,6 +9,7 @@ import click
 from common.config import load_settings
 from common.errors import CanarioError
 from common.options import ServerCommand
+from common.terminal import guard_terminal
 from service.artifact import ArtifactError
 from service.settings import Settings
 
@@ -50,4 +51,5 @@ def main(check: bool) -> None:
 
 
 if __name__ == "__main__":
+    guard_terminal()
     main()

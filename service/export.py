@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from common.config import dotted, plain
 from common.errors import CanarioError
+from common.terminal import guard_terminal
 from service.artifact import (
     METADATA_FILE,
     MODEL_FILE,
@@ -256,4 +257,5 @@ def _fail(error: CanarioError) -> NoReturn:
 
 
 if __name__ == "__main__":
+    guard_terminal()
     main()

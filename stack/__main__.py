@@ -36,10 +36,12 @@ def _main(cache: Cache) -> None:
     if installed or Path(sys.prefix) != cache.venv:
         os.execv(python, [python, "-m", "stack", *sys.argv[1:]])  # noqa: S606 - our own venv
     try:
-        from stack.cli import cli  # noqa: PLC0415 - its imports exist only in the venv
+        from common.terminal import guard_terminal  # noqa: PLC0415 - its imports exist only in the venv
+        from stack.cli import cli  # noqa: PLC0415
     except ModuleNotFoundError as error:
         print(f"{error.name} is missing in {cache.venv}: `make up` installs it.", file=sys.stderr)
         sys.exit(1)
+    guard_terminal()
     cli(prog_name="python -m stack")
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from common.errors import CanarioError
+from common.terminal import Console
 from stack.api import Stack
 from stack.chosen import Chosen, chosen
 from stack.errors import Refused, StackError

@@ -15,6 +15,7 @@ from analysis.measures.experiment import Question
 from analysis.measures.metric import Metric
 from analysis.measures.users import Period, first_requests, in_test, with_measure, with_segments
 from common.names import Model
+from common.terminal import printable
 
 MOST_PROPERTIES: Final = 20
 NOT_GIVEN: Final = "not given"
@@ -68,8 +69,10 @@ class Segment:
     def name(self) -> str:
         """country=NO."""
         if self.others:
-            return f"{self.key}: other ({self.others.count:,})"
-        return f"{self.key}={self.value}" if self.value is not None else f"without {self.key}"
+            text = f"{self.key}: other ({self.others.count:,})"
+        else:
+            text = f"{self.key}={self.value}" if self.value is not None else f"without {self.key}"
+        return printable(text)  # clients send what they like, line ends too
 
     @property
     def users(self) -> int:

@@ -6,6 +6,7 @@ from analysis.measures.segments import MOST_VALUES
 from analysis.reports.document import Section
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.words import percent
+from common.terminal import printable
 
 _SPELLED = 12  # values that were put together, in a sentence
 
@@ -72,7 +73,7 @@ def _put_together(figures: SegmentFigures) -> Iterator[str]:
         for each in segments:
             if each.others is None:
                 continue
-            named = ", ".join(each.others.largest[:_SPELLED])
+            named = printable(", ".join(each.others.largest[:_SPELLED]))
             more = each.others.count - min(len(each.others.largest), _SPELLED)
             left = ", which are too few, so they are left out" if each.name in small else ""
             yield (

@@ -3,12 +3,11 @@
 import sys
 from typing import Literal, TextIO
 
-from rich.console import Console
-
 from analysis.reports.document import Report
 from analysis.show.as_json import as_json
 from analysis.show.page import write_page
 from analysis.show.terminal import show
+from common.terminal import Console
 
 __all__ = ["print_report", "write_page"]
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from analysis.reports.document import Code, Picture, Report, Table
 from analysis.show.layout import WORDS, numeric, pieces
 from common.errors import CanarioError
+from common.terminal import printable
 
 
 class PageError(CanarioError):
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         loader=PackageLoader("analysis.show"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_safe,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -60,10 +62,15 @@ def _environment() -> Environment:
     return made
 
 
+def _safe(value: object) -> object:
+    return printable(value, lines=True) if type(value) is str else value
+
+
 def _styled(paragraph: str) -> Markup:
     # Both pieces are escaped; only the tags around them are this function's own.
     return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if code else piece for code, piece in pieces(paragraph)
+        Markup("<code>{}</code>").format(piece) if code else piece
+        for code, piece in pieces(printable(paragraph, lines=True))
     )
 
 

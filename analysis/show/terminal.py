@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from rich import box
-from rich.console import Console
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from analysis.reports.document import Code, Picture, Report, Section, Table, Tone
 from analysis.show.layout import WORDS, numeric, pieces
+from common.terminal import Console
 
 COLOURS: Final[dict[Tone, str]] = {"good": "green", "bad": "red", "wait": "yellow", "plain": "blue"}
 INDENT: Final = (0, 0, 0, 2)

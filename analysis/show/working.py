@@ -4,9 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from analysis.log import Log
+from common.terminal import Console
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import TextIO, TypedDict, Unpack
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError, load_settings
@@ -16,6 +15,7 @@ from common.errors import CanarioError
 from common.names import Model
 from common.options import MOMENT, DurationType, Parsed, json_file
 from common.prometheus import Prometheus
+from common.terminal import Console
 from rollback.backtest import history, replay
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
 from rollback.backtest.report import fields, show

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from common.durations import format_duration
+from common.terminal import Console
 from rollback.backtest.replay import Rollout
 from rollback.backtest.results import Study
 

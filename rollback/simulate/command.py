@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TextIO, TypedDict, Unpack
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError
 from common.options import Parsed, json_file
+from common.terminal import Console
 from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
 from rollback.outcome import ExitCode
 from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions

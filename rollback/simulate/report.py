@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from common.rate import Rate
+from common.terminal import Console
 from rollback.simulate.cases import format_plan
 from rollback.simulate.results import Delay, delay, false_rollbacks
 from rollback.simulate.study import Case, Run, Stage, World

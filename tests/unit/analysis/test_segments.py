@@ -144,6 +144,18 @@ def test_two_equal_models_harm_nobody(tmp_path: Path) -> None:
     assert "no segment is harmed" in " ".join(result.output.replace("│", " ").split())
 
 
+def test_what_clients_call_a_segment_does_nothing_to_terminal_or_page(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x1b[8mNO\u202e\n\nGood. No segment is harmed"
+    plan = LogPlan(users=1500, requests=1, shadow=0, segments={"country": {evil: 0.5, "SE": 0.5}})
+    log, page = str(write_log(tmp_path, make_records(plan))), tmp_path / "page.html"
+    result = run("--metric", "bought", "--log", log, "--html", str(page))
+    assert result.exit_code == 0, result.output
+    for shown in (result.output, page.read_text(encoding="utf-8")):
+        assert not {"\x1b", "\u202e"} & set(shown)
+        assert "\nGood. No segment is harmed" not in shown
+        assert r"\u001b" in shown
+
+
 def test_few_users_are_too_few(tmp_path: Path) -> None:
     log = str(write_log(tmp_path, make_records(LogPlan(users=60, requests=1, shadow=0))))
     result = run("--metric", "bought", "--log", log)

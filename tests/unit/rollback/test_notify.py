@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
 from common.config import ConfigError, load_settings
-from rollback.notify import Message, Notifier, Tone, open_channels, split
+from rollback.notify import Message, Notifier, Tone, open_channels, shortened, split
 from rollback.settings import RollbackSettings
 from tests.unit.flags.server import Answer, serving
 from tests.unit.rollback.test_settings import ENVIRONMENT
@@ -187,3 +188,30 @@ def test_without_an_address_apprise_is_not_even_imported() -> None:
 def test_settings_do_not_show_the_addresses() -> None:
     settings = load_settings(RollbackSettings, ENVIRONMENT | {"CANARIO_NOTIFY_URLS": f"json://x/{HOOK}"})
     assert HOOK not in repr(settings)
+
+
+def test_a_message_is_as_long_as_its_channel_takes_and_keeps_what_matters() -> None:
+    last = "More: python -m rollback explain 20261129-1"
+    for channel in open_channels(
+        SecretStr("json://localhost\npover://user@token\nd7sms://token@4915112345678")
+    ):
+        service = channel._service  # type: ignore[attr-defined]
+        service.notify = Mock(return_value=True)
+        long = Message(
+            "canary rolled back in production, because of errors\x1b[0m", "x\n" * 30_000 + last, Tone.BAD
+        )
+        assert channel.send(long)
+        told = service.notify.call_args.kwargs
+        assert told["title"].startswith("canary rolled back in production, because of errors")
+        assert "\x1b" not in told["title"]
+        beside = 0 if service.title_maxlen > 0 else len(told["title"]) + 2
+        assert len(told["body"]) + beside <= service.body_maxlen
+        assert told["body"].endswith((last, "..."))
+
+
+@pytest.mark.parametrize("longest", [0, 3, 10, 40, 1000])
+def test_what_is_shortened_fits(longest: int) -> None:
+    text = "first line\n" + "middle\n" * 100 + "last line"
+    fitting = shortened(text, longest)
+    assert len(fitting) <= max(longest, 3)
+    assert shortened(fitting, 2000) == fitting

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from rich.console import Console
 
+from common.terminal import Console
 from rollback.guardrails import Action
 from rollback.outcome import Pass, Rollback
 from rollback.report import pass_fields, show

@@ -129,7 +129,7 @@ def test_a_rollback_is_one_document_with_everything(desk: Desk) -> None:
     assert (decision.rollback.verified, decision.rollback.off_revision) == (True, 42)
     assert [one["guardrail"] for one in decision.verdicts] == ["slow", "other"]
     assert decision.models == {"challenger": MODEL}
-    assert desk.told() == [("canary rolled back in production", Tone.WARNING)]
+    assert desk.told() == [("canary rolled back in production, because of slow", Tone.WARNING)]
     assert f"python -m rollback explain {decision.id}" in desk.channel.messages[0].body
     assert "5% of the users, last changed by paula" in desk.channel.messages[0].body
 
@@ -255,7 +255,7 @@ def test_a_broken_disk_holds_up_no_rollback(
     assert desk.canary.orders == 1
     assert not desk.canary.state.enabled
     if broken in (no_space, read_only):
-        assert [title for title, _ in desk.told()] == ["canary rolled back in production"]
+        assert [title for title, _ in desk.told()] == ["canary rolled back in production, because of slow"]
         assert len(desk.failures) == 3  # the order, its end, the pass
 
 
