@@ -1,5 +1,10 @@
 """/admin/canary on the real Unleash."""
 
+import socket
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ from flags.people import resume
 from flags.quarantine import label, lift, quarantine
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
+from tests.integration.own_service import own_service
 
 
 def call(stack: Stack, method: str, body: Any = None, route: str = "canary") -> requests.Response:
@@ -92,3 +98,28 @@ def test_where_the_rollout_stands(stack: Stack, service: Service, admin: Unleash
     assert {"time", "requests"} <= {gate["name"] for gate in told["gates"]}
     assert told["changes"][0]["who"] == "canario-flags"
     assert told["challenger"]
+
+
+def test_predictions_go_on_while_many_ask_for_the_rollout_and_prometheus_hangs(
+    stack: Stack, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hangs:
+        url = f"http://127.0.0.1:{hangs.getsockname()[1]}"
+        with (
+            own_service(stack, tmp_path, workers="2", prometheus_url=url) as service,
+            ThreadPoolExecutor(24) as pool,
+        ):
+            token = {"Authorization": f"Bearer {stack.secret('service-admin.token')}"}
+            asked = [
+                pool.submit(requests.get, f"{service.url}/admin/rollout", headers=token, timeout=30)
+                for _ in range(24)
+            ]
+            seconds = []
+            for number in range(12):
+                began = time.monotonic()
+                service.predict(f"user-{number}")
+                seconds.append(time.monotonic() - began)
+            statuses = Counter(each.result().status_code for each in asked)
+    print(f"slowest of 12 predictions {max(seconds):.3f} s; {dict(statuses)}")
+    assert max(seconds) < 2
+    assert set(statuses) == {200, 503}

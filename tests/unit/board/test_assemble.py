@@ -168,7 +168,7 @@ def test_a_rollback_is_told_with_its_reason() -> None:
     assert board.answer.next.startswith("Nothing comes by itself")
     assert board.changes[0].kind == "rollback" or board.changes[1].kind == "rollback"
     assert board.decision is not None
-    assert board.decision.title == "canary rolled back in production"
+    assert board.decision.title == "canary rolled back in production, because of errors"
     assert board.decision.sentences[0].startswith("canary in production stood at 5%")
     assert board.rollout is not None
     assert board.rollout.quarantine == (VERSION,)
