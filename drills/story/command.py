@@ -11,8 +11,8 @@ import requests
 from sklearn.datasets import load_breast_cancer
 
 from common.errors import CanarioError
-from drills.as_found import require_free_way
 from common.terminal import Console
+from drills.as_found import require_free_way
 from drills.story import looking, testing
 from drills.story.crowd import Crowd
 from drills.story.ending import Findings, compared, decision, faults
