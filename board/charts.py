@@ -1,6 +1,7 @@
 """The charts, from what Prometheus remembers and from Unleash's event log. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ def charts_of(facts: Facts) -> Charts | None:
         return None
     found = (
         _traffic(facts, history),
-        *_outcomes(history),
+        *_outcomes(facts, history),
         *_models(history),
         _agreement(history),
         *_guardrails(facts, history),
@@ -60,35 +61,72 @@ def wanted(changes: Sequence[Change], times: Iterable[int]) -> tuple[float | Non
     return tuple(found)
 
 
-def _outcomes(history: History) -> Iterator[Chart]:
-    """What users did with the answers of each model: the commonest outcomes, no more than fit the page."""
-    assigned = {model: history.lines.get((Recorded.ASSIGNED, model)) for model in Model}
-    common = sorted({outcome for outcome, _ in history.outcomes}, key=lambda name: _common(history, name))
-    for outcome in sorted(common[:MOST_OUTCOMES]):  # by name, so that none changes its place
-        found = [history.outcomes.get((outcome, model)) for model in Model]
-        told = np.any([np.isfinite(one) for one in found if one is not None], axis=0)
+def _outcomes(facts: Facts, history: History) -> Iterator[Chart]:
+    """What users did with the answers of each model: the commonest outcomes, no more than fit the page.
+
+    Each point counts from the beginning of its stage and version. Over a change of the share the comparison
+    could turn round: the models would have had their users at different times.
+    """
+    counts, begins = history.counts, _begins(facts, history)
+    still = np.zeros(len(history.times) - 1)
+    names = sorted({outcome for outcome, _ in (*counts.outcomes, *counts.outcomes_before)})
+    totals = {
+        name: [
+            _since_begin(
+                counts.outcomes.get((name, model), still),
+                counts.outcomes_before.get((name, model), 0.0),
+                begins,
+            )
+            for model in Model
+        ]
+        for name in names
+    }
+    runs = [
+        _since_begin(counts.requests.get(model, still), counts.requests_before.get(model, 0.0), begins)
+        for model in Model
+    ]
+    common = sorted(names, key=lambda name: (-sum(float(one.max()) for one in totals[name]), name))
+    since = counts.since if counts.since and len(begins) == 1 else _moment(history.times[begins[-1]])
+    for name in sorted(common[:MOST_OUTCOMES]):  # by name, so that none changes its place
+        told = np.sum(totals[name], axis=0) > 0
         lines = tuple(
-            _share(model, share, runs, told)
-            for (model, runs), share in zip(assigned.items(), found, strict=True)
+            _share(model, hits, asked, told)
+            for model, hits, asked in zip(Model, totals[name], runs, strict=True)
         )
-        yield Chart(f"outcome/{outcome}", lines)
+        yield Chart(f"outcome/{name}", lines, since=since)
 
 
-def _common(history: History, outcome: str) -> tuple[float, str]:
-    """Sorts before others what happened to more of the requests."""
-    shares = [line for (name, _), line in history.outcomes.items() if name == outcome]
-    return -max(float(np.max(line, initial=0.0, where=np.isfinite(line))) for line in shares), outcome
+def _begins(facts: Facts, history: History) -> list[int]:
+    """The places of the moments from which on one stage and version is counted; the first is the edge."""
+    changes = facts.seen.changes if facts.seen else ()
+    moves = {one.at.timestamp() for one in changes if one.tag is None}
+    if facts.fresh:
+        moves.add(facts.fresh.since.timestamp())
+    first, last = history.times[0], history.times[-1]
+    places = {int(np.searchsorted(history.times, move)) for move in moves if first < move <= last}
+    return sorted({0, *places, *history.counts.swaps})
 
 
-def _share(model: Model, share: Values | None, runs: Values | None, told: NDArray[np.bool_]) -> Line:
+def _since_begin(steps: Values, before: float, begins: Sequence[int]) -> Values:
+    """Counts at each moment since the begin before it. The step in which a stage changes belongs to none."""
+    whole = before + np.concatenate(([0.0], np.cumsum(steps)))
+    found = whole.copy()
+    for place in begins[1:]:
+        found[place:] = whole[place:] - whole[place]
+    return found
+
+
+def _share(model: Model, hits: Values, runs: Values, told: NDArray[np.bool_]) -> Line:
     """With its interval; 0 where a model has requests, and no such outcome while the other has."""
-    if runs is None:
-        nothing = (None,) * len(told)
-        return Line(model.value, nothing, nothing, nothing)
-    some = told & (np.nan_to_num(runs) > 0)
-    known = np.zeros(len(told)) if share is None else np.clip(np.nan_to_num(share), 0.0, 1.0)
-    low, high = (np.clip(side, 0.0, 1.0) for side in wilson(known, np.where(some, runs, 1.0)))
+    some = told & (runs > 0)
+    asked = np.where(some, runs, 1.0)
+    known = np.clip(np.where(some, hits, 0.0) / asked, 0.0, 1.0)  # feedback may name a request of before
+    low, high = (np.clip(side, 0.0, 1.0) for side in wilson(known, asked))
     return Line(model.value, *(plain(np.where(some, each, np.nan)) for each in (known, low, high)))
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _models(history: History) -> Iterator[Chart]:

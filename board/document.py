@@ -233,14 +233,16 @@ class Chart:
     """One chart.
 
     Attributes:
-        key: traffic, p99, errors, agreement, `outcome/NAME` or `guardrail/NAME`. Each point of an outcome is
-            of the hour before it.
+        key: traffic, p99, errors, agreement, `outcome/NAME` or `guardrail/NAME`. Each point of an outcome
+            counts from the beginning of its stage and version, or from the chart's first moment.
         limit: where a line is drawn that must not be crossed.
+        since: of an outcome, when the stage of the last point began.
     """
 
     key: str
     lines: tuple[Line, ...]
     limit: Value = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,21 @@
-"""What Prometheus remembers, for the charts: all series of a span in one request."""
+"""What Prometheus remembers, for the charts: the series of a span, and the counters of outcomes."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.names import JobMetric, Recorded
+from common.answers import Track
+from common.names import JobMetric, Metric, Model, Recorded
 from common.prometheus import Prometheus
 from common.selector import quoted
 from common.served import Arms
+from rollback.counts import count_all
 
 DIGITS: Final = 5  # of a number in a chart: more than a screen has dots
 
@@ -61,15 +64,35 @@ SERIES: Final = (
     Recorded.LATENCY_P99,
     Recorded.ERROR_RATE,
     Recorded.AGREEMENT_RATE,
-    Recorded.ASSIGNED,
-    Recorded.OUTCOME_SHARE,
     JobMetric.LOG_E,
     JobMetric.LOG_E_LIMIT,
     JobMetric.VALUE,
     JobMetric.LIMIT,
 )
 
+OF_MODELS: Final = f'model=~"{"|".join(Model)}"'
+
 Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Requests and outcomes between the moments of a history, so that they can be counted within one stage.
+
+    Attributes:
+        requests: users' requests that the flag gave a model, in each step between two moments.
+        outcomes: feedback on them; by outcome and model.
+        swaps: places of the moments from which on another version served than before.
+        since: when the stage of now began, where that was before the first moment.
+        requests_before, outcomes_before: counted from then until the first moment.
+    """
+
+    requests: dict[str, Values] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], Values] = field(default_factory=dict)
+    swaps: tuple[int, ...] = ()
+    since: datetime | None = None
+    requests_before: dict[str, float] = field(default_factory=dict)
+    outcomes_before: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,19 +102,21 @@ class History:
     Attributes:
         times: Unix seconds, evenly spaced, the oldest first.
         lines: by name of the metric, and by its model or guardrail ("" for neither).
-        outcomes: of the requests of the hour before, the share with an outcome; by outcome and model.
     """
 
     span: Span
     times: tuple[int, ...]
     lines: dict[tuple[str, str], Values]
-    outcomes: dict[tuple[str, str], Values] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
 
-def read_history(prometheus: Prometheus, span: Span, arms: Arms) -> History:
-    """Ask once, or twice where there are more points than Prometheus tells in one answer.
+def read_history(prometheus: Prometheus, span: Span, arms: Arms, since: datetime | None = None) -> History:
+    """Ask two or three times.
 
     Several rollback jobs tell much the same; the one with the strongest evidence counts.
+
+    Args:
+        since: when the stage and version of now began, where that is known.
 
     Raises:
         PrometheusError: it could not be asked.
@@ -102,17 +127,63 @@ def read_history(prometheus: Prometheus, span: Span, arms: Arms) -> History:
     # What the job of this flag says; recorded series say no flag.
     flag, environment = (quoted(f"{re.escape(each)}|") for each in (arms.flag, arms.environment))
     of = f"flag=~{flag}, environment=~{environment}"
-    query = f'max by (__name__, model, guardrail, outcome) ({{__name__=~"{"|".join(SERIES)}", {of}}})'
+    query = f'max by (__name__, model, guardrail) ({{__name__=~"{"|".join(SERIES)}", {of}}})'
     lines: dict[tuple[str, str], Values] = {}
-    outcomes: dict[tuple[str, str], Values] = {}
     for one in prometheus.matrix(query, start, span.step, span.points):
         labels = one.labels
-        if outcome := labels.get("outcome"):
-            outcomes[outcome, labels.get("model", "")] = one.values
-        else:
-            lines[labels["__name__"], labels.get("model") or labels.get("guardrail", "")] = one.values
+        lines[labels["__name__"], labels.get("model") or labels.get("guardrail", "")] = one.values
     times = tuple(int(start.timestamp() + place * step) for place in range(span.points))
-    return History(span, times, lines, outcomes)
+    told = [arms.of(name, OF_MODELS) for name in (Metric.ASSIGNMENTS, Metric.OUTCOMES)]
+    raw = " or ".join((*told, f"{arms.of(Metric.MODEL_INFO)} == 1"))
+    counts = counts_of(prometheus.matrix(raw, start, span.step, span.points))
+    if since and since < start:
+        counts = replace(counts, since=since, **_before(prometheus, arms, since, start))
+    return History(span, times, lines, counts)
+
+
+def counts_of(tracks: Iterable[Track]) -> Counts:
+    """What was counted, from raw counters: `increase()` estimates, and its steps do not add up."""
+    tracks = list(tracks)
+    requests: dict[str, Values] = {}
+    outcomes: dict[tuple[str, str], Values] = {}
+    for one in count_all(each for each in tracks if each.labels["__name__"] != Metric.MODEL_INFO):
+        model, outcome = one.labels.get("model", ""), one.labels.get("outcome", "")
+        if outcome:
+            outcomes[outcome, model] = outcomes.get((outcome, model), 0.0) + one.steps
+        else:
+            requests[model] = requests.get(model, 0.0) + one.steps
+    served = [each for each in tracks if each.labels["__name__"] == Metric.MODEL_INFO]
+    return Counts(requests, outcomes, _swaps(served))
+
+
+def _swaps(served: Sequence[Track]) -> tuple[int, ...]:
+    """Where the set of versions changes; a moment without any is a failed scrape, and no change."""
+    found: list[int] = []
+    before: set[tuple[str | None, ...]] = set()
+    for place in range(len(served[0].values) if served else 0):
+        now = {
+            tuple(one.labels.get(name) for name in ("model", "version", "sha256"))
+            for one in served
+            if one.values[place] == 1
+        }
+        if now and before and now != before:
+            found.append(place)
+        before = now or before
+    return tuple(found)
+
+
+def _before(prometheus: Prometheus, arms: Arms, since: datetime, start: datetime) -> dict[str, Any]:
+    span = f"[{max(round((start - since).total_seconds()), 1)}s]"
+    told = prometheus.vector(
+        f"sum by (model, outcome) (increase({arms.of(Metric.OUTCOMES, OF_MODELS)}{span})"
+        f" or increase({arms.of(Metric.ASSIGNMENTS, OF_MODELS)}{span}))",
+        start,
+    )
+    finite = [(one.labels.get("outcome", ""), one.labels.get("model", ""), one.value) for one in told]
+    return {
+        "requests_before": {model: value for outcome, model, value in finite if not outcome},
+        "outcomes_before": {(outcome, model): value for outcome, model, value in finite if outcome},
+    }
 
 
 def plain(values: Values) -> tuple[float | None, ...]:

@@ -106,13 +106,17 @@ class Sources:
         self.history: dict[Span, Source[History]] = {
             span: Source(
                 f"Prometheus, {span}",
-                _history(url, span, rollout.arms),
+                self._history(url, span, rollout.arms),
                 every=max(span.step.total_seconds() / 3, NUMBERS_EVERY),
             )
             for span in Span
         }
 
+    def _history(self, url: str, span: Span, arms: Arms) -> Callable[[], History]:
+        prometheus = Prometheus(url)  # a connection of its own: a long answer does not hold up the numbers
 
-def _history(url: str, span: Span, arms: Arms) -> Callable[[], History]:
-    prometheus = Prometheus(url)  # a connection of its own: a long answer does not hold up the numbers
-    return lambda: read_history(prometheus, span, arms)
+        def read() -> History:
+            numbers = self.numbers.latest().value
+            return read_history(prometheus, span, arms, numbers.since if numbers else None)
+
+        return read

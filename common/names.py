@@ -114,8 +114,6 @@ class Recorded(StrEnum):
     FLAG_AGE = "flag_state_age_seconds"  # seconds since the oldest worker heard from Unleash
     CHALLENGER_SHARE = "challenger_share"  # observed share of answers that the challenger gave, 5 m
     AGREEMENT_RATE = "agreement_rate"  # share of shadow samples for which both models chose the same, 5 m
-    ASSIGNED = "assigned_requests:1h"  # {model}: users' requests that the flag gave the model, 1 h
-    OUTCOME_SHARE = "outcome_share:1h"  # {model, outcome}: feedback over those requests, 1 h
 
 
 def latency_buckets() -> tuple[float, ...]:

@@ -51,8 +51,6 @@ RECORDED: Final[Mapping[Recorded, tuple[str, str, str]]] = {
         "share",
         "Shadowed requests for which both models chose the same, over 5 minutes",
     ),
-    Recorded.ASSIGNED: ("model", "requests", "Users' requests that the flag gave the model, over an hour"),
-    Recorded.OUTCOME_SHARE: ("model; outcome", "share", "Feedback over these requests, over an hour"),
 }
 # Values of labels that only traffic brings; those of `guardrail`, `flag` and the like are names of files.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {"verdict": tuple(status.value for status in Status)}

@@ -2,7 +2,7 @@
 
 from common.names import Metric, Model
 from monitoring.dashboard.panels import BAD, Panels, lines, stacked, with_limit
-from monitoring.dashboard.query import RANGE, latency, of_service, per_second, share
+from monitoring.dashboard.query import RANGE, latency, of_service, per_second, share, within_one_stage
 
 CHALLENGER = f'model="{Model.CHALLENGER}"'
 
@@ -71,12 +71,15 @@ def worth() -> Panels:
     return (
         lines(
             "Outcomes by request assigned",
-            "The proxy for what a model is for: feedback by the model that was assigned, over its requests."
-            " Outcomes come later than requests; for an answer with an interval, take the A/B report.",
+            "Feedback by the model that was assigned, over its requests, of $__rate_interval; only where that"
+            " lies in one stage and version. Outcomes come later than requests; the board counts from the"
+            " stage's beginning, the A/B report gives the answer.",
             {
-                "{{model}}: {{outcome}}": per_second(Metric.OUTCOMES, outcome, by="model, outcome")
-                + "\n/ on (model) group_left () "
-                + f"({per_second(Metric.ASSIGNMENTS, by='model')} > 0)"
+                "{{model}}: {{outcome}}": within_one_stage(
+                    per_second(Metric.OUTCOMES, outcome, by="model, outcome")
+                    + "\n/ on (model) group_left () "
+                    + f"({per_second(Metric.ASSIGNMENTS, by='model')} > 0)"
+                )
             },
             unit="percentunit",
         ),

@@ -39,6 +39,19 @@ def challengers_share(counter: Metric) -> str:
     return share(per_second(counter, f'model="{Model.CHALLENGER}"'), per_second(counter))
 
 
+def within_one_stage(rate: str) -> str:
+    """A rate by model, where its whole range lies in one stage and one version; no line elsewhere.
+
+    Models have their users at different times while the share moves, so a comparison over a change of it
+    could turn round.
+    """
+    changed = of_flag(JobMetric.FLAG_CHANGED)
+    one_stage = f"max(max_over_time({changed}[{RANGE}])) == min(min_over_time({changed}[{RANGE}]))"
+    served = f"max_over_time({of_service(Metric.MODEL_INFO)}[{RANGE}]) == 1"
+    one_version = f"count by (model) (count by (model, version, sha256) ({served})) == 1"
+    return f"({rate})\nand on () ({one_stage})\nand on (model) ({one_version})"
+
+
 def latency(quantile: float, metric: Metric = Metric.LATENCY, *, by: str = "model") -> str:
     """A quantile in seconds, for each model, or over all with `by=""`."""
     kept = f"{by}, le" if by else "le"

@@ -1,7 +1,7 @@
 // The charts: uPlot on a canvas, and behind each a sentence and a table for those who do not see it.
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { $, h, show } from "./dom.js";
-import { capital, duration, hour, percent, plain, share } from "./words.js";
+import { capital, duration, hour, percent, plain, share, timeOf, when } from "./words.js";
 
 const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
 const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
@@ -30,7 +30,7 @@ export function spanPicker(fieldset, picked, pick) {
   }
 }
 
-const big = (key) => (key.startsWith(OUTCOME) ? { title: `Outcome: ${key.slice(OUTCOME.length)}`, note: "Of the hour before each point, with 95% intervals", format: share, least: 0.001, close: true } : BIG[key]);
+const big = (key) => (key.startsWith(OUTCOME) ? { title: `Outcome: ${key.slice(OUTCOME.length)}`, counted: true, format: share, least: 0.001, close: true } : BIG[key]);
 
 export function showCharts(board) {
   latest = board;
@@ -73,14 +73,14 @@ function meter(one) {
   return [bar, h("span", { class: "limit" })];
 }
 
-function figure(key, { title, note, small }) {
+function figure(key, { title, counted, small }) {
   const id = idOf(key);
   const table = h("details", { class: "numbers", id: `${id}-table` }, h("summary", {}, "As a table"), h("div", { class: "rows" }));
   table.addEventListener("toggle", () => latest && rows(key));
   return h("figure", { class: small ? "chart small-chart" : "card chart", id: `${id}-figure` },
     h("figcaption", {}, title ? h("span", { class: "chart-title" }, title) : null, h("span", { id: `${id}-legend`, class: "legend" })),
     h("div", { class: "plot", id: `${id}-plot`, role: "img" }),
-    note ? h("p", { class: "small" }, note) : null,
+    counted ? h("p", { class: "small", id: `${id}-note` }) : null,
     table);
 }
 
@@ -111,6 +111,9 @@ function draw(board, chart, how) {
   const legend = chart.lines.map((line) => [line.name, said(line, latestOf(line), how)]);
   show(`${id}-legend`, [legend, how.small], () =>
     how.small ? [] : legend.map(([name, value]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), `${name} ${value}`)));
+  if (how.counted) {
+    show(`${id}-note`, chart.since, () => ["Counted from the beginning of each stage and version, with 95% intervals; now since ", timeOf(chart.since, when(chart.since)), "."]);
+  }
   const told = legend.map(([name, value]) => `${name} ${value}`).join(", ");
   const limit = how.limit ? `; the limit is ${how.format(how.limit)}` : "";
   holder.setAttribute("aria-label", some ? `In the last ${LASTS[board.charts.span]}; now ${told}${limit}` : "No numbers in this time");

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from board.facts import Facts
-from board.history import History, Span
+from board.history import Counts, History, Span
 from board.numbers import Numbers
 from board.watch import Reading
 from common.names import JobMetric, Model, Recorded
@@ -38,14 +38,12 @@ def numbers(readings: Readings = GOOD, **fields: Any) -> Numbers:
     return replace(told, **fields)
 
 
-def history(outcomes: dict[tuple[str, str], list[float]] | None = None, **lines: list[float]) -> History:
+def history(counts: Counts | None = None, **lines: list[float]) -> History:
     """Three points of a quarter of an hour; `lines` by `metric|of`."""
     last = int(NOW.timestamp())
     found = {
         (str(Recorded.REQUEST_RATE), "champion"): [50.0, 47.5, 47.5],
         (str(Recorded.REQUEST_RATE), "challenger"): [np.nan, 2.5, 2.5],
-        (str(Recorded.ASSIGNED), "champion"): [1000.0, 1000.0, 1000.0],
-        (str(Recorded.ASSIGNED), "challenger"): [np.nan, 0.0, 100.0],
         (str(JobMetric.LOG_E), "errors"): [np.nan, -0.3, 1.2345678],
         (str(JobMetric.LOG_E_LIMIT), "errors"): [np.nan, 3.7, 3.7],
     }
@@ -54,7 +52,7 @@ def history(outcomes: dict[tuple[str, str], list[float]] | None = None, **lines:
         Span.QUARTER,
         (last - 10, last - 5, last),
         {key: np.array(line) for key, line in found.items()},
-        {key: np.array(line) for key, line in (outcomes or {}).items()},
+        counts or Counts(),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from board.history import Span, read_history
+from board.history import Span, counts_of, read_history
 from board.numbers import read_numbers
 from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader
 from common.answers import Sample, Track
@@ -148,7 +148,7 @@ class Asked:
         self.queries: list[str] = []
         self.steps: list[tuple[datetime, timedelta, int]] = []
 
-    def vector(self, query: str) -> list[Sample]:
+    def vector(self, query: str, at: datetime | None = None) -> list[Sample]:
         self.queries.append(query)
         return next(self.vectors)
 
@@ -161,7 +161,6 @@ class Asked:
             Track({"__name__": "error_rate", "model": "champion"}, line),
             Track({"__name__": "agreement_rate"}, line),
             Track({"__name__": "rollback_log_e", "guardrail": "errors"}, line),
-            Track({"__name__": "outcome_share:1h", "model": "champion", "outcome": "bought"}, line),
         ]
 
 
@@ -204,12 +203,12 @@ def test_a_fault_of_prometheus_is_one_of_the_source() -> None:
         read_numbers(rollout_with(Asked(), Readings(fault="down")), at(5))
 
 
-def test_a_history_is_one_question_with_steady_moments() -> None:
+def test_a_history_has_steady_moments() -> None:
     asked = Asked()
     found = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
     again = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
-    assert len(asked.queries) == 2
-    assert asked.queries[0].startswith("max by (__name__, model, guardrail, outcome) (")
+    assert len(asked.queries) == 4
+    assert asked.queries[0].startswith("max by (__name__, model, guardrail) (")
     assert len(found.times) == Span.HOUR.points == 241
     assert all(moment % 15 == 0 for moment in (*found.times, *again.times))
     assert set(found.lines) == {
@@ -217,4 +216,35 @@ def test_a_history_is_one_question_with_steady_moments() -> None:
         ("agreement_rate", ""),
         ("rollback_log_e", "errors"),
     }
-    assert set(found.outcomes) == {("bought", "champion")}
+
+
+def test_what_the_stage_counted_before_the_chart_is_asked_at_its_edge() -> None:
+    told = [
+        Sample({"model": "challenger", "outcome": "bought"}, 12.0),
+        Sample({"model": "challenger"}, 100.0),
+    ]
+    asked = Asked(told)
+    found = read_history(cast(Prometheus, asked), Span.HOUR, ARMS, datetime.now(UTC) - timedelta(hours=3))
+    assert found.counts.outcomes_before == {("bought", "challenger"): 12.0}
+    assert found.counts.requests_before == {"challenger": 100.0}
+    young = read_history(cast(Prometheus, Asked()), Span.HOUR, ARMS, datetime.now(UTC) - timedelta(minutes=3))
+    assert young.counts.since is None
+
+
+def test_counters_are_counted_through_a_restart_and_a_swap_of_versions_is_seen() -> None:
+    def track(name: str, *values: float, **labels: str) -> Track:
+        return Track({"__name__": name, "instance": "a", **labels}, np.array(values))
+
+    gone = float("nan")
+    found = counts_of(
+        [
+            track("outcomes_total", 5, 7, 1, 3, model="champion", outcome="bought"),
+            track("assignments_total", 50, 70, 10, 30, model="champion", reason="flag_off"),
+            track("assignments_total", 1, 2, 3, 4, model="champion", reason="no_flag"),
+            track("model_info", 1, gone, 1, 0, model="challenger", version="1", sha256="a"),
+            track("model_info", 0, gone, 0, 1, model="challenger", version="2", sha256="b"),
+        ]
+    )
+    assert found.outcomes["bought", "champion"].tolist() == [2, 1, 2]
+    assert found.requests["champion"].tolist() == [21, 11, 21]
+    assert found.swaps == (3,)  # a scrape that failed is none

@@ -17,7 +17,7 @@ from monitoring.dashboard.annotations import EXTRA
 from monitoring.dashboard.build import UID, Pages, build, render
 from rollback.guardrails import load_policy
 from tests.dashboard import FILE, document, panels, queries
-from tests.unit.monitoring.test_rules import KNOWN, PROMQL, ROOT, metric_names
+from tests.unit.monitoring.test_rules import KNOWN, PROMQL, ROOT, metric_names, run_promtool
 
 PROVISIONING = FILE.parents[1] / "provisioning"
 every_panel = pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
@@ -29,11 +29,12 @@ LABELS = {
     "kind",
     "version",
     "name",
+    "sha256",
     "alertname",
     "alertstate",
     "severity",
 }
-WORDS = {*LABELS, "ignoring", "group_right"}
+WORDS = {*LABELS, "ignoring", "group_right", "max_over_time", "min_over_time"}
 OTHERS = {"ALERTS_FOR_STATE", "flask_http_request_total"}
 
 
@@ -100,6 +101,43 @@ def test_the_line_of_the_p99_is_the_guardrails() -> None:
     (panel,) = [one for one in panels() if one["title"] == "p99 by model"]
     (limit,) = [one.limit for one in load_policy().thresholds if one.name == "challenger-p99"]
     assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == limit
+
+
+def test_outcomes_are_drawn_within_one_stage_and_version_only(tmp_path: Path) -> None:
+    """The share moves at 60 s, and the version at 120 s: a rate over 20 s is of one of each, or not drawn."""
+    (query,) = [one for one in queries() if one.asker == "Outcomes by request assigned A"]
+    counted = [
+        (f'{name}{{job="service", model="{model}"{more}}}', f"0+{step}x40")
+        for name, more, of in (
+            ("assignments_total", "", {"champion": 10, "challenger": 5}),
+            ("outcomes_total", ', outcome="bought"', {"champion": 1, "challenger": 1}),
+        )
+        for model, step in of.items()
+    ]
+    changed = 'rollback_flag_changed_timestamp_seconds{job="rollback", flag="canary", by="%s"}'
+    served = 'model_info{job="service", model="%s", version="%s", sha256="%s"}'
+    series = [
+        *counted,
+        (changed % "a person", "0x11 _x30"),
+        (changed % "canario-rollout", "_x12 60x30"),
+        (served % ("champion", "1", "a"), "1x40"),
+        (served % ("challenger", "2", "b"), "1x23 0x20"),
+        (served % ("challenger", "3", "c"), "0x23 1x20"),
+    ]
+    found = {'{model="champion", outcome="bought"}': 0.1, '{model="challenger", outcome="bought"}': 0.2}
+    both = [{"labels": labels, "value": value} for labels, value in found.items()]
+    expected = {"55s": both, "65s": [], "90s": both, "125s": both[:1], "150s": both}
+    test = {
+        "interval": "5s",
+        "input_series": [{"series": name, "values": values} for name, values in series],
+        "promql_expr_test": [
+            {"expr": f"round({query.expression}, 0.001)", "eval_time": time, "exp_samples": samples}
+            for time, samples in expected.items()
+        ],
+    }
+    file = tmp_path / "stages_test.yml"
+    file.write_text(yaml.safe_dump({"evaluation_interval": "5s", "tests": [test]}))
+    run_promtool("test", "rules", file)
 
 
 def test_it_has_one_address_for_good_and_links_where_people_act(tmp_path: Path) -> None:
