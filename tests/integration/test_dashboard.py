@@ -139,7 +139,7 @@ def test_every_query_of_the_dashboard_has_an_answer(
             print(f"all but {AFTER_A_ROLLBACK} after {time.monotonic() - begun:.1f} s")
             outcomes = read_history(
                 prometheus, Span.QUARTER, Arms(FLAG, "production")
-            ).outcomes  # the board's charts have them too
+            ).counts.outcomes  # the board's charts have them too
             assert outcomes.keys() == {("bought", "champion"), ("bought", "challenger")}
             assert live(stack.addresses.service) == {row.name for row in of_service()}
             assert live(stack.addresses.rollback) == {row.name for row in of_job()}
