@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ LOCK_FILE = "roles.lock"
 MODEL_FILE, METADATA_FILE = "model.onnx", "model.json"  # as service.artifact has them
 LOCK_SECONDS = 5.0  # a change holds the lock for milliseconds
 DIGITS = 12  # of the digest in a folder's name
+_UNFINISHED = ".unfinished-"
 _FOLDER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{{{DIGITS}}}")
 
 
@@ -74,7 +75,7 @@ class ModelStore:
             ReleaseError: the transition refuses, the revision is another, or the folder cannot be written.
             ConfigError: see `read`.
         """
-        with self._alone():
+        with self.alone():
             now = self.read()
             if expect is not None and now.revision != expect:
                 raise ReleaseError(
@@ -100,7 +101,7 @@ class ModelStore:
             ConfigError: see `read`.
             ReleaseError: a folder is no artifact, or the models folder cannot be written.
         """
-        with self._alone():
+        with self.alone():
             now = self.read() if self.roles_file.exists() else None
             if now and (now.revision > 1 or not refresh):
                 return now
@@ -150,7 +151,7 @@ class ModelStore:
             ConfigError: see `read`.
             ReleaseError: a folder cannot be removed; others may have been.
         """
-        with self._alone():
+        with self.alone():
             now = self.read()
             idle = sorted(
                 (used, folder.name)
@@ -163,6 +164,22 @@ class ModelStore:
                 if not dry_run:
                     self._remove(folder)
         return tuple(surplus)
+
+    def replace(self, release: Release, keep: Collection[str]) -> None:
+        """Write `release`, and remove all models but `keep`. For who is `alone`, and has a folder to himself.
+
+        Raises:
+            ReleaseError: the folder cannot be written.
+        """
+        self._write(release)
+        for folder in self.folder.iterdir():
+            if _FOLDER.fullmatch(folder.name) and folder.name not in keep:
+                self._remove(folder)
+
+    def remove_unfinished(self) -> None:
+        """Remove what was being copied when its writer died. For who is `alone`."""
+        for folder in self.folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _last_used(self, folder: Path, now: Release) -> datetime | None:
         """When it was copied in, or last had a role; None where it is no artifact folder."""
@@ -188,7 +205,8 @@ class ModelStore:
             return False
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes the folder meanwhile. Raises ReleaseError where another takes too long."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / LOCK_FILE).open("a")
@@ -222,7 +240,7 @@ class ModelStore:
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
         try:
             yield folder
         finally:

@@ -39,6 +39,7 @@ class Metric(StrEnum):
     FLAG_KNOWN = "flag_known"  # {flag}: 1 where Unleash knows the flag, 0 where it is missing or archived
     UNCOUNTED_WORKERS = "workers_uncounted"  # workers without room to count in, whose metrics nobody sees
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
+    CHALLENGER_DOWN = "challenger_down"  # workers in which it is wanted and does not run
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
     OUTCOMES = "outcomes_total"  # {model, outcome}: feedback by the model that was assigned (or unknown)
     OUTCOMES_UNNAMED = "outcomes_unnamed_total"  # {reason}: feedback that is counted as other

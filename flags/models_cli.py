@@ -129,8 +129,7 @@ def back_(promoter: Promoter, note: Note) -> Done:
 def prune_(keep: int, dry_run: bool) -> None:
     """Remove the folders of models that nobody needs any more.
 
-    Champion, challenger and the way back always stay. A worker that is started while it refuses the models of
-    roles.json serves those that it served last: the ones that are kept are for it, and for a second thought.
+    Champion, challenger and the way back always stay; the others that are kept are for a second thought.
     """
     removed = ModelStore(load_settings(ModelsFolder).models).prune(keep, dry_run=dry_run)
     for folder in removed:

@@ -10,36 +10,40 @@ from common.config import load_settings
 from common.errors import CanarioError
 from common.options import ServerCommand
 from common.terminal import guard_terminal
-from service.artifact import ArtifactError
+from service.artifact import Artifact, ArtifactError
 from service.settings import Settings
 
 CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 
 
 @click.command(cls=ServerCommand, settings=Settings)
-@click.option("--check", is_flag=True, help="Only check settings and models, and say what would be served.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only check settings and models, start the challenger once, and say what would be served.",
+)
 def main(check: bool) -> None:
     """Serve predictions under gunicorn.
 
-    Settings and models are checked first, all of them; a fault is one sentence and exit code 2. What is
-    served stands on standard output; standard error is the log, a JSON object a line.
+    Settings and models are checked first. A fault is one sentence, and exit code 2 with --check or where
+    there is no champion to serve; else the service starts without what is damaged. What is served stands on
+    standard output; standard error is the log, a JSON object a line.
     """
-    from service.last_good import load_or_last_good  # noqa: PLC0415
-    from service.model import OnnxModel  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
+    from service.last_good import load_or_last_good  # noqa: PLC0415 - see _try
 
     try:
         settings = load_settings(Settings)
         models, refused = load_or_last_good(settings)
         if refused and check:
             raise ArtifactError(refused)
-        if models.challenger:
-            OnnxModel(models.challenger)  # here, where a crash only means that nothing is started
+        if models.challenger and check:
+            _try(settings, models.challenger)
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     if refused:
         click.echo(f"error: {refused}", err=True)
-        click.echo("the models that were served last are served again", err=True)
+        click.echo("the service starts with what it has:", err=True)
     for role, metadata in models.metadata.items():
         click.echo(f"{role}: {metadata.name} {metadata.version}")
     if not models.challenger:
@@ -48,6 +52,19 @@ def main(check: bool) -> None:
         return
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(CONFIG)])  # noqa: S606
+
+
+def _try(settings: Settings, challenger: Artifact) -> None:
+    """Start the challenger's process as a worker would, within its limits. Raises ArtifactError."""
+    from service.guest.sandbox import Sandbox  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
+    from service.lineup import terms_of  # noqa: PLC0415
+
+    sandbox = Sandbox(terms_of(settings, challenger))
+    sandbox.start(lambda: False)
+    trouble = sandbox.trouble
+    sandbox.close()
+    if trouble:
+        raise ArtifactError(f"{challenger.folder}: {trouble}")
 
 
 if __name__ == "__main__":

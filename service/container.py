@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from common.model_store import ModelStore
+from common.errors import CanarioError
 from flags.admin import UnleashAdmin
 from service.assignment import Assigner
 from service.feedback.feedback import Feedback
@@ -14,7 +14,7 @@ from service.feedback.memory import memory
 from service.feedback.outcomes import Outcomes, judged_outcomes, listed_outcomes
 from service.feedback.request_ids import RequestIds
 from service.guest.guest import Guest
-from service.last_good import load_or_last_good, remember
+from service.last_good import load_or_last_good
 from service.lineup import Lineup, LineupMaker
 from service.model_metrics import ModelMetrics
 from service.models import Models
@@ -22,8 +22,8 @@ from service.rate import AdminRate
 from service.records.log import RecordLog
 from service.records.open import open_log
 from service.records.users import Users, secret
-from service.reload import Hearing, Line, Reloader, report
-from service.reports import Reports, WorkerReport
+from service.reload import Hearing, Line, Reloader
+from service.reports import Refusal, Reports, WorkerReport
 from service.serving import Predictor
 from service.settings import Settings
 from service.shadow import Records, Shadow
@@ -36,7 +36,7 @@ class Parts:
 
     settings: Settings
     line: Line
-    reloader: Reloader | None
+    reloader: Reloader
     reports: Reports
     assigner: Assigner
     admin: UnleashAdmin | None
@@ -67,8 +67,7 @@ class Parts:
 
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
-        if self.reloader:
-            self.reloader.close()
+        self.reloader.close()
         lineup = self.line.lineup
         lineup.close_shadow()
         self.log.close()  # before the others: they may take until the master loses its patience
@@ -85,7 +84,13 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     """
     reports = Reports(settings.workers_dir)
     reports.tell(WorkerReport(pid=os.getpid()))  # before the models are looked at
-    loaded = load_or_last_good(settings)
+    metrics = ModelMetrics(registry)
+    try:
+        loaded = load_or_last_good(settings)
+    except CanarioError as error:
+        metrics.refused("start")
+        reports.tell(WorkerReport(pid=os.getpid(), refused=Refusal(revision=None, reason=str(error))))
+        raise
     flags = (settings.canary_flag, settings.shadow_flag)
     telemetry = Telemetry(
         registry, loaded.models.metadata, flags, (settings.canary_flag, settings.followed_environment)
@@ -106,27 +111,19 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     pairs = Records(records.record, users.name) if settings.log_predictions else None
     maker = LineupMaker(settings, registry, telemetry, assigner, pairs)
     line = Line(maker.make(loaded.models))
-    metrics = ModelMetrics(registry)
     metrics.began(line.lineup.revision)
-    reloader = None
-    if settings.models is None:
-        reports.tell(report(line.lineup))
-    else:
-        reloader = Reloader(
-            settings,
-            ModelStore(settings.models),
-            line,
-            maker,
-            hearing=hearing,
-            metrics=metrics,
-            reports=reports,
-            on_swap=_swapped(telemetry),
-            on_ended=_ended(telemetry, line),
-            refused=loaded.refused,
-        )
-        reloader.start()
-        if loaded.models.release and not loaded.refused:
-            remember(settings, loaded.models.release)
+    reloader = Reloader(
+        settings,
+        line,
+        maker,
+        hearing=hearing,
+        metrics=metrics,
+        reports=reports,
+        on_swap=_swapped(telemetry),
+        on_ended=_ended(telemetry, line),
+        refused=loaded.refused,
+    )
+    reloader.start()
     return Parts(
         settings=settings,
         line=line,

@@ -3,13 +3,15 @@
 gunicorn -c service/gunicorn_conf.py      or, with a check first: python -m service
 """
 
+import logging
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from common.config import load_settings
+from common.config import ConfigError, load_settings
 from common.logs import logging_config
+from service import boot
 from service.feedback.memory import share
 from service.guest.child import keep_private
 from service.malformed import NoPersons, answer_in_problems
@@ -17,7 +19,15 @@ from service.metrics_folder import VARIABLE, candidates, make_empty, remove
 from service.settings import Settings
 from service.whole_requests import WholeRequests
 
-settings = load_settings(Settings)
+try:
+    settings = boot.keep(load_settings(Settings))
+except ConfigError as error:
+    # A reload (HUP) reads this anew; it must not end a service that runs.
+    before = boot.kept_settings()
+    if before is None:
+        raise
+    logging.getLogger(__name__).error("the settings are as before: %s", error)
+    settings = before
 answer_in_problems()
 
 wsgi_app = "service.wsgi:app"
@@ -63,6 +73,7 @@ def when_ready(_server: Any) -> None:
     os.environ[VARIABLE] = str(make_empty(folders, settings.workers))
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()
+    boot.share()
     keep_private()  # workers too: a challenger's process is of the same user
 
 
@@ -89,12 +100,18 @@ def post_fork(_server: Any, _worker: Any) -> None:
     reserve_room()
 
 
-def worker_exit(_server: Any, worker: Any) -> None:
-    """Runs in the worker when its last request is answered."""
-    from service.app import close  # noqa: PLC0415 - not in the master, see preload_app
+def post_worker_init(_worker: Any) -> None:
+    """Runs in the worker when its app is made."""
+    boot.worker_started()
 
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Runs in the worker when its last request is answered, or when it could not start."""
     if getattr(worker, "wsgi", None) is not None:
+        from service.app import close  # noqa: PLC0415 - not in the master, see preload_app
+
         close(worker.wsgi)
+    boot.spare_siblings()
 
 
 def child_exit(server: Any, worker: Any) -> None:

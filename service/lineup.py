@@ -43,8 +43,14 @@ class Lineup:
 
     @property
     def revision(self) -> int | None:
-        """Of `roles.json`; None where the settings name the folders."""
-        return self.models.release.revision if self.models.release else None
+        """Of `roles.json`; None where the settings name the folders, or where not all of it is served."""
+        release = None if self.models.left_out else self.models.release
+        return release.revision if release else None
+
+    @property
+    def challenger_trouble(self) -> str | None:
+        """Why there is no challenger to ask, although one is wanted."""
+        return self.models.left_out or (self.guest.trouble if self.guest else None)
 
     def close_shadow(self) -> None:
         """Work off the samples that wait; before the guest ends, which is to answer them."""
@@ -90,7 +96,7 @@ class LineupMaker:
             if given_up():
                 raise GivenUp("these models are wanted no more")
             folder = models.challenger.folder if models.challenger else ""
-            raise ArtifactError(f"{folder}: the challenger's process does not become ready; the log says why")
+            raise ArtifactError(f"{folder}: the challenger cannot start: {guest.trouble}")
         shadow = self._shadow(guest, models) if guest else None
         predictor = Predictor(models, guest, self._assigner, self._telemetry, shadow)
         return Lineup(models, guest, shadow, predictor)
@@ -99,17 +105,7 @@ class LineupMaker:
         settings = self._settings
         if settings.drill_file:
             log.warning("drills are allowed: %s can make the challenger fail", settings.drill_file)
-        terms = Terms(
-            artifact=challenger.folder,
-            outputs=challenger.metadata.outputs,
-            channels=settings.guest_concurrency,
-            batch_rows=self._batch_rows(challenger.metadata),
-            patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
-            hang_seconds=settings.guest_hang_seconds,
-            memory_bytes=settings.guest_memory_mb * MEBIBYTE,
-            folder=settings.state_dir / "challenger",
-            drill_file=settings.drill_file,
-        )
+        terms = terms_of(settings, challenger)
         guest = Guest(challenger.metadata, terms, self._telemetry, settings.guest_deadline_seconds)
         guest.start(given_up)
         return guest
@@ -118,7 +114,7 @@ class LineupMaker:
         settings = self._settings
         limits = Limits(
             queue=settings.shadow_queue,
-            rows=self._batch_rows(models.champion.metadata),
+            rows=_batch_rows(settings, models.champion.metadata),
             linger_seconds=settings.shadow_linger_ms / 1000,
             batch_seconds=settings.guest_deadline_seconds,
             hang_seconds=settings.guest_hang_seconds,
@@ -129,5 +125,21 @@ class LineupMaker:
         shadow.start()
         return shadow
 
-    def _batch_rows(self, metadata: Metadata) -> int:
-        return min(self._settings.shadow_batch, rows_in_a_packet(metadata))
+
+def terms_of(settings: Settings, challenger: Artifact) -> Terms:
+    """What the challenger's process is granted."""
+    return Terms(
+        artifact=challenger,
+        outputs=challenger.metadata.outputs,
+        channels=settings.guest_concurrency,
+        batch_rows=_batch_rows(settings, challenger.metadata),
+        patience_seconds=settings.guest_deadline_seconds / 10,  # many times what a healthy call takes
+        hang_seconds=settings.guest_hang_seconds,
+        memory_bytes=settings.guest_memory_mb * MEBIBYTE,
+        folder=settings.state_dir / "challenger",
+        drill_file=settings.drill_file,
+    )
+
+
+def _batch_rows(settings: Settings, metadata: Metadata) -> int:
+    return min(settings.shadow_batch, rows_in_a_packet(metadata))

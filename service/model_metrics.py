@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from common.names import Metric
 
 # Why a worker refused new models: roles.json is none; an artifact does not fit; Unleash was not heard, so
-# that a new challenger might get a share that was meant for another; the same when the worker started; else.
+# that a new challenger might get a share that was meant for another; any of it when the worker started; else.
 REFUSALS = ("unreadable", "model", "flags", "start", "bug")
 
 
@@ -30,7 +30,14 @@ class ModelMetrics:
             ["reason"],
             registry=registry,
         )
+        self._down = Gauge(
+            Metric.CHALLENGER_DOWN,
+            "Workers in which the challenger does not run although it is wanted.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._revision.set(0)
+        self._down.set(0)
         for reason in REFUSALS:
             self._failures.labels(reason)
 
@@ -38,9 +45,13 @@ class ModelMetrics:
         """The worker starts with this revision."""
         self._revision.set(revision or 0)
 
-    def took(self, revision: int) -> None:
+    def challenger_down(self, is_down: bool) -> None:
+        """Whether a challenger is wanted and does not run."""
+        self._down.set(is_down)
+
+    def took(self, revision: int | None) -> None:
         """The worker took this revision."""
-        self._revision.set(revision)
+        self._revision.set(revision or 0)
         self._reloads.inc()
 
     def refused(self, reason: str) -> None:

@@ -1,5 +1,7 @@
 """Takes new models while the service runs: notices that `roles.json` changed, and swaps lineups.
 
+Also takes what was damaged when the worker started, once it is mended.
+
 The new models are loaded beside the old ones, in a thread of their own; then one assignment decides which
 lineup the next request gets. A request keeps the lineup that it began with. Whatever is wrong with the new
 models leaves the old ones serving, and is said in the log, in a metric and in the worker's report.
@@ -19,10 +21,10 @@ from common.model_store import ModelStore
 from common.release import Entry, Release, ReleaseError
 from common.schedule import keep_running
 from service.artifact import Artifact, ArtifactError, require_same_interface
-from service.last_good import remember
+from service.last_good import LastGood
 from service.lineup import GivenUp, Lineup, LineupMaker
 from service.model_metrics import ModelMetrics
-from service.models import Models, load_release
+from service.models import Models, load_models, load_release
 from service.reports import Refusal, Reports, WorkerReport, served
 from service.settings import Settings
 
@@ -60,19 +62,20 @@ class Line:
 
 
 class Reloader:
-    """Follows `roles.json` of a models folder.
+    """Follows what the settings want: `roles.json` of a models folder, or the folders that they name.
+
+    The latter are looked at again only if they were not all in order when the worker started.
 
     Args:
         line: what to replace the lineup of.
         on_swap: called with the old and the new lineup as soon as the new one serves.
         on_ended: called when a lineup that was replaced has ended.
-        refused: why the release on disk was not taken at the start, if so.
+        refused: what was wrong at the start with the models that are wanted, if so.
     """
 
     def __init__(  # noqa: PLR0913 - what it takes to replace a lineup
         self,
         settings: Settings,
-        store: ModelStore,
         line: Line,
         maker: LineupMaker,
         *,
@@ -83,13 +86,17 @@ class Reloader:
         on_ended: Callable[[], None] = lambda: None,
         refused: str | None = None,
     ) -> None:
-        self._settings, self._store, self._line, self._maker = settings, store, line, maker
+        self._settings, self._line, self._maker = settings, line, maker
+        self._store = ModelStore(settings.models) if settings.models else None
+        self._copies = LastGood(settings)
         self._hearing, self._metrics, self._reports = hearing, metrics, reports
         self._on_swap, self._on_ended = on_swap, on_ended
         self._closed = threading.Event()
         self._seen: Signature = None
         self._retry_at = float("inf")
         self._refused: Refusal | None = None
+        self._told: WorkerReport | None = None
+        self._to_mend = refused is not None
         if refused is not None:
             self._refuse(None, "start", refused)
         self._thread: threading.Thread | None = None
@@ -97,6 +104,8 @@ class Reloader:
     def start(self) -> None:
         """Begin to follow."""
         self._tell()
+        if not self._to_mend:
+            self._keep()
         self._thread = keep_running(
             "models", self._follow, again_after=LOOK_SECONDS, until=self._closed.is_set
         )
@@ -109,18 +118,23 @@ class Reloader:
 
     def _follow(self) -> None:
         while not self._closed.wait(LOOK_SECONDS):
-            signature = _signature(self._store.roles_file)
+            self._tell()
+            signature = self._signature()
             if signature == self._seen and time.monotonic() < self._retry_at:
                 continue
             # A write between this look and the reading is seen by the next look.
             self._seen = signature
-            self._look()
+            if self._store or self._to_mend:
+                self._look()
+
+    def _signature(self) -> Signature:
+        return _signature(self._store.roles_file) if self._store else None
 
     def _look(self) -> None:
         self._retry_at = float("inf")
         release: Release | None = None
         try:
-            release = self._store.read()
+            release = self._store.read() if self._store else None
             if not self._adopted(release):
                 self._take(release)
         except GivenUp:
@@ -135,25 +149,34 @@ class Reloader:
             log.exception("new models cannot be taken")
             self._refuse(release, "bug", repr(error))
 
-    def _adopted(self, release: Release) -> bool:
+    def _adopted(self, release: Release | None) -> bool:
         """Whether the models that serve are those of `release`; then only its number is noted."""
-        lineup = self._line.lineup
-        now = lineup.models.release
-        if now is None or _models(now) != _models(release):
+        now = self._line.lineup.models.release
+        if self._to_mend or release is None or now is None or _models(now) != _models(release):
             return False
-        if now != release:
-            self._line.lineup = replace(lineup, models=replace(lineup.models, release=release))
-            remember(self._settings, release)
-            self._metrics.began(release.revision)
-        self._refused = None
-        self._tell()
+        self._note(release)
         return True
 
-    def _take(self, release: Release) -> None:
+    def _note(self, release: Release | None) -> None:
+        """The models that serve are those of `release`."""
+        lineup = self._line.lineup
+        if release and lineup.models.release != release:
+            self._line.lineup = replace(lineup, models=replace(lineup.models, release=release))
+            self._keep()
+        self._metrics.began(self._line.lineup.revision)
+        self._refused = None
+        self._tell()
+
+    def _take(self, release: Release | None) -> None:
         begun = time.monotonic()
         old = self._line.lineup
-        models = load_release(self._settings, release)
+        models = load_release(self._settings, release) if release else load_models(self._settings)
         _require_same_questions(old.models, models)
+        if models.metadata == old.models.metadata:  # from copies of ours; the folders are in order again
+            self._to_mend = False
+            log.info("the folders of the models are in order again")
+            self._note(release)
+            return
         # A process that comes up slowly, on a machine that is busy, holds up nobody here.
         new = self._maker.make(models, self._given_up)
         try:
@@ -164,18 +187,17 @@ class Reloader:
             raise
         self._line.lineup = new
         self._on_swap(old, new)
-        remember(self._settings, release)
-        self._refused = None
-        self._metrics.took(release.revision)
+        self._refused, self._to_mend = None, False
+        self._keep()
+        self._metrics.took(new.revision)
         self._tell()
         log.info(
             "other models serve",
             extra={
-                "revision": release.revision,
-                "change": release.last.kind,
-                "by": release.last.by,
-                "champion": str(release.roles.champion),
-                "challenger": str(release.roles.challenger),
+                "revision": new.revision,
+                "change": release.last.kind if release else None,
+                "by": release.last.by if release else None,
+                **{str(role): f"{each.name} {each.version}" for role, each in models.metadata.items()},
                 "seconds": round(time.monotonic() - begun, 3),
             },
         )
@@ -184,7 +206,7 @@ class Reloader:
 
     def _given_up(self) -> bool:
         """Whether there is something newer to do than to wait for a new lineup."""
-        return self._closed.is_set() or _signature(self._store.roles_file) != self._seen
+        return self._closed.is_set() or self._signature() != self._seen
 
     def _await_flags(self, old: Models, new: Models, begun: float) -> None:
         """Let a challenger that is new see users only after Unleash was heard: the share must be its own."""
@@ -210,22 +232,39 @@ class Reloader:
         revision = release.revision if release else None
         refusal = Refusal(revision=revision, reason=reason)
         self._metrics.refused(kind)
-        if refusal != self._refused:
-            log.error(
-                "new models are refused, the old ones serve on: %s", reason, extra={"revision": revision}
-            )
+        if self._refused is None or reason != self._refused.reason:
+            if kind == "start":
+                log.error("not all models are in order, and what can be had is served: %s", reason)
+            else:
+                log.error(
+                    "new models are refused, the old ones serve on: %s", reason, extra={"revision": revision}
+                )
         self._refused = refusal
         self._retry_at = time.monotonic() + RETRY_SECONDS
         self._tell()
 
     def _tell(self) -> None:
-        self._reports.tell(report(self._line.lineup, self._refused))
+        """Replace the worker's report when there is another: the challenger's process comes and goes."""
+        told = report(self._line.lineup, self._refused)
+        if told != self._told:
+            self._told = told
+            self._metrics.challenger_down(told.challenger_trouble is not None)
+            self._reports.tell(told)
+
+    def _keep(self) -> None:
+        # In a thread of its own: a large model takes a slow disk a while.
+        models = self._line.lineup.models
+        threading.Thread(target=self._copies.keep, args=(models,), name="models-kept", daemon=True).start()
 
 
 def report(lineup: Lineup, refused: Refusal | None = None) -> WorkerReport:
     """What this worker serves."""
     return WorkerReport(
-        pid=os.getpid(), revision=lineup.revision, models=served(lineup.models.metadata), refused=refused
+        pid=os.getpid(),
+        revision=lineup.revision,
+        models=served(lineup.models.metadata),
+        refused=refused,
+        challenger_trouble=lineup.challenger_trouble,
     )
 
 

@@ -42,7 +42,12 @@ class WorkerReport(BaseModel):
     models: dict[Model, ServedModel] = Field(
         {}, description="Empty while the worker starts; without a challenger everybody gets the champion."
     )
-    refused: Refusal | None = Field(None, description="What roles.json wants and this worker does not serve.")
+    refused: Refusal | None = Field(
+        None, description="What is wanted and this worker does not serve, or only from a copy of its own."
+    )
+    challenger_trouble: str | None = Field(
+        None, description="Why the challenger, which is wanted, does not run in this worker."
+    )
 
 
 def served(metadata: dict[Model, Metadata]) -> dict[Model, ServedModel]:

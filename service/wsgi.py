@@ -5,11 +5,12 @@ import sys
 
 from common.errors import CanarioError
 from service.app import create_app
+from service.boot import kept_settings
 
-APP_LOAD_ERROR = 4  # the exit code at which gunicorn's master gives up instead of forking again
+APP_LOAD_ERROR = 4  # gunicorn's exit code for it; see service.boot
 
 try:
-    app = create_app()
+    app = create_app(kept_settings())
 except CanarioError as error:
     logging.getLogger(__name__).critical("the service cannot start: %s", error)
     sys.exit(APP_LOAD_ERROR)

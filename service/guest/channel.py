@@ -100,6 +100,7 @@ class Process:
     calls: Pool
     batches: Pool
     ended: bool = False
+    trouble: str | None = None
     call_ids: Iterator[int] = field(default_factory=lambda: itertools.count(READY_ID + 1))
 
     def exchange(self, pool: Pool, row: Row, patience_seconds: float, deadline_seconds: float) -> Reply:

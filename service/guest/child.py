@@ -35,6 +35,7 @@ class Terms(BaseModel):
     """What the worker grants its guest.
 
     Attributes:
+        artifact: file descriptor of the model, see wire.artifact_file; whatever happens to its folder.
         channels: file descriptors, one a call in flight.
         batch_channel: file descriptor for batches of up to `batch_rows`.
         worker: process that the guest must not outlive.
@@ -42,7 +43,7 @@ class Terms(BaseModel):
         output_bytes: of standard output and error together; more is an OSError for whoever writes.
     """
 
-    artifact: Path
+    artifact: int
     channels: list[int]
     batch_channel: int
     batch_rows: int
@@ -78,7 +79,8 @@ def main() -> None:
         serve(channel, most, model, faults)
 
     threads = [
-        threading.Thread(target=serve_when_allowed, args=(channel, most))
+        # As daemons: where there is no memory for another, those before it are not to keep the process.
+        threading.Thread(target=serve_when_allowed, args=(channel, most), daemon=True)
         for channel, most in zip(channels, rows, strict=True)
     ]
     for thread in threads:

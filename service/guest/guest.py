@@ -81,6 +81,11 @@ class Guest:
         return self._sandbox.is_up
 
     @property
+    def trouble(self) -> str | None:
+        """Why there is none, in a sentence."""
+        return self._sandbox.trouble
+
+    @property
     def is_left_alone(self) -> bool:
         """Whether its breaker turns calls away."""
         return self._breaker.is_open

@@ -22,9 +22,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.artifact import Artifact
 from service.guest.channel import Channel, NoReplyError, Pool, Process
 from service.guest.child import LOWEST_PRIORITY
-from service.guest.wire import Outcome, ProtocolError, Reply, largest_reply
+from service.guest.ending import why_ended, why_refused
+from service.guest.wire import Outcome, ProtocolError, Reply, artifact_file, largest_reply
 from service.model import Row
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
 END_SECONDS = 10.0  # for the kernel to end it; one that waits for a dead disk is left behind
 SHOWN_OUTPUT_BYTES = 1000
+SEARCHED_OUTPUT_BYTES = 32 * 1024  # of a crash, the stacks of all threads come after its reason
 KEPT_OUTPUT_BYTES = 1024 * 1024
 MOST_OUTPUT_BYTES = 64 * KEPT_OUTPUT_BYTES  # between two looks of the watcher
 PROGRAM = (sys.executable, "-P", "-m", "service.guest.child")
@@ -55,7 +58,7 @@ class Terms:
         folder: empty, to work in; made where it is missing.
     """
 
-    artifact: Path
+    artifact: Artifact
     outputs: int
     channels: int
     batch_rows: int
@@ -84,6 +87,7 @@ class Sandbox:
         self._terms, self._on_late, self._on_start = terms, on_late, on_start
         self._process: Process | None = None
         self._why_down = "starting"  # a reason of NoReplyError, for when there is no process
+        self._trouble = "the challenger's process is starting"
         self._closed = threading.Event()
         self._first = threading.Event()
         # The kernel ends the guest with the thread that started it, so that thread must be this one, which
@@ -114,6 +118,11 @@ class Sandbox:
     def is_up(self) -> bool:
         """Whether there is a process that can be called."""
         return self._process is not None and not self._process.ended
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is none, as far as is known."""
+        return None if self.is_up else self._trouble
 
     def call(self, row: Row, deadline_seconds: float) -> Reply:
         """The guest's reply to `row`, shape (1, features), within the deadline.
@@ -169,7 +178,8 @@ class Sandbox:
         try:
             process = self._begin()
         except OSError as error:  # no descriptors, no memory, no processes
-            log.error("the challenger's process cannot be started: %s", error)
+            self._trouble = f"the challenger's process cannot be started: {error}"
+            log.error("%s", self._trouble)
             self._why_down = "cannot_start"
             return 0.0
         try:
@@ -204,12 +214,13 @@ class Sandbox:
             # So that what comes after a truncation begins at the beginning.
             fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
             channels = [pair[1].fileno() for pair in pairs]
+            model = theirs.enter_context(artifact_file(self._terms.artifact)).fileno()
             popen = subprocess.Popen(
-                [*PROGRAM, self._told(channels)],
+                [*PROGRAM, self._told(channels, model)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=channels,
+                pass_fds=[*channels, model],
                 cwd=self._folder(),
                 # No secret of the service is the challenger's business.
                 env={name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -233,11 +244,11 @@ class Sandbox:
             return Path("/")
         return self._terms.folder
 
-    def _told(self, channels: list[int]) -> str:
+    def _told(self, channels: list[int], model: int) -> str:
         terms = self._terms
         return json.dumps(
             {
-                "artifact": str(terms.artifact.absolute()),
+                "artifact": model,
                 "channels": channels[:-1],
                 "batch_channel": channels[-1],
                 "batch_rows": terms.batch_rows,
@@ -256,7 +267,8 @@ class Sandbox:
                 self._await_packet(channel, end)
                 reply = channel.receive()
                 if reply.outcome is not Outcome.READY:
-                    log.error("the challenger cannot be served: %s", reply.text)
+                    process.trouble = why_refused(reply.text, self._terms.memory_bytes)
+                    log.error("%s", process.trouble)
                     return False
                 channel.release()
         except (OSError, ProtocolError) as error:
@@ -281,7 +293,8 @@ class Sandbox:
             now = time.monotonic()
             late = [channel for channel in process.channels if channel.is_late]
             if any(now - (channel.owed_since or now) > self._terms.hang_seconds for channel in late):
-                log.error("the challenger hangs: its process is ended")
+                process.trouble = "the challenger hangs: its process is ended"
+                log.error("%s", process.trouble)
                 return
             if not all(self._collect(channel) for channel in _readable(late, WATCH_SECONDS)):
                 return
@@ -321,10 +334,11 @@ class Sandbox:
                 channel.socket.close()
             code = process.popen.wait(END_SECONDS)
             if ended_by_itself or not self._closed.is_set():
-                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-                process.output.seek(max(0, os.fstat(process.output.fileno()).st_size - SHOWN_OUTPUT_BYTES))
-                said = process.output.read(SHOWN_OUTPUT_BYTES).decode(errors="replace")
-                log.error("the challenger's process has ended (%s)", how, extra={"output": said})
+                process.output.seek(max(0, os.fstat(process.output.fileno()).st_size - SEARCHED_OUTPUT_BYTES))
+                said = process.output.read(SEARCHED_OUTPUT_BYTES).decode(errors="replace")
+                why = why_ended(code, said, self._terms.memory_bytes)
+                self._trouble = process.trouble or why
+                log.error("%s", why, extra={"output": said[-SHOWN_OUTPUT_BYTES:]})
 
 
 def _readable(channels: Sequence[Channel], seconds: float) -> list[Channel]:

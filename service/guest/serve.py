@@ -1,5 +1,6 @@
 """Answers calls inside the guest's process."""
 
+import os
 import socket
 import time
 from functools import partial
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from service.artifact import load_artifact
 from service.guest.faults import Fault, Faults
 from service.guest.wire import (
     LONGEST_TEXT,
@@ -16,18 +16,20 @@ from service.guest.wire import (
     largest_call,
     largest_reply,
     pack_reply,
+    read_artifact,
     unpack_call,
 )
 from service.model import OnnxModel
 
 
-def load(artifact: Path, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
-    """The model in `artifact`, and the faults that it is made to have.
+def load(artifact: int, drill_file: Path | None) -> tuple[OnnxModel, Faults]:
+    """The model in the file `artifact`, see `wire.artifact_file`, and the faults that it is made to have.
 
     Raises:
         ArtifactError: it must not be served.
     """
-    loaded = load_artifact(artifact)
+    with os.fdopen(artifact, "rb") as file:
+        loaded = read_artifact(file)
     return OnnxModel(loaded), Faults(drill_file, loaded.metadata.faults or Fault())
 
 

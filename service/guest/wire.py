@@ -13,16 +13,19 @@ Native code of a model can write to any channel whatever it likes, so nothing in
 second reply to one, is no user's answer.
 """
 
+import json
 import math
+import os
 import struct
 from enum import IntEnum
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 import orjson
 
 from common.errors import CanarioError
-from service.artifact import LARGEST_ROW_BYTES, Metadata
+from service.artifact import LARGEST_ROW_BYTES, Artifact, Metadata
 from service.model import Numbers, Row, array_of
 
 _CALL = struct.Struct("<Q")
@@ -64,6 +67,21 @@ class Reply(NamedTuple):
         """The body as text of one line, for a log: what does not print is replaced."""
         decoded = self.body.decode(errors="replace")
         return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in decoded)
+
+
+def artifact_file(artifact: Artifact) -> IO[bytes]:
+    """A model for its process: a file in memory, so that nobody can damage it meanwhile. Raises OSError."""
+    file = os.fdopen(os.memfd_create("challenger"), "w+b")
+    metadata = artifact.metadata.model_dump_json().encode()
+    file.writelines((json.dumps(str(artifact.folder)).encode(), b"\n", metadata, b"\n", artifact.onnx))
+    file.seek(0)
+    return file
+
+
+def read_artifact(file: IO[bytes]) -> Artifact:
+    """What `artifact_file` has written; it was verified before."""
+    folder, metadata = json.loads(file.readline()), Metadata.model_validate_json(file.readline())
+    return Artifact(Path(folder), metadata, file.read())
 
 
 def pack_call(call_id: int, row: Row) -> bytes:

@@ -1,5 +1,7 @@
 """GET /healthz and /readyz."""
 
+from typing import Literal
+
 from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import SpecTree
@@ -21,6 +23,9 @@ class Readiness(BaseModel):
 
     status: str = "ready"
     models: dict[Model, ServedModel]
+    challenger: Literal["runs", "down", "none"] = Field(
+        description="down: it is wanted and does not run, so the champion answers; /admin/models says why."
+    )
     flags_known: bool = Field(
         description="False as long as neither Unleash nor the disk told the flags; the champion answers."
     )
@@ -40,6 +45,12 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     @spec.validate(resp=responses(Readiness), tags=["health"], skip_validation=True)
     def readyz() -> Readiness:
         """Can it answer predictions? Yes once the champion is loaded; Unleash is not needed for that."""
-        return Readiness(models=served(parts.models.metadata), flags_known=parts.assigner.knows_flags)
+        lineup = parts.line.lineup
+        challenger = "down" if lineup.challenger_trouble else "runs" if lineup.guest else "none"
+        return Readiness(
+            models=served(lineup.models.metadata),
+            challenger=challenger,
+            flags_known=parts.assigner.knows_flags,
+        )
 
     return routes

@@ -95,6 +95,9 @@ class RolloutNow(BaseModel):
     step: NextStep
     gates: list[GateNow]
     challenger: str | None
+    challenger_trouble: str | None = Field(
+        description="Why it does not run in some worker of this service, though it is wanted."
+    )
     lease: LeaseNow | None
     quarantine: list[str]
     hold: HoldNow | None
@@ -121,7 +124,9 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         flags = (settings.canary_flag, settings.shadow_flag)
         asked = Rollout(plan, admin, *flags, prometheus, settings.models, settings.selector)
         found = look_and_decide(asked)
-        return RolloutNow.model_validate(fields(plan, found))
+        troubles = (each.challenger_trouble for each in parts.reports.all())
+        trouble = next((each for each in troubles if each is not None), None)
+        return RolloutNow.model_validate(fields(plan, found) | {"challenger_trouble": trouble})
 
     shared = Shared(look, KEPT_SECONDS)
 

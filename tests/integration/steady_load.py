@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from tests.integration.conftest import ROW
 
@@ -32,11 +34,16 @@ class Seen:
 
 
 @contextmanager
-def steady_load(url: str, rate: float) -> Iterator[Seen]:
-    """`rate` requests a second in all, each by its turn, until the block ends. Nothing is tried twice."""
+def steady_load(url: str, rate: float, *, again: int = 0) -> Iterator[Seen]:
+    """`rate` requests a second in all, each by its turn, until the block ends.
+
+    Args:
+        again: how often one is sent once more whose connection broke, as a proxy would; no answer of the
+            service is reason to.
+    """
     seen, stop = Seen(), threading.Event()
     clients = [
-        threading.Thread(target=_client, args=(url, number, CLIENTS / rate, seen, stop))
+        threading.Thread(target=_client, args=(url, number, CLIENTS / rate, seen, stop, again))
         for number in range(CLIENTS)
     ]
     for client in clients:
@@ -49,10 +56,11 @@ def steady_load(url: str, rate: float) -> Iterator[Seen]:
             client.join(30)
 
 
-def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Event) -> None:
+def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Event, again: int) -> None:
     turn = time.monotonic() + number * period / CLIENTS
     with requests.Session() as session:
         session.trust_env = False
+        session.mount("http://", HTTPAdapter(max_retries=Retry(again, status=0, allowed_methods=None)))
         while not stop.wait(max(0.0, turn - time.monotonic())):
             turn += period
             begun = time.time()

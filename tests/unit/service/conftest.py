@@ -118,7 +118,7 @@ def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
 def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
     """What a guest of the tests is granted."""
     return Terms(
-        artifact=models[Model.CHALLENGER],
+        artifact=load_artifact(models[Model.CHALLENGER]),
         outputs=3,
         channels=2,
         batch_rows=rows_in_a_packet(load_artifact(models[Model.CHALLENGER]).metadata),

@@ -23,7 +23,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from common.names import Metric, Model
+from service.artifact import load_artifact
 from service.guest.channel import Channel, NoReplyError
+from service.guest.ending import MEBIBYTE, why_ended
 from service.guest.faults import FLOOD_BYTES
 from service.guest.sandbox import KEPT_OUTPUT_BYTES, Sandbox, Terms
 from service.guest.wire import Outcome
@@ -293,14 +295,16 @@ def test_a_stop_that_is_sent_to_all_processes_leaves_the_guest_to_its_worker(
     assert not child.is_running()
 
 
+# As if a model took that long to load.
+ENDLESS = (sys.executable, "-c", "import time; time.sleep(600)", "service.guest.child")
+
+
 def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
-    terms: Terms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terms: Terms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.guest.sandbox.WAIT_SECONDS", 0.5)
-    endless = tmp_path / "endless"
-    endless.mkdir()
-    os.mkfifo(endless / "model.json")  # whoever reads it waits for a writer
-    made = Sandbox(dataclasses.replace(terms, artifact=endless))
+    monkeypatch.setattr("service.guest.sandbox.PROGRAM", ENDLESS)
+    made = Sandbox(terms)
     begun = time.monotonic()
     made.start()
     assert time.monotonic() - begun < 10
@@ -310,11 +314,9 @@ def test_a_model_that_takes_for_ever_to_load_does_not_hold_up_its_worker(
     assert not child.is_running()  # nor does it outlive the sandbox
 
 
-def test_who_gives_up_waits_no_longer(terms: Terms, tmp_path: Path) -> None:
-    endless = tmp_path / "endless"
-    endless.mkdir()
-    os.mkfifo(endless / "model.json")
-    made = Sandbox(dataclasses.replace(terms, artifact=endless))
+def test_who_gives_up_waits_no_longer(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.guest.sandbox.PROGRAM", ENDLESS)
+    made = Sandbox(terms)
     answers = iter([False, False, True])
     made.start(lambda: next(answers))
     assert next(answers, None) is None
@@ -341,17 +343,55 @@ def _output(sandbox: Sandbox) -> IO[bytes]:
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_guest_down(
-    models: dict[Model, Path], terms: Terms, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    terms: Terms, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "bad"))
-    (bad / "model.onnx").write_bytes(b"")
+    bad = dataclasses.replace(terms.artifact, onnx=b"")
     with caplog.at_level(logging.ERROR):
         made = Sandbox(dataclasses.replace(terms, artifact=bad))
         made.start()
         assert reason(made) == "cannot_start"
+        assert made.trouble
+        assert "ONNX Runtime cannot load the model" in made.trouble
         made.close()
     assert reason(made) == "stopped"
-    assert "its sha256 is" in caplog.text
+    assert made.trouble in caplog.text
+
+
+def test_a_folder_that_breaks_is_not_the_guests_business(
+    models: dict[Model, Path], terms: Terms, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(models[Model.CHALLENGER], tmp_path / "challenger"))
+    made = Sandbox(dataclasses.replace(terms, artifact=load_artifact(folder)))
+    made.start()
+    shutil.rmtree(folder)
+    child_of_this_process().kill()
+    until(lambda: reason(made, deadline=2.0) == "answered")
+    assert made.trouble is None
+    made.close()
+
+
+def test_memory_that_does_not_suffice_is_named(terms: Terms, caplog: pytest.LogCaptureFixture) -> None:
+    """What the process prints when it ends is behind it: the stacks of all its threads follow."""
+    made = Sandbox(dataclasses.replace(terms, memory_bytes=64 * MEBIBYTE))
+    with caplog.at_level(logging.ERROR):
+        made.start()
+    assert made.trouble is not None
+    assert "under its memory limit of 64 MB; set CANARIO_GUEST_MEMORY_MB to more" in made.trouble
+    assert made.trouble in caplog.text
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "told"),
+    [
+        (-6, "terminate called after throwing an instance of 'std::bad_alloc'\n", "std::bad_alloc under its"),
+        (1, "Traceback ...\nMemoryError\n", "a MemoryError under its memory limit of 256 MB"),
+        (-11, "", "has ended (SIGSEGV)"),
+        (3, "sorry", "has ended (exit code 3)"),
+    ],
+)
+def test_why_a_process_ended_is_one_sentence(code: int, said: str, told: str) -> None:
+    assert told in why_ended(code, said, 256 * MEBIBYTE)
 
 
 def test_the_replies_of_a_healthy_guest_are_probabilities(sandbox: tuple[Sandbox, list[float]]) -> None:

@@ -11,20 +11,24 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 
+from common.config import ConfigError
 from common.model_store import METADATA_FILE, MODEL_FILE, ROLES_FILE, ModelStore
 from common.names import Model
 from common.release import Entry, Note, challenged, promoted, settled, taken_back
 from service import reload
+from service.__main__ import main
 from service.app import close, create_app
 from service.artifact import ArtifactError
 from service.guest import sandbox
 from service.guest.channel import Process
 from service.guest.guest import Guest
 from service.guest.sandbox import Sandbox
-from service.last_good import load_or_last_good, remember
+from service.last_good import LastGood, load_or_last_good
+from service.models import load_models
 from service.reports import Reports, WorkerReport
 from service.settings import Settings
 from tests.unit.service.conftest import ROW, flag, keep_on_disk, rollout
@@ -87,7 +91,7 @@ def report(app: Flask) -> WorkerReport:
 
 
 def metric(client: FlaskClient, series: str) -> float:
-    for line in client.get("/metrics").text.splitlines():
+    for line in client.get("/metrics", buffered=True).text.splitlines():
         name, _, value = line.rpartition(" ")
         if name == series:
             return float(value)
@@ -296,28 +300,237 @@ def test_a_refused_model_is_tried_again(
     assert report(app).refused is None
 
 
-def test_a_service_that_starts_with_bad_models_serves_the_last_good_ones(
+def kept(settings: Settings) -> LastGood:
+    """The copies that a service leaves that has served these models."""
+    copies = LastGood(settings)
+    copies.keep(load_models(settings))
+    return copies
+
+
+def remove_copies(settings: Settings) -> None:
+    shutil.rmtree(LastGood(settings).store.folder)
+
+
+def append_in_place(folder: Path) -> None:
+    with (folder / MODEL_FILE).open("ab") as file:
+        file.write(b"\0")
+
+
+def no_metadata(folder: Path) -> None:
+    (folder / METADATA_FILE).write_text("{", encoding="utf-8")
+
+
+BROKEN = (append_in_place, no_metadata, other_sha, shutil.rmtree)
+
+
+def named(settings: Settings, models: dict[Model, Path], tmp_path: Path) -> Settings:
+    """Settings that name folders, which a test may damage."""
+    folders = {role: shutil.copytree(models[role], tmp_path / "named" / role) for role in Model}
+    return Settings.model_validate(
+        dict(settings) | {"champion": folders[Model.CHAMPION], "challenger": folders[Model.CHALLENGER]}
+    )
+
+
+@pytest.fixture(params=["roles.json", "named folders"])
+def either(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    with_store: Settings,
+    models: dict[Model, Path],
+    tmp_path: Path,
+) -> Settings:
+    """Both ways to say what is served."""
+    return with_store if request.param == "roles.json" else named(settings, models, tmp_path)
+
+
+def folder_of(settings: Settings, role: Model) -> Path:
+    if settings.models is None:
+        folder = settings.champion if role is Model.CHAMPION else settings.challenger
+        assert folder
+        return folder
+    roles = ModelStore(settings.models).read().roles
+    entry = roles.champion if role is Model.CHAMPION else roles.challenger
+    assert entry
+    return settings.models / entry.folder
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+@pytest.mark.parametrize("role", Model)
+def test_a_worker_that_starts_while_a_folder_is_damaged_serves_its_copy(
+    either: Settings, role: Model, damage: Callable[[Path], None]
+) -> None:
+    kept(either)
+    damage(folder_of(either, role))
+    loaded = load_or_last_good(either)
+    assert loaded.refused
+    assert str(folder_of(either, role)) in loaded.refused
+    assert [each.name for each in loaded.models.metadata.values()] == [A, B]
+    assert loaded.models.left_out is None
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_without_a_copy_of_the_challenger_the_champion_serves_alone(
+    either: Settings, damage: Callable[[Path], None]
+) -> None:
+    damage(folder_of(either, Model.CHALLENGER))
+    loaded = load_or_last_good(either)
+    assert loaded.models.metadata.keys() == {Model.CHAMPION}
+    assert loaded.models.left_out == loaded.refused is not None
+
+
+def test_without_a_copy_of_the_champion_there_is_nothing_to_serve(either: Settings) -> None:
+    append_in_place(folder_of(either, Model.CHAMPION))
+    with pytest.raises(ArtifactError, match="sha256"):
+        load_or_last_good(either)
+
+
+def test_a_copy_that_is_damaged_too_is_not_served(either: Settings) -> None:
+    copies = kept(either)
+    for folder in [folder_of(either, Model.CHAMPION), *copies.store.folder.glob("breast-*")]:
+        append_in_place(folder)
+    with pytest.raises(ArtifactError, match="sha256"):
+        load_or_last_good(either)
+
+
+def test_other_folders_are_not_replaced_by_copies(
+    settings: Settings, models: dict[Model, Path], tmp_path: Path
+) -> None:
+    """Who names a folder that is no good wants to hear of it, not to be served what was before."""
+    before = named(settings, models, tmp_path)
+    kept(before)
+    bad = Path(shutil.copytree(models[Model.CHAMPION], tmp_path / "bad"))
+    append_in_place(bad)
+    with pytest.raises(ArtifactError, match="sha256"):
+        load_or_last_good(Settings.model_validate(dict(before) | {"champion": bad}))
+
+
+def test_a_service_that_starts_without_roles_serves_those_it_served_last(
     with_store: Settings, store: ModelStore
 ) -> None:
-    remember(with_store, store.read())
+    kept(with_store)
     store.change(lambda now: promoted(now, NOTE))
     loaded = load_or_last_good(with_store)
     assert loaded.refused is None
     store.roles_file.write_text("{", encoding="utf-8")
+    for folder in store.folder.glob("breast-*"):
+        shutil.rmtree(folder)
     loaded = load_or_last_good(with_store)
     assert loaded.refused
     assert ROLES_FILE in loaded.refused
-    assert loaded.models.metadata[Model.CHAMPION].name == A
-    for folder in store.folder.glob("breast-*"):
-        shutil.rmtree(folder)
-    with pytest.raises(Exception, match=ROLES_FILE):
+    assert [each.name for each in loaded.models.metadata.values()] == [A, B]
+    remove_copies(with_store)
+    with pytest.raises(ConfigError, match=ROLES_FILE):
         load_or_last_good(with_store)
 
 
-def test_without_memory_bad_models_are_an_error(with_store: Settings, store: ModelStore) -> None:
-    cut_model(store.path(store.read().roles.champion))
-    with pytest.raises(ArtifactError, match="sha256"):
-        load_or_last_good(with_store)
+def test_only_what_is_served_is_kept(with_store: Settings, store: ModelStore) -> None:
+    copies = kept(with_store)
+    assert len(list(copies.store.folder.glob("breast-*"))) == 2
+    unfinished = copies.store.folder / ".unfinished-of-a-worker-that-died"
+    unfinished.mkdir()
+    store.change(lambda now: promoted(now, NOTE))
+    copies.keep(load_models(with_store))
+    (one,) = copies.store.folder.glob("breast-*")
+    assert one.name == store.read().roles.champion.folder
+    assert one.stat().st_nlink == (store.folder / one.name).stat().st_nlink
+    assert (one / MODEL_FILE).stat().st_ino != (store.folder / one.name / MODEL_FILE).stat().st_ino
+    assert not unfinished.exists()
+
+
+def test_a_worker_that_lags_behind_does_not_replace_newer_copies(
+    with_store: Settings, store: ModelStore
+) -> None:
+    older = load_models(with_store)
+    store.change(lambda now: promoted(now, NOTE))
+    copies = kept(with_store)
+    copies.keep(older)
+    assert copies.store.read().revision == 2
+
+
+@pytest.mark.parametrize("role", Model)
+def test_what_was_damaged_at_the_start_is_taken_when_it_is_mended(
+    either: Settings,
+    models: dict[Model, Path],
+    role: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(reload, "RETRY_SECONDS", 0.1)
+    if role is Model.CHAMPION:
+        kept(either)
+    keep_on_disk(either, flag(rollout(100)))
+    folder = folder_of(either, role)
+    append_in_place(folder)
+    app = create_app(either)
+    try:
+        client = app.test_client()
+        told = report(app)
+        assert told.refused
+        assert str(folder) in told.refused.reason
+        assert str(folder) in caplog.text
+        assert metric(client, 'model_reload_failures_total{reason="start"}') == 1
+        if role is Model.CHALLENGER:
+            assert answer(client)[1:] == ("champion", "fallback_no_challenger", A)
+            assert told.challenger_trouble == told.refused.reason
+            assert told.revision is None
+            assert client.get("/readyz").get_json()["challenger"] == "down"
+            assert metric(client, "challenger_down") == 1
+            assert (
+                'prediction_errors_total{model="challenger"' not in client.get("/metrics", buffered=True).text
+            )
+        else:
+            assert answer(client)[1] == "challenger"
+            assert client.get("/readyz").get_json()["challenger"] == "runs"
+        (folder / MODEL_FILE).write_bytes((models[role] / MODEL_FILE).read_bytes())
+
+        def mended() -> bool:
+            hear(app)
+            return report(app).refused is None
+
+        wait_for(mended)
+        assert answer(client)[1] == "challenger"
+        assert report(app).challenger_trouble is None
+        assert client.get("/readyz").get_json()["challenger"] == "runs"
+        assert metric(client, "challenger_down") == 0
+    finally:
+        close(app)
+
+
+def test_a_challenger_that_cannot_start_is_told(
+    with_store: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.lineup.MEBIBYTE", 128 * 1024)  # 256 MiB are the least that settings allow
+    bearer = "a-token-of-this-test"
+    app = create_app(
+        Settings.model_validate(dict(with_store) | {"admin_token": bearer, "guest_memory_mb": 512})
+    )
+    try:
+        client = app.test_client()
+        told = client.get("/admin/models", headers={"Authorization": f"Bearer {bearer}"}).get_json()
+        (worker,) = told["workers"]
+        assert "under its memory limit of 64 MB; set CANARIO_GUEST_MEMORY_MB" in worker["challenger_trouble"]
+        assert client.get("/readyz").get_json()["challenger"] == "down"
+        assert metric(client, "challenger_down") == 1
+    finally:
+        close(app)
+
+
+def test_a_check_starts_the_challenger_within_its_limits(
+    with_store: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        "CANARIO_MODELS": str(store.folder),
+        "CANARIO_UNLEASH_URL": with_store.unleash_url,
+        "CANARIO_UNLEASH_SDK_TOKEN": "default:production.not-a-secret",
+        "CANARIO_STATE_DIR": str(with_store.state_dir),
+    }
+    runner = CliRunner(env=environment)
+    done = runner.invoke(main, ["--check"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    monkeypatch.setattr("service.lineup.MEBIBYTE", 64 * 1024)
+    done = runner.invoke(main, ["--check"])
+    assert done.exit_code == 2
+    assert "under its memory limit of 64 MB; set CANARIO_GUEST_MEMORY_MB to more" in done.stderr
 
 
 def test_reports_of_dead_workers_do_not_count(tmp_path: Path) -> None:
@@ -331,13 +544,16 @@ def test_reports_of_dead_workers_do_not_count(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_that_cannot_be_written_costs_nothing_else(
-    with_store: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    with_store: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
+    models = load_models(with_store)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     monkeypatch.setattr(Path, "write_text", refuse)
-    remember(with_store, store.read())
+    LastGood(with_store).keep(models)
+    assert "cannot be kept" in caplog.text
     Reports(tmp_path / "r").tell(WorkerReport(pid=1))
 
 
