@@ -1,5 +1,6 @@
 """What a client sends and gets: the schema of /predict and the reading of its body."""
 
+from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from flask import Request
@@ -154,7 +155,7 @@ class Parsed(NamedTuple):
 
     user_id: str
     row: Row
-    context: dict[str, str]  # as Unleash compares them: true and false in lower case
+    context: dict[str, str]  # as Unleash compares them, see `as_text`
 
 
 class Reader:
@@ -182,9 +183,27 @@ class Reader:
 
 
 def _as_text(context: dict[str, str | bool | int | float]) -> dict[str, str]:
-    return {
-        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in context.items()
-    }
+    return {key: as_text(value) for key, value in context.items()}
+
+
+def as_text(value: str | bool | int | float) -> str:
+    """A value of the context as constraints, the log and reports know it.
+
+    Numbers are written as JavaScript does, hence as Unleash's UI and its SDK for Node do: one number, one
+    text. `3`, `3.0` and `3e0` are `3`, and `-0.0` is `0`. Integers keep all of their digits.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or value == 0:
+        return str(int(value))
+    shortest = Decimal(repr(value))
+    if 1e-6 <= abs(value) < 1e21:
+        text = format(shortest, "f")
+        return text.removesuffix(".0")
+    digits, _, exponent = repr(value).partition("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent):+d}"
 
 
 def to_row(features: list[Value] | dict[str, Value], metadata: Metadata) -> Row:

@@ -30,7 +30,9 @@ class PredictionRecord(Record):
     kind: Literal["prediction"] = Field(description="Always `prediction`.")
     request_id: str = Field(description="As in the answer.")
     user: str | None = Field(description="The user: a keyed hash, the id, or null (`CANARIO_LOG_USERS`).")
-    context: dict[str, str] = Field(description="The request's context, values as Unleash compares them.")
+    context: dict[str, str] = Field(
+        description="The request's context; one number is one text however it is written, `3.0` is `3`."
+    )
     assigned: Model = Field(description="Who should have answered by the flag: experiments are read by this.")
     model: Model = Field(description="Who answered.")
     reason: str = Field(description="Why, as in the answer.")
