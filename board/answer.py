@@ -1,11 +1,12 @@
 """The answer first: who has the challenger, whether it may, and what comes next, in two sentences. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from board.document import Answer, Tone
 from board.facts import Facts
+from board.numbers import PLAN_SEEN, UP
 from common.names import Recorded
 from flags.quarantine import refusal
 from flags.rollout.decide import Kind, Step
@@ -13,7 +14,10 @@ from flags.rollout.gates import BEGIN, short
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
 from flags.snapshot import moment
 
+PLAN_SILENT: Final = timedelta(minutes=5)  # it comes every minute
 STALE_SECONDS: Final = 30  # of the flags in the service, as the alert FlagStateStale has it
+JUDGES_WITHIN: Final = timedelta(minutes=1)  # of a new stage
+JOB_LATE: Final = timedelta(seconds=30)  # it comes every few seconds
 GATE_WORDS: Final = {
     "time": "time",
     "requests": "more requests",
@@ -35,13 +39,13 @@ def answer_of(facts: Facts) -> Answer:
     if seen is None or step is None:
         told = "Unleash does not answer" if facts.unleash.fault else "Unleash is being asked"
         return Answer("bad", f"{told}: who has the challenger is not known.", "", None)
-    tone, now = _now(facts, seen)
+    tone, now = _as_far_as_seen(facts, *_now(facts, seen))
     if facts.unleash.fault and facts.unleash.at:
-        tone = "bad"
-        now = f"Unleash does not answer. At {moment(facts.unleash.at)} it was so: {now}"
-    elif age := _stale(facts):
-        tone = "bad"
-        now = f"{now} The service has not heard from Unleash for {short(age)}: users have what was so then."
+        now = (
+            "Unleash does not answer: who has the challenger is not known now."
+            f" At {moment(facts.unleash.at)} it was so: {now}"
+        )
+        return Answer("bad", now, "What comes next is not known.", None)
     if seen.canary.trouble:
         return Answer("bad", now, f"The flag needs a person: {seen.canary.trouble}.", None)
     if marked := _in_quarantine(seen, step):
@@ -52,7 +56,34 @@ def answer_of(facts: Facts) -> Answer:
         return Answer(
             tone, now, f"{capital(goal)} does not come while {listed(breached)} {verb} breached.", None
         )
-    return Answer(tone, now, *next_of(step))
+    silent = _plan_silent(facts, step)
+    until: tuple[str, datetime | None] = (silent, None) if silent else next_of(step)
+    return Answer("bad" if silent and tone == "good" else tone, now, *until)
+
+
+def _as_far_as_seen(facts: Facts, tone: Tone, now: str) -> tuple[Tone, str]:
+    """With what is known of the service, where that is not as the flag says."""
+    if facts.fresh and facts.fresh.of(UP) == 0:
+        return "bad", f"{now} Prometheus reaches no instance of the service: what users get now is not known."
+    age = _stale(facts)
+    if age is None or facts.unleash.fault:
+        return tone, now
+    return (
+        "bad",
+        f"{now} The service has not heard from Unleash for {short(age)}: users have what was so then.",
+    )
+
+
+def _plan_silent(facts: Facts, step: Step) -> str | None:
+    """Where the job that carries out the plan is not at work, no time of a step holds."""
+    if facts.fresh is None or step.kind not in (Kind.WAIT, Kind.ADVANCE, Kind.PROMOTE):
+        return None
+    last = facts.fresh.of(PLAN_SEEN)
+    age = facts.now - datetime.fromtimestamp(last, UTC) if last else None
+    if age is not None and age <= PLAN_SILENT:
+        return None
+    heard = f"was last heard of {short(age)} ago" if age is not None else "is silent"
+    return f"Nothing comes by itself: the plan's job {heard}."
 
 
 def _stale(facts: Facts) -> timedelta | None:
@@ -80,7 +111,7 @@ def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
     if facts.rollback:
         why = f" because of {facts.told_rollback.guardrail}" if facts.told_rollback else ""
         return "bad", (
-            f"The challenger was taken away at {moment(facts.rollback.at)}{why}: everybody has the champion."
+            f"The challenger was rolled back at {moment(facts.rollback.at)}{why}: everybody has the champion."
         )
     if not canary.exposed:
         return _nobody(seen)
@@ -130,8 +161,13 @@ def guards(facts: Facts) -> tuple[Tone, str]:
         heard = f"was last heard of {short(facts.now - last)} ago" if last else "is silent"
         return "bad", f"nobody guards it: the rollback job {heard}"
     if not facts.judged:
+        if facts.step and facts.now - facts.step.place.began > JUDGES_WITHIN:
+            return "bad", "the rollback job has not judged it: it cannot read the flag, its log says why"
         return "wait", "the guardrails have not judged it yet"
-    return _judged([*facts.judged.values()])
+    tone, told = _judged([*facts.judged.values()])
+    if last and facts.now - last > JOB_LATE:
+        return "bad" if tone == "good" else tone, f"{told}, as judged {short(facts.now - last)} ago"
+    return tone, told
 
 
 def _judged(told: Sequence[Guarded]) -> tuple[Tone, str]:

@@ -46,10 +46,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the plan, or the share that a person set between two of them."""
+    """One stage of the plan, or the share that a person set between two of them.
+
+    Attributes:
+        state: done only where it ran; after a rollback those beyond it are not reached.
+    """
 
     name: str
-    state: Literal["done", "now", "next", "later"]
+    state: Literal["done", "now", "next", "later", "skipped", "rolled back", "not reached"]
     lasts: float | None
 
 
@@ -155,12 +159,29 @@ class Numbers:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number in words, with what it is."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a guardrail rested on when the challenger was rolled back, from the decisions log."""
+
+    at: datetime
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
 class Guardrail:
     """One guardrail, as the rollback job judged it last.
 
     Attributes:
-        verdict: ok, breach, no data, cannot measure; "not judged" while nobody has the challenger, and
-            "not known" where Prometheus or the job is silent.
+        verdict: ok, breach, no data, cannot measure; after a rollback what it was then; "not judged" while
+            nobody has the challenger, and "not known" where Prometheus or the job is silent.
+        then: of the rollback by which the challenger is gone.
         words: the verdict for people.
         action: what a breach brings: rollback, pause, warn; "" where the board's file does not have it.
         reached: how far it is, 1 is the limit; None where there is no number.
@@ -176,6 +197,7 @@ class Guardrail:
     words: str
     reached: Value
     below: bool
+    then: Judged | None = None
 
 
 @dataclass(frozen=True)

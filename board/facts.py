@@ -17,7 +17,7 @@ from flags.rollout.situation import Guarded, Readings, Situation
 from rollback.decision import RollbackRecord
 from rollback.guardrails import Policy
 
-PATIENCE: Final = 15.0  # seconds for which numbers of a silent Prometheus are still told as those of now
+PATIENCE: Final = 15.0  # seconds for which numbers are those of now; a look that failed ends that at once
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Facts:
 
     @cached_property
     def fresh(self) -> Numbers | None:
-        """The numbers, unless they are old."""
-        return self.numbers.fresh(self.now, PATIENCE)
+        """The numbers; none from the first look on that failed, and none that are old."""
+        return None if self.numbers.fault else self.numbers.fresh(self.now, PATIENCE)
 
     @cached_property
     def seen(self) -> Situation | None:

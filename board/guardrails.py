@@ -1,15 +1,21 @@
 """The guardrails in words: what each watches, and how near it is to its limit. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import isfinite
+from typing import Any
 
-from board.document import Guardrail, Tone
+from board.document import Figure, Guardrail, Judged, Tone
 from board.facts import Facts
+from common.figures import count, in_unit, percent, seconds
+from flags.rollout.place import rolled_back
 from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded
 from rollback.guardrails import Direction, Sequential, Threshold
 
+AnyRule = Threshold | Sequential
 NOT_JUDGED, NOT_KNOWN = "not judged", "not known"
 BRINGS = {
-    "rollback": "the challenger is taken away",
+    "rollback": "the challenger is rolled back",
     "pause": "the share must not be raised",
     "warn": "nothing is turned off, somebody should look",
 }
@@ -21,10 +27,13 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
     for name in (*known, *sorted(facts.judged.keys() - known.keys())):
         rule = known.get(name)
         told = facts.judged.get(name)
+        if facts.rollback:
+            yield _then(facts, name, rule)
+            continue
         below = isinstance(rule, Threshold) and rule.direction is Direction.BELOW
         action = rule.action.value if rule else ""
         verdict = told.verdict if told else _silent(facts)
-        tone, words = _words(verdict, told, action, below=below)
+        tone, words = _words(verdict, told, action, below=below, unit=unit_of(rule))
         yield Guardrail(
             name=name,
             description=rule.description if rule else "",
@@ -36,6 +45,106 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
             reached=reached(told, below=below),
             below=below,
         )
+
+
+def _then(facts: Facts, name: str, rule: AnyRule | None) -> Guardrail:
+    """What it said when the challenger was rolled back; of the breach at least, what Unleash's mark says."""
+    record, told = facts.told_rollback, facts.decision.value
+    below = isinstance(rule, Threshold) and rule.direction is Direction.BELOW
+    card = Guardrail(
+        name=name,
+        description=rule.description if rule else "",
+        action=rule.action.value if rule else "",
+        kind="" if rule is None else "sequential" if isinstance(rule, Sequential) else "threshold",
+        verdict=NOT_JUDGED,
+        tone="plain",
+        words="Not judged at the rollback.",
+        reached=None,
+        below=below,
+    )
+    if record is None or told is None:
+        marked = rolled_back(facts.seen.changes) if facts.seen else None
+        why = marked[1] if marked else None
+        if why is None or why.split(":")[0] != name:
+            return replace(card, words="Not judged now: nobody has the challenger.")
+        words = f"Breached, and the challenger was rolled back: {why}. The decisions log has no more of it."
+        return replace(card, verdict=BREACH, tone="bad", words=words)
+    verdict = next((one for one in told.decision.verdicts if one.get("guardrail") == name), None)
+    if verdict is None:
+        return card
+    status, is_reason = str(verdict.get("verdict")), record.guardrail == name
+    seen = Guarded(
+        name,
+        status,
+        value=_float(verdict.get("value")),
+        limit=_float(verdict.get("limit")),
+        log_e=_float(verdict.get("log_e")),
+        log_e_needed=_float(verdict.get("log_e_needed")),
+    )
+    tone: Tone = "bad" if is_reason else "wait" if status == BREACH else "plain"
+    words = "Breached: the challenger was rolled back." if is_reason else f"At the rollback: {status}."
+    then = Judged(told.decision.time, tuple(_figures(verdict, seen, rule)))
+    return replace(
+        card, verdict=status, tone=tone, words=words, reached=reached(seen, below=below), then=then
+    )
+
+
+def _figures(verdict: Mapping[str, Any], seen: Guarded, rule: AnyRule | None) -> Iterator[Figure]:
+    """Both rates, difference, limit and window, as they were judged."""
+    evidence = verdict.get("evidence") or {}
+    counts = evidence.get("counts")
+    unit = unit_of(rule)
+    if counts and (mine := _rate(counts, "challenger")):
+        yield Figure("Challenger", mine[1])
+        if theirs := _rate(counts, "champion"):
+            yield Figure("Champion", theirs[1])
+            yield Figure("Difference", _points(mine[0] - theirs[0]))
+        if edges := evidence.get("edges"):
+            slow = f"over {seconds(edges['challenger'])}"
+            if edges["champion"] != edges["challenger"]:
+                slow += f" of the challenger, over {seconds(edges['champion'])} of the champion"
+            yield Figure("Counted", f"calls {slow}")
+    elif seen.value is not None:
+        yield Figure("Challenger" if unit != "times" else "Challenger to champion", in_unit(seen.value, unit))
+        if (sample := _float(verdict.get("sample"))) is not None:
+            yield Figure("Calls", count(sample))
+        if seen.limit is not None:
+            beyond = seen.value - seen.limit
+            told = _points(beyond) if unit == "share" else in_unit(beyond, unit)
+            yield Figure("From the limit", told if told.startswith(("+", "-")) else f"+{told}")
+    if seen.limit is not None:
+        yield Figure("Limit", in_unit(seen.limit, unit))
+    if seen.log_e is not None and seen.log_e_needed is not None:
+        highest = _float(evidence.get("log_e_highest"))
+        score = max(seen.log_e, highest) if highest is not None else seen.log_e
+        yield Figure("Test score", f"{score:.1f}, threshold {seen.log_e_needed:.1f}")
+    if window := verdict.get("window"):
+        yield Figure(
+            "Window", f"the last {window}" if seen.log_e is None else f"{window}, since the stage began"
+        )
+
+
+def _rate(counts: Mapping[str, Any], model: str) -> tuple[float, str] | None:
+    """The share of bad calls, as a number and in words."""
+    total, bad = (float(sum(counts.get(f"{model}_{part}", ()))) for part in ("total", "bad"))
+    return (bad / total, f"{percent(bad / total)} ({count(bad)} of {count(total)})") if total else None
+
+
+def _points(difference: float) -> str:
+    told = percent(abs(difference)).removesuffix("%")
+    return f"{'-' if difference < 0 else '+'}{told} points"
+
+
+def _float(value: object) -> float | None:
+    """A finite number of a document, in which others are text."""
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None
+
+
+def unit_of(rule: AnyRule | None) -> str:
+    """In which a guardrail's value and limit are."""
+    if isinstance(rule, Threshold):
+        return rule.unit
+    return "share" if isinstance(rule, Sequential) else "number"
 
 
 def reached(told: Guarded | None, *, below: bool = False) -> float | None:
@@ -63,8 +172,8 @@ def _silent(facts: Facts) -> str:
     return NOT_KNOWN if exposed and not facts.guarded else NOT_JUDGED
 
 
-def _words(verdict: str, told: Guarded | None, action: str, *, below: bool) -> tuple[Tone, str]:
-    numbers = _numbers(told, below=below)
+def _words(verdict: str, told: Guarded | None, action: str, *, below: bool, unit: str) -> tuple[Tone, str]:
+    numbers = _numbers(told, below=below, unit=unit)
     if verdict == OK:
         return "good", f"Fine: {numbers}." if numbers else "Fine."
     if verdict == BREACH:
@@ -73,13 +182,13 @@ def _words(verdict: str, told: Guarded | None, action: str, *, below: bool) -> t
     if verdict == NO_DATA:
         return "plain", "Too few calls yet to judge it."
     if verdict == NOT_JUDGED:
-        return "plain", "Not judged now."
+        return "plain", "Not judged now: nobody has the challenger."
     if verdict == NOT_KNOWN:
         return "bad", "Not known: nobody has judged it lately."
     return "bad", "Cannot be measured: the log of the rollback job says why."
 
 
-def _numbers(told: Guarded | None, *, below: bool) -> str:
+def _numbers(told: Guarded | None, *, below: bool, unit: str) -> str:
     if told is None:
         return ""
     if told.log_e is not None and told.log_e_needed:
@@ -90,5 +199,6 @@ def _numbers(told: Guarded | None, *, below: bool) -> str:
             return "no evidence against the challenger"
         return f"evidence against the challenger is at {part:.0%} of the limit"
     if told.value is not None and told.limit is not None:
-        return f"{told.value:.3g}, {'at least' if below else 'at most'} {told.limit:.3g} is allowed"
+        side = "at least" if below else "at most"
+        return f"{in_unit(told.value, unit)}, {side} {in_unit(told.limit, unit)} is allowed"
     return ""

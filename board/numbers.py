@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from common.answers import Sample
-from common.names import Metric, Model, Recorded
+from common.names import Metric, Model, PlanMetric, Recorded
 from common.prometheus import Prometheus, PrometheusError
 from common.served import Arms
 from flags.rollout.look import Rollout
@@ -22,8 +22,9 @@ RECORDED: Final = (
     Recorded.LATENCY_P99,
     Recorded.ERROR_RATE,
     Recorded.AGREEMENT_RATE,
-    Recorded.FLAG_AGE,
 )
+UP: Final = "up"  # 1 where Prometheus reaches an instance of the service, 0 where it reaches none
+PLAN_SEEN: Final = "plan"  # when the plan's job was last at work
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,23 @@ def read_numbers(rollout: Rollout, seen: Situation | None) -> Numbers:
         readings,
         since,
         {
-            (one.labels["__name__"], one.labels.get("model", "")): one.value
-            for one in finite(rollout.prometheus.vector(f'{{__name__=~"{"|".join(RECORDED)}"}}'))
+            (one.labels.get("what") or one.labels["__name__"], one.labels.get("model", "")): one.value
+            for one in finite(rollout.prometheus.vector(now_query(rollout.arms)))
         },
         _outcomes(rollout.prometheus, rollout.arms, max(now - since, timedelta(seconds=1))),
     )
+
+
+def now_query(arms: Arms) -> str:
+    """What is recorded, and who is heard; a sample from before an outage says nothing of now."""
+    heard = arms.of(Metric.FLAG_FETCHED_AGO)
+    of_now = {
+        Recorded.FLAG_AGE: f"{heard} and time() - timestamp({heard}) < 15",
+        UP: arms.of(UP),
+        PLAN_SEEN: PlanMetric.LAST,
+    }
+    told = (f'label_replace(max({query}), "what", "{name}", "", "")' for name, query in of_now.items())
+    return " or ".join((f'{{__name__=~"{"|".join(RECORDED)}"}}', *told))
 
 
 def _outcomes(prometheus: Prometheus, arms: Arms, age: timedelta) -> dict[tuple[str, str], float]:

@@ -17,7 +17,7 @@ from common.errors import CanarioError
 MOMENT_SECONDS = 1.0  # that a page waits for a reading
 FIRST_SECONDS = 4.0  # that it waits where nothing is known, or only what is old
 OLD_SECONDS = 30.0
-LATE_SECONDS = 10.0  # after which an answer that is still to come counts as none
+LATE_SECONDS = 5.0  # after which an answer that is still to come counts as none
 NEVER = float("-inf")
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from common.durations import format_duration
+from common.figures import in_unit
 from common.names import Model
 from common.served import ServedModel
 from rollback.guardrails import Action, Direction, Guardrail, Threshold
@@ -139,10 +140,11 @@ def _judge_value(guardrail: Threshold, value: float | None, calls: str) -> tuple
         return Status.NO_DATA, f"{calls} in the window, but the query gives no number"
     if math.isinf(value):
         return Status.CANNOT_MEASURE, "the query for the value divides by zero"
-    side, limit = _beyond(guardrail), f"{guardrail.limit:g}"
+    side, limit = _beyond(guardrail), in_unit(guardrail.limit, guardrail.unit)
+    told = in_unit(value, guardrail.unit)
     if guardrail.is_breached_by(value):
-        return Status.BREACH, f"{value:.4g} on {calls} is {side} the limit of {limit}"
-    return Status.OK, f"{value:.4g} on {calls} is not {side} the limit of {limit}"
+        return Status.BREACH, f"{told} on {calls} is {side} the limit of {limit}"
+    return Status.OK, f"{told} on {calls} is not {side} the limit of {limit}"
 
 
 def _judge_hold(measured: Measurement, looks: list[Status], reason: str) -> tuple[Status, str]:
@@ -153,9 +155,10 @@ def _judge_hold(measured: Measurement, looks: list[Status], reason: str) -> tupl
         return Status.BREACH, f"{reason}, as at each of {beyond} looks over {lasted}"
     tally = f"at {beyond} of {len(looks)} looks over {lasted}"
     if Status.OK in looks:
-        side, limit = _beyond(measured.guardrail), measured.guardrail.limit
-        value = measured.value.points[-1]
-        return Status.OK, f"{value:.4g} is {side} the limit of {limit:g}, but only {tally}"
+        side, unit = _beyond(measured.guardrail), measured.guardrail.unit
+        told = in_unit(measured.value.points[-1], unit)
+        limit = in_unit(measured.guardrail.limit, unit)
+        return Status.OK, f"{told} is {side} the limit of {limit}, but only {tally}"
     return Status.NO_DATA, f"beyond the limit {tally}, and nothing is known of the others"
 
 

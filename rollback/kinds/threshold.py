@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, FiniteFloat
 
 from common.durations import Duration, format_duration
+from common.figures import Unit
 from common.names import Model
 from common.selector import DEFAULT
 from rollback.kinds.base import Guardrail
@@ -67,6 +68,8 @@ class Threshold(Guardrail):
     """PromQL that gives one number, in the unit of `limit`."""
     direction: Direction
     limit: FiniteFloat
+    unit: Unit = "number"
+    """Of value and limit, for people: seconds, share (told in per cent), times, or a plain number."""
     hold: Annotated[Duration | None, Field(alias="for")] = None
     """How long the value must have been beyond the limit, at every look; at once when absent."""
     window: Duration

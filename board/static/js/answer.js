@@ -3,7 +3,7 @@ import { $, h, show } from "./dom.js";
 import { DASH, capital, hourSeconds, percent, span, timeOf, when, withTimes } from "./words.js";
 
 const MARKS = { good: "✓", bad: "!", wait: "…", plain: "i" };
-const STATES = { done: "done", now: "now", next: "next", later: "later" };
+const TOLD = new Set(["now", "skipped", "rolled back", "not reached"]);
 
 let said = null;
 
@@ -55,8 +55,8 @@ export function showStages(board) {
         h("span", { class: "stop", "aria-hidden": "true" }),
         h("span", { class: "name" }, stage.name),
         h("span", { class: "lasts" },
-          stage.state === "now" ? "now" : stage.lasts ? span(stage.lasts) : "",
-          h("span", { class: "unseen" }, stage.state === "now" ? "" : ` ${STATES[stage.state]}`))),
+          TOLD.has(stage.state) ? stage.state : stage.lasts ? span(stage.lasts) : "",
+          h("span", { class: "unseen" }, TOLD.has(stage.state) ? "" : ` ${stage.state}`))),
     ));
 }
 
@@ -64,7 +64,10 @@ export function showFacts(board) {
   const { rollout, numbers } = board;
   const facts = [];
   const add = (name, value, note, tone = "") => facts.push({ name, value, note, tone });
-  if (rollout) {
+  const unleash = board.sources.find((one) => one.name === "Unleash");
+  if (rollout && !unleash.ok) {
+    add("Wanted by the flag", "not known", `${rollout.enabled ? percent(rollout.share) : "off"} at ${hourSeconds(unleash.read_at)}`, "bad");
+  } else if (rollout) {
     const wanted = rollout.enabled ? percent(rollout.share) : "off";
     add("Wanted by the flag", wanted, !rollout.enabled ? "everybody has the champion" : rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
   }

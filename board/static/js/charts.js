@@ -8,9 +8,9 @@ const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
 const ROWS = 12; // of a chart's table
 const BIG = {
   traffic: { title: "Users with the challenger", format: percent, least: 5, most: 100 },
-  p99: { title: "99% of the calls are faster than", format: duration, least: 0.001 },
-  errors: { title: "Failed calls", format: share, least: 0.01, most: 1 },
-  agreement: { title: "Both models chose the same", format: share, from: 0.8, least: 1, most: 1 },
+  p99: { title: "p99 latency of each model's own calls", format: duration, least: 0.001 },
+  errors: { title: "Error rate", format: share, least: 0.01, most: 1 },
+  agreement: { title: "Agreement", format: share, from: 0.8, least: 1, most: 1 },
 };
 const OUTCOME = "outcome/"; // each has a chart of its own, by its name
 
@@ -50,22 +50,32 @@ export function showGuardrails(board) {
     show(id, [one.name, one.description, one.action, key in charts], () => [
       h("header", {}, h("h3", { id: `h-${one.name}` }, one.name), h("span", { id: `${id}-pill` })),
       h("p", { id: `${id}-words`, class: "words" }),
+      h("div", { id: `${id}-then` }),
       h("div", { id: `${id}-meter`, class: "meter", "aria-hidden": "true" }),
       key in charts ? figure(key, { small: true }) : null,
       h("p", { class: "small" }, `${one.description}${ACTIONS[one.action] ?? ""}`),
     ]);
     show(`${id}-pill`, [one.verdict, one.tone], () => h("span", { class: `pill ${one.tone}` }, one.verdict));
     show(`${id}-words`, one.words, () => one.words);
+    show(`${id}-then`, one.then, () => (one.then ? then(one.then) : []));
     show(`${id}-meter`, [one.reached, one.tone], () => meter(one));
     if (charts[key]) draw(board, charts[key], { format: plain, least: 0, small: true, limit: charts[key].limit });
   }
 }
 
 const ACTIONS = {
-  rollback: " Beyond its limit the challenger is taken away.",
+  rollback: " Beyond its limit the challenger is rolled back.",
   pause: " Beyond its limit the share stays as it is.",
   warn: " It only warns.",
 };
+
+/** What it rested on when the challenger was rolled back. */
+function then({ at, figures }) {
+  return [
+    h("p", { class: "small" }, "As judged ", timeOf(at)),
+    h("dl", { class: "then" }, figures.map((one) => h("div", {}, h("dt", {}, one.name), h("dd", {}, one.value)))),
+  ];
+}
 
 function meter(one) {
   const bar = h("span", { class: "reached" });

@@ -9,6 +9,7 @@ import { capital, span, when, zone } from "./words.js";
 const VERSION = 1; // of the shape that this page knows: board/document.py
 const PARTS = [showFaults, showStages, showFacts, showModels, showCharts, showGuardrails, showGates, showDecision, showChanges, showSources, showAnswer];
 
+let silent = []; // sources that do not answer
 let picked = new URLSearchParams(location.search).get("span") ?? "1h";
 
 const poll = new Poll({
@@ -24,6 +25,7 @@ const poll = new Poll({
     $("board").hidden = $("fresh").hidden = false;
     $("flag").replaceChildren(h("a", { href: board.flag_page, target: "_blank", rel: "noreferrer" }, `${board.flag} in ${board.environment}`));
     for (const part of PARTS) part(board);
+    silent = board.sources.filter((one) => !one.ok).map((one) => one.name);
     pass();
   },
   refused(status) {
@@ -77,8 +79,8 @@ function pass() {
   tick();
   if (poll.last === null) return;
   const age = (Date.now() - poll.last) / 1000;
-  $("fresh").dataset.old = age > 10;
-  $("fresh-words").textContent = age < 5 ? "live" : `${span(age)} old`;
+  $("fresh").dataset.old = age > 10 || silent.length > 0;
+  $("fresh-words").textContent = age >= 5 ? `${span(age)} old` : silent.length ? `without ${silent.join(" and ")}` : "live";
 }
 
 spanPicker($("spans"), picked, (span) => {

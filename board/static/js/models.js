@@ -3,11 +3,11 @@ import { h, show, svg } from "./dom.js";
 import { count, duration, percent, rate, share, timeOf } from "./words.js";
 
 const ROWS = [
-  ["Answers a second", (one) => rate(one.requests_per_second)],
+  ["Answers a second, last minute", (one) => rate(one.requests_per_second)],
   ["Requests in this stage", (one) => count(one.requests)],
-  ["Median time", (one) => duration(one.p50)],
-  ["99% are faster than", (one) => duration(one.p99)],
-  ["Failed calls", (one) => share(one.error_rate)],
+  ["Median latency, last 5 min", (one) => duration(one.p50)],
+  ["p99 latency, last 5 min", (one) => duration(one.p99)],
+  ["Error rate, last 5 min", (one) => share(one.error_rate)],
 ];
 
 export function showModels(board) {
@@ -24,11 +24,12 @@ function table(numbers) {
   const body = ROWS.map(([name, of]) =>
     h("tr", {}, h("th", { scope: "row" }, name), numbers.models.map((one) => h("td", {}, of(one)))));
   body.push(
-    h("tr", {}, h("th", { scope: "row" }, "Both chose the same"),
+    h("tr", {}, h("th", { scope: "row" }, "Agreement, last 5 min"),
       h("td", { colspan: 2 }, numbers.agreement === null ? h("span", { class: "small" }, "no copied requests now") : share(numbers.agreement))));
-  return h("table", { class: "models" },
+  return [h("table", { class: "models" },
     h("thead", {}, h("tr", {}, h("td", {}), numbers.models.map((one) => h("th", { scope: "col" }, swatch(one.model))))),
-    h("tbody", {}, body));
+    h("tbody", {}, body)),
+    h("p", { class: "small" }, "Latency is of the model's own calls: when the challenger is late, its user gets the champion's answer.")];
 }
 
 function outcomes(numbers) {

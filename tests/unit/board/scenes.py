@@ -8,7 +8,7 @@ import numpy as np
 
 from board.facts import Facts
 from board.history import Counts, History, Span
-from board.numbers import Numbers
+from board.numbers import PLAN_SEEN, UP, Numbers
 from board.watch import Reading
 from common.names import JobMetric, Model, Recorded
 from flags.rollout.situation import Readings, Situation
@@ -23,6 +23,8 @@ RECORDED = {
     (Recorded.LATENCY_P99, Model.CHALLENGER): 0.014,
     (Recorded.ERROR_RATE, Model.CHAMPION): 0.0,
     (Recorded.AGREEMENT_RATE, ""): 0.97,
+    (UP, ""): 1.0,
+    (PLAN_SEEN, ""): NOW.timestamp(),
 }
 DOWN = "Prometheus at http://h:9090 cannot be reached: refused"
 

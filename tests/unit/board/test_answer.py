@@ -59,8 +59,8 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
         ),
         (
             judged(Guarded("errors", "ok"), judged=1),
-            "wait",
-            f"{FIVE}; the guardrails have not judged it yet.",
+            "bad",
+            f"{FIVE}; the rollback job has not judged it: it cannot read the flag, its log says why.",
         ),
         (
             judged(Guarded("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
@@ -118,7 +118,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
         (
             facts(ROLLED_BACK),
             "bad",
-            f"The challenger was taken away at {moment(ROLLED_BACK.changes[-1].at)}: {CHAMPION}.",
+            f"The challenger was rolled back at {moment(ROLLED_BACK.changes[-1].at)}: {CHAMPION}.",
         ),
         (
             facts(at(0, exists=False, shadow=flag(0))),
@@ -164,7 +164,8 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
     answer = answer_of(facts(unleash=Reading(at(5), NOW, "refused"), later=60))
     assert answer.tone == "bad"
     assert answer.now.startswith(
-        "Unleash does not answer. At 2026-12-24 06:00:00 UTC it was so: 5% of the users"
+        "Unleash does not answer: who has the challenger is not known now."
+        " At 2026-12-24 06:00:00 UTC it was so: 5% of the users"
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import timedelta
+from itertools import combinations
 from typing import Any
 
 import orjson
@@ -12,10 +13,22 @@ from board.document import Board, Source
 from board.facts import Facts
 from board.sources import Told
 from board.watch import Reading
+from flags.quarantine import ROLLED_BACK as ROLLED_BACK_MARK
 from flags.rollout.situation import Guarded, Situation
 from rollback.decision import Decision, Kind, RollbackRecord, Turn
 from tests.unit.board.scenes import DOWN, facts, history, numbers
-from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, VERSION, at, changes, flag, off, share
+from tests.unit.flags.rollout.scenes import (
+    GOOD,
+    JOB,
+    NOW,
+    PERSON,
+    VERSION,
+    at,
+    changes,
+    flag,
+    off,
+    share,
+)
 
 ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False, quarantined=(VERSION,))
 
@@ -52,7 +65,7 @@ def test_all_is_told_while_all_answer() -> None:
     assert board.rollout is not None
     assert [(one.name, one.state) for one in board.rollout.stages] == [
         ("shadow", "done"),
-        ("1%", "done"),
+        ("1%", "skipped"),
         ("5%", "now"),
         ("25%", "next"),
         ("100%", "later"),
@@ -123,8 +136,9 @@ def test_old_numbers_are_not_told_as_those_of_now_and_old_charts_are() -> None:
     assert board.charts is not None
     assert not source(board, "Prometheus").ok
     assert source(board, "Prometheus").read_at == NOW
-    young = assemble(facts(numbers=Reading(numbers(), NOW, DOWN), later=4))
-    assert young.numbers is not None
+    young = assemble(facts(numbers=Reading(numbers(), NOW, DOWN), later=1))
+    assert young.numbers is None  # from the first look that failed
+    assert "is not known, because Prometheus does not answer" in young.answer.now
     assert not source(young, "Prometheus").ok  # at once
 
 
@@ -149,16 +163,18 @@ def test_nothing_at_all_is_a_page_too() -> None:
     [
         (facts(at(0, shadow=flag(0))), "next later later later later later"),
         (facts(at(0)), "now next later later later later"),
-        (facts(at(100)), "done done done done now next"),
-        (facts(at(7, share(PERSON, 0, 7))), "done done done now:7% next later later"),
-        (facts(ROLLED_BACK), "now next later later later later"),
+        (facts(at(100)), "done skipped skipped skipped now next"),
+        (facts(at(7, share(PERSON, 0, 7))), "done skipped skipped now:7% next later later"),
+        (facts(ROLLED_BACK), "done skipped rolled_back not_reached not_reached not_reached"),
     ],
     ids=["not begun", "shadow", "all", "a person's own", "rolled back"],
 )
 def test_the_plan_with_the_place_in_it(known: Facts, stages: str) -> None:
     board = assemble(known)
     assert board.rollout is not None
-    own = [f"now:{one.name}" if one.name == "7%" else one.state for one in board.rollout.stages]
+    own = [
+        f"now:{one.name}" if one.name == "7%" else one.state.replace(" ", "_") for one in board.rollout.stages
+    ]
     assert own == stages.split()
 
 
@@ -172,7 +188,7 @@ def test_a_rollback_is_told_with_its_reason() -> None:
     assert board.decision.sentences[0].startswith("canary in production stood at 5%")
     assert board.rollout is not None
     assert board.rollout.quarantine == (VERSION,)
-    assert {one.verdict for one in board.guardrails} >= {"ok", "not judged"}
+    assert {one.verdict for one in board.guardrails} == {"not judged"}  # that decision has no verdicts
 
 
 def test_an_older_rollback_is_not_taken_for_this_one() -> None:
@@ -220,7 +236,7 @@ def test_changes_are_the_latest_of_both_flags() -> None:
 
 
 WEIGHED = "evidence against the challenger"
-TAKEN = "the challenger is taken away"
+TAKEN = "the challenger is rolled back"
 LOOK = "nothing is turned off, somebody should look"
 
 
@@ -242,19 +258,19 @@ LOOK = "nothing is turned off, somebody should look"
         ),
         (
             Guarded("challenger-p99", "ok", value=0.12, limit=0.2),
-            "Fine: 0.12, at most 0.2 is allowed.",
+            "Fine: 120 ms, at most 200 ms is allowed.",
             "good",
             0.6,
         ),
         (
             Guarded("agreement", "breach", binding=False, value=0.45, limit=0.9),
-            f"Breached: 0.45, at least 0.9 is allowed; {LOOK}.",
+            f"Breached: 45%, at least 90% is allowed; {LOOK}.",
             "wait",
             5.5,
         ),
         (
             Guarded("agreement", "ok", binding=False, value=0.97, limit=0.9),
-            "Fine: 0.97, at least 0.9 is allowed.",
+            "Fine: 97.0%, at least 90% is allowed.",
             "good",
             0.3,
         ),
@@ -295,3 +311,119 @@ def test_it_is_json_without_nan() -> None:
     evidence = next(one for one in document["charts"]["all"] if one["key"] == "guardrail/errors")
     assert evidence["lines"][0]["values"] == [None, -0.3, 1.2346]
     assert evidence["limit"] == 3.7
+
+
+def judged_at_the_rollback() -> Told:
+    """Errors were breached, and a p99 of 229 ms was over its limit of 200 ms."""
+    told = rollback(ROLLED_BACK)
+    counts = {
+        "champion_total": [900, 100],
+        "champion_bad": [1, 0],
+        "challenger_total": [60, 40],
+        "challenger_bad": [9, 20],
+    }
+    weighed = {
+        "guardrail": "errors",
+        "verdict": "breach",
+        "value": 0.29,
+        "limit": 0.001,
+        "log_e": 4.5,
+        "log_e_needed": 3.7,
+        "window": "12m",
+        "evidence": {"counts": counts, "edges": None, "log_e_highest": 4.9},
+    }
+    number = {"guardrail": "challenger-p99", "verdict": "ok", "value": 0.1, "limit": 0.2, "sample": 1350.0}
+    nan = {"guardrail": "agreement", "verdict": "no data", "value": "nan", "limit": 0.9, "window": "15m"}
+    verdicts = tuple(each | {"sentence": "so it was"} for each in (weighed, number | {"window": "45m"}, nan))
+    return replace(told, decision=told.decision.model_copy(update={"verdicts": verdicts}))
+
+
+def test_after_a_rollback_the_cards_show_what_was_judged() -> None:
+    board = assemble(facts(ROLLED_BACK, decision=Reading(judged_at_the_rollback(), NOW)))
+    cards = {one.name: one for one in board.guardrails}
+    errors = cards["errors"]
+    assert (errors.verdict, errors.tone, errors.words) == (
+        "breach",
+        "bad",
+        "Breached: the challenger was rolled back.",
+    )
+    assert errors.then
+    assert errors.then.at == ROLLED_BACK.changes[-1].at
+    assert {one.name: one.value for one in errors.then.figures} == {
+        "Challenger": "29% (29 of 100)",
+        "Champion": "0.10% (1 of 1,000)",
+        "Difference": "+29 points",
+        "Limit": "0.10%",
+        "Test score": "4.9, threshold 3.7",
+        "Window": "12m, since the stage began",
+    }
+    p99 = cards["challenger-p99"]
+    assert (p99.verdict, p99.tone, p99.words) == ("ok", "plain", "At the rollback: ok.")
+    assert p99.then
+    assert {one.name: one.value for one in p99.then.figures} == {
+        "Challenger": "100 ms",
+        "Calls": "1,350",
+        "From the limit": "-100 ms",
+        "Limit": "200 ms",
+        "Window": "the last 45m",
+    }
+    assert "nan" not in str(cards["agreement"])
+    assert cards["conversion"].words == "Not judged at the rollback."
+
+
+def test_without_the_decisions_log_the_mark_in_unleash_names_the_breach() -> None:
+    marked = at(
+        5,
+        share(PERSON, 0, 5),
+        off(JOB),
+        (JOB, "feature-tagged", {"type": ROLLED_BACK_MARK, "value": "errors: 29% (limit 0.10%)"}, None),
+        enabled=False,
+    )
+    board = assemble(facts(marked, decision=Reading(None, None, "the folder cannot be read")))
+    cards = {one.name: one for one in board.guardrails}
+    assert "29% (limit 0.10%)" in cards["errors"].words
+    assert cards["errors"].tone == "bad"
+    assert cards["conversion"].verdict == "not judged"
+
+
+PARTS = ("unleash", "prometheus", "job", "plan", "service", "decisions")
+COMBINATIONS = [each for size in range(7) for each in combinations(PARTS, size)]
+
+
+@pytest.mark.parametrize("parts", COMBINATIONS, ids=lambda parts: "+".join(parts) or "none")
+def test_whatever_is_down_nothing_looks_fine_that_is_not_seen(parts: tuple[str, ...]) -> None:
+    down = set(parts)
+    fine = replace(GOOD, guardrails=(Guarded("errors", "ok"),))
+    if "job" in down:
+        fine = replace(fine, guardrails=(), last_pass=None, judged=None)
+    elif "unleash" in down:
+        fine = replace(fine, guardrails=(), judged=None)
+    elif "service" in down:
+        fine = replace(fine, guardrails=(Guarded("errors", "cannot measure"),))
+    now = numbers().now | {("up", ""): 0.0 if "service" in down else 1.0}
+    if "plan" in down:
+        del now["plan", ""]
+    told = numbers(fine, now=now)
+    board = assemble(
+        facts(
+            unleash=Reading(at(5), NOW, "refused" if "unleash" in down else None),
+            numbers=Reading(told, NOW, DOWN if "prometheus" in down else None),
+            decision=Reading(None, NOW, "cannot be read" if "decisions" in down else None),
+        )
+    )
+    answer = board.answer
+    assert (answer.tone == "good") == (not down - {"decisions"}), answer
+    assert "not judged it yet" not in answer.now
+    assert answer.now.startswith("Unleash does not answer") == ("unleash" in down)
+    if "unleash" in down:
+        assert answer.until is None
+        assert answer.next == "What comes next is not known."
+    elif "prometheus" in down:
+        assert "is not known, because Prometheus does not answer" in answer.now
+    else:
+        assert ("nobody guards it" in answer.now) == ("job" in down)
+        assert ("no instance of the service" in answer.now) == ("service" in down)
+        assert ("the plan's job is silent" in answer.next) == ("plan" in down)
+    assert [one.ok for one in board.sources] == [
+        name not in down for name in ("unleash", "prometheus", "decisions")
+    ]
