@@ -499,6 +499,8 @@ def test_a_call_that_a_process_without_cpu_never_took_is_not_the_challengers_doi
     try:
         child = child_of_this_process()
         child.suspend()
+        threads = list(Path(f"/proc/{child.pid}/task").glob("*/stat"))
+        until(lambda: all(each.read_text().rpartition(")")[2].split()[0] == "T" for each in threads))
         assert [reason(made) for _ in range(3)] == ["starved", "starved", "crowded"]
         child.resume()
         until(lambda: reason(made, deadline=2.0) == "answered")
