@@ -39,6 +39,7 @@ class OpenGates(Rollout):
     def measure(self, seen: Situation) -> Readings:
         return Readings(
             version="1 abc",
+            judged_version="1 abc",
             last_pass=seen.now,
             judged=10**9,
             champion_requests=1000,
