@@ -23,7 +23,7 @@ from flags.canary import read_state, set_share
 from flags.rollout.settings import RolloutSettings, rollout_of
 from stack.api import Stack
 
-PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "board", "traffic")
+PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "rollout", "board", "traffic")
 RATE = 40.0  # requests a second: enough for verdicts within a minute
 DESKTOP = {"width": 1280, "height": 1280}
 MARGIN = 14  # below the last row
@@ -80,7 +80,7 @@ def _play(stack: Stack, browser: Browser, folder: Path, stage_seconds: float, sa
         _take(shown, folder / "board-phone.png")
     _roll_back(target, say)
     with _board(browser, board, "dark", DESKTOP) as shown:
-        shown.get_by_text("was taken away").wait_for()
+        shown.get_by_role("heading", level=1).get_by_text("was rolled back").wait_for()
         _fit(shown)
         _take(shown, folder / "board-rollback.png")
     ui.open_event_log(page, unleash, target.flag)
@@ -90,7 +90,7 @@ def _play(stack: Stack, browser: Browser, folder: Path, stage_seconds: float, sa
 
 
 def _begin(stack: Stack) -> None:
-    """A person's word, so that the board tells of the next stage; no job of the plan runs here."""
+    """A person's word, so that the board tells of the next stage; the plan waits a day at 5%."""
     rollout = rollout_of(load_settings(RolloutSettings, stack.env("flags")))
     if (version := rollout.look().version) is None:
         raise PictureError("the service serves no challenger")

@@ -146,7 +146,7 @@ def test_a_silent_prometheus_is_named_and_the_rest_is_shown(
     board: Page, stack: Stack, admin: UnleashAdmin
 ) -> None:
     set_share(admin, FLAG, 5)
-    expect(board.locator("#models")).to_contain_text("99% are faster than")
+    expect(board.locator("#models")).to_contain_text("p99 latency")
     stack.stop("prometheus")
     try:
         expect(board.locator("#faults")).to_contain_text("Prometheus does not answer", timeout=10_000)

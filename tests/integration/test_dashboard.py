@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from board.history import Span, read_history
 from common.prometheus import Prometheus
 from common.served import Arms
-from docs.metrics import of_job, of_service
+from docs.metrics import of_job, of_service, of_token
 from flags.admin import UnleashAdmin
 from flags.canary import read_state, set_share, turn_on
 from flags.lease import ensure_lease, remove_lease
@@ -39,7 +39,10 @@ WHEN_CRITICAL = {"Critical alerts"}
 
 # No fault is needed for a rollback, which would be in the windows of the tests that come after: whatever the
 # challenger's p99 is, it is too much.
-STRICT = {"limit: 0.2  # seconds": "limit: 0.0", "smallest_sample: 1000 ": "smallest_sample: 1 "}
+STRICT = {
+    "limit: 0.2\n    unit: seconds": "limit: 0.0\n    unit: seconds",
+    "smallest_sample: 1000 ": "smallest_sample: 1 ",
+}
 
 
 @contextmanager
@@ -142,7 +145,7 @@ def test_every_query_of_the_dashboard_has_an_answer(
             ).counts.outcomes  # the board's charts have them too
             assert outcomes.keys() == {("bought", "champion"), ("bought", "challenger")}
             assert live(stack.addresses.service) == {row.name for row in of_service()}
-            assert live(stack.addresses.rollback) == {row.name for row in of_job()}
+            assert live(stack.addresses.rollback) == {row.name for row in (*of_job(), *of_token())}
         with rollback_job(stack, tmp_path, STRICT):
             wait_for(lambda: not read_state(admin, FLAG).enabled, 20, "a rollback")
             late = [query for query in asked if query.asker in AFTER_A_ROLLBACK]

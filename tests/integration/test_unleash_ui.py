@@ -141,7 +141,7 @@ def test_after_a_rollback_the_event_log_names_the_job(
     try:
         with steady_load(stack.addresses.service, 60):
             wait_for(lambda: not read_state(admin, FLAG).enabled, 45, "the rollback")
-            says(board, "The challenger was taken away today at", 20_000)  # beside 60 requests a second
+            says(board, "The challenger was rolled back today at", 20_000)  # beside 60 requests a second
         ui.open_event_log(page, stack.addresses.unleash, FLAG)
         # The newest entries stand first: the mark of quarantine, and the flag turned off.
         for what in ("feature-environment-disabled", "feature-tagged"):
