@@ -12,6 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.log import Log
 from analysis.measures import experiment
 from analysis.measures.experiment import Answered, Arms, Arrived, Covariate, Question
+from analysis.measures.left_out import LeftOut
 from analysis.measures.metric import Metric
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.ratio import Ratio, sample_ratio
@@ -79,6 +80,7 @@ class Found:
         covariate: the time before the test that was used.
         guardrails: beside it.
         smallest: the smallest change that arms of this size find with the registered power; None: none.
+        left_out: feedback on the metric that does not count.
     """
 
     arms: Arms
@@ -86,6 +88,7 @@ class Found:
     covariate: Covariate | None
     guardrails: tuple[Guardrail, ...]
     smallest: float | None
+    left_out: LeftOut
 
 
 @dataclass(frozen=True)
@@ -240,4 +243,5 @@ def _found(  # noqa: PLR0913, PLR0917 - one for each part of what is examined
         )
         guardrails.append(Guardrail(guardrail, beside, harmed(beside.effect, guardrail, alpha=alpha)))
     smallest = compare.smallest(registration.design, arms, metric.kind, comparison)
-    return Found(arms, comparison, covariate, tuple(guardrails), smallest)
+    without = experiment.left_out_of(log, metric, question, course.came_before)
+    return Found(arms, comparison, covariate, tuple(guardrails), smallest, without)

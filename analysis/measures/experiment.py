@@ -16,6 +16,7 @@ from ibis.expr import types as ir
 from tea_tasting.aggr import Aggregates, read_aggregates
 
 from analysis.log import Log, context_of, moment
+from analysis.measures.left_out import LeftOut, left_out
 from analysis.measures.metric import Kind, Metric
 from analysis.measures.users import Period, in_test, per_user
 from analysis.statistics.counts import ValueCounts
@@ -215,6 +216,13 @@ def measured(  # noqa: PLR0913 - a measure, whose, from when, and what else to l
         return ArmReading(aggregates.count(), aggregates, counts.get(role), told.get(role))
 
     return Arms(arm(Model.CHAMPION), arm(Model.CHALLENGER))
+
+
+def left_out_of(log: Log, metric: Metric, question: Question, came_before: datetime) -> LeftOut:
+    """The feedback of the metric's name that `measured` does not count."""
+    period = Period(question.since, question.now, question.window, from_first=True)
+    users = question.within(in_test(log, period, question.property)).filter(_["first"] < moment(came_before))
+    return left_out(log, metric, period, users)
 
 
 def _value_counts(log: Log, users: ir.Table) -> dict[Model, ValueCounts]:

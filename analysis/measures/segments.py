@@ -1,7 +1,7 @@
 """Users of a test by properties of their context: counts, means and variances, from the engine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from ibis.expr import types as ir
 from analysis.errors import LogError
 from analysis.log import Log, contexts, moment
 from analysis.measures.experiment import Question
+from analysis.measures.left_out import LeftOut, left_out
 from analysis.measures.metric import Metric
 from analysis.measures.users import Period, first_requests, in_test, with_measure, with_segments
 from common.names import Model
@@ -82,9 +83,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Divided:
-    """Segments by property, the largest first; those of one property hold every user once."""
+    """Segments by property, the largest first; those of one property hold every user once.
+
+    `left_out`: feedback on the metric that does not count.
+    """
 
     segments: dict[str, tuple[Segment, ...]]
+    left_out: LeftOut = field(default_factory=lambda: LeftOut(0))
 
 
 def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
@@ -109,7 +114,7 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
     asked = log.keep(first_requests(log, period, users))
     columns = {f"segment_{number}": name for number, name in enumerate(names or _properties(log, asked))}
     measured = with_segments(with_measure(log, metric, period, users), asked, columns)
-    users = log.keep(measured.select("assigned", "measure", *columns))
+    came_users, users = users, log.keep(measured.select("assigned", "measure", *columns))
     everybody = int(log.rows(users.aggregate(users=_.count()))[0]["users"])
     found = {
         name: _of_property(
@@ -123,7 +128,7 @@ def divided(  # noqa: PLR0913, PLR0917 - one for each part of what is asked
     missing = [name for name in found if name not in known]
     if missing and (names or not known):
         raise LogError(f"no user of that time has {missing[0]!r} in the context: is that its name there?")
-    return Divided(known)
+    return Divided(known, left_out(log, metric, period, came_users))
 
 
 def _properties(log: Log, asked: ir.Table) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ What counts, for a test from `since` to `until`:
 
 - a user is in it from the first request in that time on, in the arm assigned then, also where the flag gave
   the other arm later (`assignments` is 2), and whoever answered (intention to treat);
-- an outcome that names a request counts when that request was in the test and the outcome came within
-  `window` after it, also after `until`;
-- an outcome that names only a user counts when it came within `window` after the user's first request;
+- an outcome that names a request counts when that request was in the test and the outcome came no later
+  than `window` after it, also after `until`; it may carry an earlier time, by the clock of another host;
+- an outcome that names only a user counts when it came within `window` after the user's first request, or
+  before that by no more than SLACK, by which clocks of hosts may differ;
 - `before` is the same measure of the requests and outcomes before `since`, which the test cannot have
   changed; it is null for users who were not there before.
 """
@@ -17,6 +18,7 @@ What counts, for a test from `since` to `until`:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import ibis
 from ibis import _
@@ -25,6 +27,9 @@ from ibis.expr import types as ir
 from analysis.log import Log, context_of, moment
 from analysis.measures.metric import Kind, Metric
 from common.names import Model
+
+SLACK: Final = timedelta(seconds=5)
+"""Between clocks of hosts that log: as much as the alert ClocksDiffer allows."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def _earned(log: Log, metric: Metric, period: Period, users: ir.Table) -> ir.Tab
     by_user = (
         told.filter(_.request_id.isnull(), _.user.notnull())
         .inner_join(users.select("user", "first"), "user")
-        .filter(_.time >= _.first, _.time <= _.first + ibis.literal(period.window))
+        .filter(_.time >= _.first - ibis.literal(SLACK), _.time <= _.first + ibis.literal(period.window))
         .select("user", "value")
     )
     return _summed(by_request.select("user", "value").union(by_user))
@@ -191,12 +196,13 @@ def _before(log: Log, metric: Metric, period: Period) -> ir.Table:
 
 
 def _of_requests(told: ir.Table, requests: ir.Table, window: timedelta) -> ir.Table:
-    """user, time, value of the outcomes that name one of `requests` and came within `window` after it."""
+    """user, time, value of the outcomes that name one of `requests` and came within `window` of it.
+
+    The name says that it came after the request; its time is of another clock perhaps, and says less.
+    """
     asked = requests.select("request_id", "user", asked=requests.time)
     named = told.filter(_.request_id.notnull()).select("request_id", "time", "value")
-    joined = named.inner_join(asked, "request_id").filter(
-        _.time >= _.asked, _.time <= _.asked + ibis.literal(window)
-    )
+    joined = named.inner_join(asked, "request_id").filter(_.time <= _.asked + ibis.literal(window))
     # A client may send a request id again; the outcome is that of the first request then, and counts once.
     rank = ibis.row_number().over(ibis.window(group_by="request_id", order_by=["asked", "user"]))
     return joined.mutate(rank=rank).filter(_.rank == 0).select("user", "time", "value")

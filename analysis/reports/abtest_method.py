@@ -55,6 +55,8 @@ def method(examined: Examined) -> Section:
             }[examined.metric.kind]
             + " With a covariate Welch's t test on what it leaves (CUPED) decides instead."
         )
+    if examined.found is not None:
+        text.append(examined.found.left_out.sentence)
     text.append(
         "It cannot tell what a novelty wears off to, nor anything of users who did not come; and "
         f"{100 * registration.alpha:g} of 100 tests of equal models find a difference."

@@ -1,5 +1,6 @@
 """Every figure of an A/B report by name, for programs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from analysis.abtest.compare import Comparison
@@ -51,6 +52,7 @@ def numbers(examined: Examined, bad: BadLines) -> dict[str, Any]:
             {"name": each.metric.name, "harmed": each.harmed, **_comparison(each.comparison)}
             for each in (found.guardrails if found else ())
         ],
+        "left_out": asdict(found.left_out) if found else None,
         "bad_lines": bad.count,
     }
 

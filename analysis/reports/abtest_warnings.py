@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from analysis.abtest.examine import Examined, Found
 from analysis.log.bad import BadLines
+from analysis.measures.left_out import LeftOut
 from analysis.measures.metric import Kind
 from analysis.reports.measure_words import moment
 from analysis.reports.words import counted
@@ -19,6 +20,14 @@ _MOVED, _REPLACED = 0.01, 0.01  # shares of users and of requests that are worth
 def warnings(examined: Examined, bad: BadLines) -> tuple[str, ...]:
     """What spoils the answer, or may do so."""
     return tuple((*_of_file(examined), *_of_data(examined), *_of_log(examined, bad)))
+
+
+def odd(left_out: LeftOut) -> str:
+    """Of feedback that clocks or the log kept out."""
+    return (
+        f"Feedback is left out that should not be: {left_out.sentence} Does"
+        " feedback name its request as it was answered, and is the log whole?"
+    )
 
 
 def _of_file(examined: Examined) -> Iterator[str]:
@@ -67,6 +76,8 @@ def _of_data(examined: Examined) -> Iterator[str]:
             "The registered covariate could not be used: the log holds nothing from before the test, or the "
             "challenger had users all that time."
         )
+    if found.left_out.is_odd:
+        yield odd(found.left_out)
     yield from _of_events(examined, found)
     yield from _of_skewness(examined, found)
 

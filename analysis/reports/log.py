@@ -1,9 +1,11 @@
 """What is in a log: counts, times, and what is bad."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from analysis.errors import LogError
 from analysis.log import BadLines, Log
+from analysis.measures.left_out import Named, named_requests
 from analysis.reports.document import Report, Section, Table
 
 _KINDS = {"prediction": "predictions", "shadow": "shadow pairs", "feedback": "feedbacks"}
@@ -24,6 +26,8 @@ def log_report(log: Log, parquet: Path | None = None, written: int | None = None
     answer = (
         f"{said}, from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC; {_bad(found.bad)}."
     )
+    named = named_requests(log)
+    answer += _named(named)
     if parquet is not None:
         answer += f" {written:,} records were written to {parquet} ({parquet.stat().st_size / 1e6:,.1f} MB)."
     method = f"{len(log.files)} files{size}, read by {log.engine}. What is bad: docs/analysis.md."
@@ -40,11 +44,26 @@ def log_report(log: Log, parquet: Path | None = None, written: int | None = None
             "bad_lines": found.bad.count,
             "bad_files": found.bad.files,
             "bad": [each._asdict() for each in found.bad.first],
+            "feedback_of_requests": asdict(named),
             "files": len(log.files),
             "bytes": log.bytes,
             "written": written,
         },
     )
+
+
+def _named(named: Named) -> str:
+    told = ""
+    if named.unknown:
+        told += (
+            f" {named.unknown:,} of {named.count:,} feedbacks that name a request name one that is not here."
+        )
+    if named.before:
+        told += (
+            f" {named.before:,} carry a time before that of their request, so that clocks of hosts differ;"
+            " they count all the same."
+        )
+    return told
 
 
 def _bad(bad: BadLines) -> str:

@@ -1,6 +1,6 @@
 """Effects by segment, corrected for how many there are, and what they mean for the whole. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import isfinite, nan, sqrt
 from typing import Any
@@ -212,6 +212,7 @@ class SegmentFigures:
         """Every figure, JSON types only."""
         return {
             "kind": "segments",
+            "left_out": asdict(self.divided.left_out),
             "metric": self.metric.model_dump(mode="json"),
             "alpha": self.alpha,
             "any_time": self.any_time is not None,

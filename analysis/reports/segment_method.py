@@ -24,6 +24,7 @@ def method(figures: SegmentFigures, period: str) -> Section:
             f"Each segment by itself: {test}, without a covariate; the whole as its own report has it."
             " Intervals are Bonferroni's, so all of a family hold together, a little wider than Holm needs.",
             *_put_together(figures),
+            figures.divided.left_out.sentence,
             f"p-values of {_families(figures)} are corrected by Holm: the chance to call even one"
             f" segment harmed (or better) of which it is not true stays below {percent(figures.alpha, 0)}."
             " Holm and not Benjamini-Hochberg, because each alarm here makes somebody act, and because it"
@@ -56,6 +57,7 @@ def _any_time(figures: SegmentFigures, period: str) -> Section:
             " not what is put together of small values, whose members change. Whether the arms are mixed"
             " alike and whether the effect is the same for all are tests for one look: they come at the end.",
             *_put_together(figures),
+            figures.divided.left_out.sentence,
         ),
     )
 

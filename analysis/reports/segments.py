@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from analysis.log import BadLines
 from analysis.measures.segments import MOST_VALUES
 from analysis.reports import segment_mix
+from analysis.reports.abtest_warnings import odd
 from analysis.reports.document import Report, Section, Table, Tone
 from analysis.reports.segment_figures import SegmentFigures
 from analysis.reports.segment_method import method
@@ -214,6 +215,8 @@ def _warnings(figures: SegmentFigures, about: About) -> Iterator[str]:
             "This metric was not registered beforehand, so what it shows is a hint for the next test, and no"
             " verdict."
         )
+    if figures.divided.left_out.is_odd:
+        yield odd(figures.divided.left_out)
     for name in figures.too_many:
         yield (
             f"{name} has {MOST_VALUES} large values or more, more than this reading allows for: it is read"

@@ -9,10 +9,11 @@ import pytest
 
 from analysis.log import BadLines, Log, open_log
 from analysis.measures.experiment import Question
+from analysis.measures.left_out import left_out, named_requests
 from analysis.measures.metric import Kind, Metric
 from analysis.measures.segments import divided
 from analysis.measures.shadow import read_shadow
-from analysis.measures.users import per_user
+from analysis.measures.users import Period, in_test, per_user
 from tests.engines.conftest import Opened
 from tests.engines.same import assert_same
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
@@ -104,6 +105,17 @@ def test_the_same_users(logs: tuple[Log, Log], kind: Kind) -> None:
     )
     assert len(one) > 50
     assert_same(one, two, where="users")
+
+
+def test_the_same_is_left_out(logs: tuple[Log, Log]) -> None:
+    metric = Metric(name="sales", outcome="bought", kind=Kind.COUNT)
+    for from_first in (True, False):
+        period = Period(START, START + timedelta(days=7), timedelta(hours=6), from_first=from_first)
+        one, two = (left_out(log, metric, period, in_test(log, period)) for log in logs)
+        assert one.late
+        assert one.unknown
+        assert_same(one, two, where="left out")
+    assert_same(*(named_requests(log) for log in logs), where="named requests")
 
 
 def test_loaded_is_the_same(logs: tuple[Log, Log]) -> None:

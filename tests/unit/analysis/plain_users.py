@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from analysis.measures.users import SLACK
 from tests.unit.analysis.make_log import Record
 
 Rows = dict[str, dict[str, Any]]
@@ -84,10 +85,10 @@ def _earn(
     for record in told:
         value = record["value"] or 0.0
         if record["request_id"]:
-            fitting = [r for r in by_id[record["request_id"]] if _within(_time(r), _time(record), window)]
+            fitting = [r for r in by_id[record["request_id"]] if _time(record) <= _time(r) + window]
             if fitting:
                 user = users[fitting[0]["user"]]
-                if not from_first or _within(user["first"], _time(record), window):
+                if not from_first or _time(record) <= user["first"] + window:
                     user["values"].append(value)
         elif record["user"] in users:
             first = users[record["user"]]["first"]
@@ -96,7 +97,7 @@ def _earn(
 
 
 def _within(asked: datetime, told: datetime, window: timedelta) -> bool:
-    return asked <= told <= asked + window
+    return asked - SLACK <= told <= asked + window
 
 
 def _measure(values: Sequence[float], kind: str) -> float:
