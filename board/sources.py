@@ -49,7 +49,7 @@ class FlagReader:
         """Raises AdminError, FlagError, ConfigError."""
         last = self._rollout.admin.events.last((*EVENTS, *SEGMENTS))
         event, now = last.id if last else None, datetime.now(UTC)
-        if self._last and event == self._event and now - self._last.now < WHOLE_AT_LEAST_EVERY:
+        if self._last and event == self._event and abs(now - self._last.now) < WHOLE_AT_LEAST_EVERY:
             return self._last
         try:
             self._last, self._event = self._rollout.look(), event

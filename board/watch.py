@@ -40,8 +40,8 @@ class Reading(Generic[T]):
     fault: str | None = None
 
     def fresh(self, now: datetime, seconds: float) -> T | None:
-        """The value, unless it is older than that."""
-        return self.value if self.at and (now - self.at).total_seconds() <= seconds else None
+        """The value, unless it is older than that, or from a time to come: then the clock was set back."""
+        return self.value if self.at and abs((now - self.at).total_seconds()) <= seconds else None
 
 
 class Source(Generic[T]):

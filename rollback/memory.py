@@ -1,7 +1,8 @@
 """What the job has told already, so that it tells news only. Pure: fed with the decisions, in their order.
 
 It decides nothing about the canary. A new process is fed from the decisions log; without a log it may tell
-something a second time, and no more.
+something a second time, and no more. Ages have no sign: where the clock was set back, what is as far ahead
+counts as old.
 """
 
 from datetime import datetime, timedelta
@@ -71,7 +72,7 @@ class Memory:
 
     def blind_too_long(self, allowed: timedelta, now: datetime) -> bool:
         """Tell whether it is time to say that nothing could be measured for longer than `allowed`."""
-        return self.blind_since is not None and not self.blind_told and now - self.blind_since > allowed
+        return self.blind_since is not None and not self.blind_told and abs(now - self.blind_since) > allowed
 
     def stop_news(self, stop: Stop, *, ours: bool, now: datetime) -> Kind | None:
         """What there is to tell of the stop; `ours`: this pass has just turned the flag off itself."""
@@ -82,7 +83,7 @@ class Memory:
             ended = ours or stop.last_answer is not None or self.rollback_of(stop) is not None
             new = (recent and ended) if told is None else told[0] is Kind.NOT_STOPPED
             return Kind.STOPPED if new else None
-        if stop.failed and (told is None or told[0] is Kind.STOPPED or now - told[1] > REMIND):
+        if stop.failed and (told is None or told[0] is Kind.STOPPED or abs(now - told[1]) > REMIND):
             return Kind.NOT_STOPPED
         return None
 

@@ -92,7 +92,7 @@ class Teller:
             and failed.rollback
             and failed.rollback.guardrail == breach.guardrail
             and (state is None or failed.flag_revision in {None, state.revision})
-            and now - (failed.rollback.ordered_at or failed.time) < SAME_TROUBLE
+            and abs(now - (failed.rollback.ordered_at or failed.time)) < SAME_TROUBLE
         ):
             return failed
         record = RollbackRecord(guardrail=breach.guardrail, breached_at=breached_at(breach))

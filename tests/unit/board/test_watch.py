@@ -123,6 +123,12 @@ def test_what_is_old_is_not_fresh() -> None:
     assert (reading.fresh(now, 10.0), reading.fresh(now, 9.0), Reading().fresh(now, 9.0)) == ("x", None, None)
 
 
+def test_what_is_from_a_time_to_come_is_not_fresh() -> None:
+    """The clock was set back, and the source has not answered since."""
+    now = datetime.now(UTC)
+    assert Reading("x", now + timedelta(hours=1)).fresh(now, 10.0) is None
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_died_is_started_anew() -> None:
     read = Counted()
