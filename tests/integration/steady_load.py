@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from tests.integration.conftest import ROW
 
@@ -60,13 +58,12 @@ def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Ev
     turn = time.monotonic() + number * period / CLIENTS
     with requests.Session() as session:
         session.trust_env = False
-        session.mount("http://", HTTPAdapter(max_retries=Retry(again, status=0, allowed_methods=None)))
         while not stop.wait(max(0.0, turn - time.monotonic())):
             turn += period
             begun = time.time()
             body = {"user_id": f"user-{number}-{int(turn * 1000) % 97}", "features": ROW}
             try:
-                response = session.post(f"{url}/predict", json=body, timeout=10)
+                response = _asked(session, f"{url}/predict", body, again)
                 if response.status_code == 200:
                     seen.answers.append((begun, response.json()))
                 else:
@@ -74,3 +71,13 @@ def _client(url: str, number: int, period: float, seen: Seen, stop: threading.Ev
             except requests.RequestException as error:
                 seen.failures.append(repr(error))
             seen.seconds.append(time.time() - begun)
+
+
+def _asked(session: requests.Session, url: str, body: Any, again: int) -> requests.Response:
+    """The answer; also a connection that breaks in the middle of one is a reason to ask again."""
+    for _ in range(again):
+        try:
+            return session.post(url, json=body, timeout=10)
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            continue
+    return session.post(url, json=body, timeout=10)
