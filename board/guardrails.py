@@ -194,10 +194,10 @@ def _numbers(told: Guarded | None, *, below: bool, unit: str) -> str:
     if told.log_e is not None and told.log_e_needed:
         part = max(told.log_e / told.log_e_needed, 0.0)
         if part >= 1:
-            return f"evidence against the challenger {told.log_e:.1f}, {told.log_e_needed:.1f} is the limit"
+            return f"test score {told.log_e:.1f}, threshold {told.log_e_needed:.1f}"
         if part < 0.005:
             return "no evidence against the challenger"
-        return f"evidence against the challenger is at {part:.0%} of the limit"
+        return f"test score at {part:.0%} of the threshold"
     if told.value is not None and told.limit is not None:
         side = "at least" if below else "at most"
         return f"{in_unit(told.value, unit)}, {side} {in_unit(told.limit, unit)} is allowed"

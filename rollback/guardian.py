@@ -15,6 +15,7 @@ from threading import Event
 from typing import Final
 
 from common.errors import CanarioError
+from common.figures import in_unit
 from common.names import Model
 from flags.admin import UnleashAdmin
 from flags.canary import CanaryState
@@ -112,7 +113,8 @@ class Guardian:
 
 
 def in_short(breach: Verdict) -> str:
-    """Why the challenger was taken away, for a tag of 50 characters: `errors: 0.12 (limit 0.02)`."""
+    """Why the challenger was rolled back, for a tag of 50 characters: `errors: 12% (limit 2.0%)`."""
     if breach.value is None or breach.limit is None:
         return f"{breach.guardrail}: {breach.sentence}"
-    return f"{breach.guardrail}: {breach.value:.3g} (limit {breach.limit:.3g})"
+    value, limit = in_unit(breach.value, breach.unit), in_unit(breach.limit, breach.unit)
+    return f"{breach.guardrail}: {value} (limit {limit})"

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.durations import format_duration
+from common.figures import in_unit
 from common.terminal import Console
 from flags.canary import CanaryState
 from rollback.act import Canary
@@ -111,12 +112,12 @@ def stop_fields(stop: Stop) -> dict[str, Any]:
 
 
 def _numbers(verdict: Verdict) -> list[str]:
-    """Value, limit and evidence; shares of calls in percent."""
-    measured = (verdict.value, verdict.limit)
+    """Value, limit and test score, in their units."""
+    both = (verdict.value, verdict.limit)
+    measured = ["" if each is None else in_unit(each, verdict.unit) for each in both]
     if verdict.log_e is None or verdict.log_e_needed is None:
-        return [*("" if each is None else f"{each:.4g}" for each in measured), ""]
-    evidence = f"{verdict.log_e:.1f} of {verdict.log_e_needed:.1f}"
-    return [*("" if each is None else f"{each:.3%}" for each in measured), evidence]
+        return [*measured, ""]
+    return [*measured, f"{verdict.log_e:.1f} of {verdict.log_e_needed:.1f}"]
 
 
 def show(done: Pass, canary: Canary, console: Console) -> None:

@@ -51,6 +51,8 @@ class Verdict:
     smallest_sample: int | None
     sentence: str
     """The verdict in plain words."""
+    unit: str = "number"
+    """Of value and limit; see common.figures."""
     value: float | None = None
     """At the last look; None where there was none. May be NaN or infinite. For a sequential guardrail the
     share of bad calls since the stage began."""
@@ -114,6 +116,7 @@ def without_measurement(guardrail: Guardrail, status: Status, sentence: str) -> 
         guardrail=guardrail.name,
         status=status,
         action=guardrail.action,
+        unit=getattr(guardrail, "unit", "share"),
         limit=getattr(guardrail, "limit", None),
         smallest_sample=getattr(guardrail, "smallest_sample", None),
         sentence=sentence,
@@ -172,6 +175,7 @@ def _verdict(measured: Measurement, status: Status, reason: str) -> Verdict:
         guardrail=guardrail.name,
         status=status,
         action=guardrail.action,
+        unit=guardrail.unit,
         limit=guardrail.limit,
         smallest_sample=guardrail.smallest_sample,
         sentence=reason,

@@ -14,6 +14,7 @@ from math import log
 
 import numpy as np
 
+from common.figures import count, percent, seconds
 from common.sequential import LateStart, Values, log_e, log_e_limit
 from rollback.kinds.sequential import CounterLimit, CounterRatio, TailLimit, Worse
 from rollback.tally import Tally
@@ -69,18 +70,19 @@ def weigh(tally: Tally) -> Verdict:
         status = Status.BREACH
         day = "" if breached_at.date() == tally.grid.now.date() else "%d %B "
         at = breached_at.astimezone(UTC).strftime(f"{day}%H:%M UTC")
-        sentence = f"{told}: evidence {log_es.max():.1f} of {needed:.1f} needed, breached at {at}"
+        sentence = f"{told}: test score {log_es.max():.1f}, threshold {needed:.1f}, breached at {at}"
     elif tally.missing and "{" not in tally.missing:  # with matchers, perhaps nothing was counted so far
         status = Status.CANNOT_MEASURE
         sentence = f"Prometheus has no series of {tally.missing}; is the name right?"
     elif reason := _too_little(tally, calls, champion_calls):
         status, sentence = Status.NO_DATA, reason
     else:
-        status, sentence = Status.OK, f"{told}: evidence {log_es[-1] + 0.0:.1f} of {needed:.1f} needed"
+        status, sentence = Status.OK, f"{told}: test score {log_es[-1] + 0.0:.1f}, threshold {needed:.1f}"
     return Verdict(
         guardrail=guardrail.name,
         status=status,
         action=guardrail.action,
+        unit="share",
         limit=_limit(tally),
         smallest_sample=guardrail.smallest_sample,
         sentence=sentence,
@@ -101,7 +103,7 @@ def _too_little(tally: Tally, calls: float, champion_calls: float) -> str | None
         return f"Prometheus has no series of {tally.missing}; is the name right?"
     if calls < smallest:
         noun = tally.guardrail.noun
-        return f"only {_count(calls)} {noun} of the challenger in this stage, and {smallest} are needed"
+        return f"only {count(calls)} {noun} of the challenger in this stage, and {smallest} are needed"
     if tally.guardrail.relative and champion_calls < 1:
         return "the champion has no calls in this stage, so there is nothing to compare with"
     return None
@@ -124,27 +126,18 @@ def _limit(tally: Tally) -> float | None:
 def _facts(tally: Tally) -> str:
     """What was counted, in words."""
     guardrail, counts = tally.guardrail, tally.counts
-    mine = f"{_count(counts.challenger_bad.sum())} of {_count(counts.challenger_total.sum())}"
-    theirs = f"{_count(counts.champion_bad.sum())} of {_count(counts.champion_total.sum())}"
+    mine = f"{count(counts.challenger_bad.sum())} of {count(counts.challenger_total.sum())}"
+    theirs = f"{count(counts.champion_bad.sum())} of {count(counts.champion_total.sum())}"
     if tally.edges:
-        told = f"{mine} calls of the challenger took over {_seconds(tally.edges.challenger)}"
-        theirs += f" of the champion over {_seconds(tally.edges.champion)}"
+        told = f"{mine} calls of the challenger took over {seconds(float(tally.edges.challenger))}"
+        theirs += f" of the champion over {seconds(float(tally.edges.champion))}"
     else:
         told = f"the challenger {guardrail.verb} {mine} {guardrail.noun}"
         theirs = f"the champion {theirs}"
     if isinstance(guardrail, CounterLimit | TailLimit):
-        return f"{told}, and {100 * guardrail.limit:g}% may"
+        return f"{told}, and {percent(guardrail.limit)} are allowed"
     if isinstance(guardrail, CounterRatio) and guardrail.effect != 1:
         theirs += f", and {guardrail.effect:g} times its share is allowed"
     if guardrail.at_least is not None:
-        theirs += f", and {100 * guardrail.at_least:g}% may in any case"
+        theirs += f", and up to {percent(guardrail.at_least)} is tolerated"
     return f"{told}, {theirs}"
-
-
-def _count(number: float) -> str:
-    return f"{number:,.0f}"
-
-
-def _seconds(edge: str) -> str:
-    seconds = float(edge)
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from common.durations import format_duration
+from common.figures import number, percent
 from flags.quarantine import label
 from flags.rollout.place import Place, approved, begun
 from flags.rollout.schema import WHOLE, Plan, ShadowReportRule, Stage
@@ -125,11 +126,12 @@ def _shadow(rules: Stage, place: Place, seen: Situation) -> Iterator[Gate]:
             yield Gate(name, False, "no request was answered by both models yet")
         else:
             agreed = readings.agreements / readings.samples
-            told = f"both chose the same for {agreed:.2%} of {int(readings.samples):,} requests"
-            yield Gate(name, agreed >= limit, f"{told}, of {limit:.2%} needed")
+            told = f"both chose the same for {percent(agreed)} of {int(readings.samples):,} requests"
+            yield Gate(name, agreed >= limit, f"{told}, of {percent(limit)} needed")
     if rules.failures is not None:
         failed = readings.failures / copies if copies else 0.0
-        told = f"no usable answer to {failed:.2%} of {int(copies):,} copies, of {rules.failures:.2%} allowed"
+        allowed = percent(rules.failures)
+        told = f"no usable answer to {percent(failed)} of {int(copies):,} copies, of {allowed} allowed"
         if not copies:
             told = "the challenger has not seen a copy of any request yet"
         yield Gate("failures", bool(copies) and failed <= rules.failures, told)
@@ -221,9 +223,9 @@ def _guardrail(one: Guarded, *, needed: bool, whole: bool) -> Gate:
 
 def _numbers(one: Guarded) -> str:
     if one.log_e is not None and one.log_e_needed is not None:
-        return f": evidence {one.log_e:.1f}, {one.log_e_needed:.1f} is a breach"
+        return f": test score {one.log_e:.1f}, threshold {one.log_e_needed:.1f}"
     if one.value is not None and one.limit is not None:
-        return f": {one.value:.4g}, the limit is {one.limit:.4g}"
+        return f": {number(one.value)}, limit {number(one.limit)}"
     return ""
 
 
@@ -236,7 +238,8 @@ def _share(within: float, place: Place, seen: Situation) -> Gate:
     if not total:
         return Gate("share", False, "nobody has called the service in this stage")
     found, wanted = readings.challenger_requests / total, place.share / WHOLE
-    told = f"the challenger was given {found:.2%} of {int(total):,} requests, the flag says {place.share}%"
+    given = f"the challenger was given {percent(found)} of {int(total):,} requests"
+    told = f"{given}, the flag says {place.share}%"
     return Gate("share", abs(found - wanted) <= within * wanted, told)
 
 

@@ -235,7 +235,7 @@ def test_changes_are_the_latest_of_both_flags() -> None:
     assert board.changes[0].person
 
 
-WEIGHED = "evidence against the challenger"
+WEIGHED = "test score"
 TAKEN = "the challenger is rolled back"
 LOOK = "nothing is turned off, somebody should look"
 
@@ -245,14 +245,19 @@ LOOK = "nothing is turned off, somebody should look"
     [
         (
             Guarded("errors", "ok", log_e=1.2, log_e_needed=4.0),
-            f"Fine: {WEIGHED} is at 30% of the limit.",
+            f"Fine: {WEIGHED} at 30% of the threshold.",
             "good",
             0.3,
         ),
-        (Guarded("errors", "ok", log_e=-0.5, log_e_needed=4.0), f"Fine: no {WEIGHED}.", "good", 0.0),
+        (
+            Guarded("errors", "ok", log_e=-0.5, log_e_needed=4.0),
+            "Fine: no evidence against the challenger.",
+            "good",
+            0.0,
+        ),
         (
             Guarded("errors", "breach", log_e=4.5, log_e_needed=4.0),
-            f"Breached: {WEIGHED} 4.5, 4.0 is the limit; {TAKEN}.",
+            f"Breached: {WEIGHED} 4.5, threshold 4.0; {TAKEN}.",
             "bad",
             1.125,
         ),

@@ -125,7 +125,7 @@ def test_a_rollback_marks_the_version(admin: UnleashAdmin, version: str | None, 
     ("value", "limit", "words"),
     [
         (0.12345, 0.02, "slow: 0.123 (limit 0.02)"),
-        (1234.5, 500, "slow: 1.23e+03 (limit 500)"),
+        (1234.5, 500, "slow: 1,234 (limit 500)"),
         (None, 0.02, "slow: It was slow"),
         (0.5, None, "slow: It was slow"),
     ],

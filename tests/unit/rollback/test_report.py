@@ -99,9 +99,12 @@ def test_the_line_of_a_pass_leaves_out_what_the_guardrails_say() -> None:
         (DONE, ["5% of the users since 23 November 11:00:00 UTC, by paula"]),
         (
             replace(
-                DONE, verdicts=(replace(VERDICT, value=0.0123, limit=0.01, log_e=9.81, log_e_needed=4.1),)
+                DONE,
+                verdicts=(
+                    replace(VERDICT, value=0.0123, limit=0.01, unit="share", log_e=9.81, log_e_needed=4.1),
+                ),
             ),
-            ["1.230%", "1.000%", "9.8 of 4.1"],
+            ["1.2%", "1.0%", "9.8 of 4.1"],
         ),
         (NOT_KNOWN, ["cannot measure", "Unleash [at home] is gone"]),
         (replace(DONE, rollback=Rollback("slow", "HTTP 403", 0)), ["cannot act", "HTTP 403"]),
