@@ -78,17 +78,19 @@ class Traffic:
     challenger: Arm = field(default_factory=Arm)
 
 
-def play(
+def play(  # noqa: PLR0913 - each of another kind
     dice: np.random.Generator,
     traffic: Iterable[Traffic],
     *,
     until: float,
     instance: str = "a:8000",
     edges: Iterable[float] | None = None,
+    flags: Iterable[str] = ("canary",),
 ) -> list[Backfilled]:
     """The counters of a service that lived through `traffic`, which ends at `until` (Unix seconds).
 
-    `edges` thins out the buckets that are written: few of them are needed, and each is a series.
+    `edges` thins out the buckets that are written: few of them are needed, and each is a series. Each of
+    `flags` is one that the service follows; with several, a job tells its own apart by a selector.
     """
     traffic = list(traffic)
     scrapes = [round(each.seconds / SCRAPE) for each in traffic]
@@ -119,8 +121,9 @@ def play(
         series.append(_one(Metric.ERRORS, {**labels, "reason": "invalid"}, instance, stamps, 0 * failed))
         served = {**labels, "name": "made-up", "version": "1", "sha256": "0" * 64}
         series.append(_one(Metric.MODEL_INFO, served, instance, stamps, np.ones(len(stamps))))
-    follows = {"flag": "canary", "environment": "production"}
-    series.append(_one(Metric.ROLLOUT_INFO, follows, instance, stamps, np.ones(len(stamps))))
+    for flag in flags:
+        follows = {"flag": flag, "environment": "production"}
+        series.append(_one(Metric.ROLLOUT_INFO, follows, instance, stamps, np.ones(len(stamps))))
     for name in (Metric.SHADOW_SAMPLES, Metric.SHADOW_AGREEMENTS):
         series.append(_one(name, {}, instance, stamps, np.zeros(len(stamps))))
     return series

@@ -26,12 +26,13 @@ from rollback.job import Job
 from rollback.outcome import ExitCode
 from stack import environment
 from stack.api import Stack
-from tests.integration.chaos.trial import Result, Trial, draw
+from tests.integration.chaos.trial import Result, Trial, draw, only
 from tests.integration.conftest import wait_for
 
 TRIALS = int(os.environ.get("CHAOS_TRIALS", "4"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 AHEAD = 1200 + 120 * TRIALS  # seconds of history that lie in the future, for the trials to live in
+FLAGS = [f"chaos-{number}" for number in range(TRIALS)]
 SICK, WELL = Arm(p99=3.0), Arm(p99=0.05, errors=0.0)
 
 
@@ -43,7 +44,7 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, s
         for sick in (True, False):
             dice = np.random.default_rng(SEED)
             traffic = Traffic(seconds=1800 + AHEAD, challenger=SICK if sick else WELL)
-            history = play(dice, [traffic], until=time.time() + AHEAD)
+            history = play(dice, [traffic], until=time.time() + AHEAD, flags=FLAGS)
             folder = tmp_path_factory.mktemp("sick" if sick else "well")
             urls[sick] = stack.enter_context(prometheus_over(history, folder))
         yield urls
@@ -53,14 +54,13 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, s
 def test_what_is_due_happens_and_nothing_else(
     stack: Stack, admin: UnleashAdmin, histories: dict[bool, str], tmp_path: Path
 ) -> None:
-    flags = [f"chaos-{number}" for number in range(TRIALS)]
-    for flag in flags:
+    for flag in FLAGS:
         admin.create_feature(flag, kind="release", description="One trial of the chaos tests.")
         admin.add_strategy(flag, percent=1, stickiness="userId", group=flag)
         set_share(admin, flag, 5)
-    await_evidence(admin, flags[-1], histories[True])
+    await_evidence(admin, FLAGS[-1], histories[True])
     results = []
-    for number, flag in enumerate(flags):
+    for number, flag in enumerate(FLAGS):
         plan = draw(number, SEED)
         trial = Trial(plan, flag, admin, tmp_path / flag)
         variables = environment.rollback(stack.site)
@@ -74,7 +74,7 @@ def test_what_is_due_happens_and_nothing_else(
 def await_evidence(admin: UnleashAdmin, flag: str, sick: str) -> None:
     """Wait until the youngest stage is old enough for a breach, in a dry run without troubles."""
     canary = UnleashCanary(admin, flag)
-    job = Job(load_policy(), Prometheus(sick), canary, dry_run=True)
+    job = Job(load_policy(), Prometheus(sick), canary, only(flag), dry_run=True)
     wait_for(lambda: job.run().exit_code is ExitCode.BREACHED, 120, "evidence against the sick challenger")
     assert read_state(admin, flag).enabled
 

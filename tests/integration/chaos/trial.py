@@ -70,6 +70,11 @@ def draw(number: int, seed: int) -> Plan:
     return Plan(number % 2 == 0, troubles(), troubles())
 
 
+def only(flag: str) -> str:
+    """Of a service that follows the flags of all trials: its counters, which name none, and this flag."""
+    return f'job="service", flag=~"|{flag}"'
+
+
 class Trial:
     """Runs one plan."""
 
@@ -92,6 +97,7 @@ class Trial:
                 "CANARIO_UNLEASH_URL": doors[0].url,
                 "CANARIO_PROMETHEUS_URL": doors[1].url,
                 "CANARIO_CANARY_FLAG": self._flag,
+                "CANARIO_SELECTOR": only(self._flag),
                 "CANARIO_DECISIONS_DIR": str(self._folder / "decisions"),
             }
             variables.pop("CANARIO_ROLLBACK_METRICS_BIND", None)
