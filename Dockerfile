@@ -29,8 +29,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY board/ board/
 COPY common/ common/
 COPY flags/ flags/
+COPY monitoring/ monitoring/
+COPY launcher/ launcher/
 COPY rollback/ rollback/
+COPY rollouts/ rollouts/
 COPY service/ service/
+COPY stack/__init__.py stack/paths.py stack/
+COPY canario .
+COPY docs/runbook.md docs/what-to-do-when.md docs/
 # Never compared with the sources: neither changes any more.
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash .
 
@@ -69,7 +75,7 @@ RUN python -c "import ensurepip, pip, shutil; [shutil.rmtree(each.__path__[0]) f
 COPY --from=training /models /models
 COPY --from=runtime /venv /venv
 COPY --from=runtime /app /app
-ENV PATH=/venv/bin:$PATH \
+ENV PATH=/venv/bin:/app:$PATH \
     CANARIO_CHAMPION=/models/champion \
     CANARIO_CHALLENGER=/models/challenger \
     CANARIO_STATE_DIR=/var/lib/canario \

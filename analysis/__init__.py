@@ -1,5 +1,5 @@
-"""Was it better? Reports from the prediction log: shadow, A/B test, power, segments.
+"""Was it better? Reports from the prediction log, a folder each: shadow, abtest, power, segments.
 
-`log` reads, `measures` aggregates in the engine that holds the data, `statistics` computes on the small
-numbers that come out, `reports` says what they mean, `show` prints it.
+`log` reads, in the engine that holds the data, and each question aggregates there; `statistics` computes on
+the small numbers that come out; `render` shows the report.
 """

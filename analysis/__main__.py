@@ -2,16 +2,17 @@
 
 import click
 
-from analysis.commands.abtest import abtest
-from analysis.commands.log import log
-from analysis.commands.options import Cli
-from analysis.commands.power import power
-from analysis.commands.segments import segments
-from analysis.commands.shadow import shadow
-from common.terminal import guard_terminal
+from analysis.abtest.command import abtest
+from analysis.errors import AnalysisError
+from analysis.log.command import log
+from analysis.power.command import power
+from analysis.segments.command import segments
+from analysis.shadow.command import shadow
+from common.errors import CanarioError
+from common.options import CommandGroup, start
 
 
-@click.group(cls=Cli)
+@click.group(cls=CommandGroup, exit_codes={CanarioError: AnalysisError.exit_code})
 def main() -> None:
     """Was it better? Reports from the prediction log, computed where the log lies.
 
@@ -29,5 +30,4 @@ for command in (log, shadow, power, abtest, segments):
 
 
 if __name__ == "__main__":
-    guard_terminal()
-    main(prog_name="python -m analysis")
+    start(main, "analysis")

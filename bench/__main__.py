@@ -1,11 +1,6 @@
 """`python -m bench`: the service beside what one would write in ten minutes, in one run."""
 
-import json
-import os
-import platform
-import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -15,20 +10,21 @@ from statistics import median
 import click
 from rich.table import Table
 
-from bench.measure import Measured, measure, server, shadow_drops
+from bench import arms
+from bench.server import Measured, free_address, measure, server, shadow_drops
 from bench.steps import measure as measure_steps
-from common.errors import CanarioError
 from common.names import Model
 from common.terminal import Console
+from drills.command import exit_codes, json_option, machine, own_stack, table, write_figures
+from drills.faults import LoadPlan
 from drills.target import of_stack
-from flags.canary import set_share
-from stack import environment
+from flags.canary.share import set_share
 from stack.api import Stack
-from stack.install import models
 from stack.paths import Cache
+from stack.processes import environment
 
-PEER = ("-m", "gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--bind")
-GOALS = {
+GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--bind")
+GOALS = arms.GOALS | {
     "cpu_of_bare": (1.0, "at most"),
     "throughput_of_shadow_off": (0.97, "at least"),
     "throughput_of_naive": (25.0, "at least"),
@@ -46,12 +42,7 @@ GOALS = {
 )
 @click.option("--users", default=16, show_default=True, help="Users at a time, at saturation.")
 @click.option("--rate", default=300, show_default=True, help="Requests a second, for the fixed rate.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the figures to this file.",
-)
+@json_option
 def main(seconds: int, rounds: int, users: int, rate: int, json_file: Path | None) -> None:
     """The service with everything on, beside bare Flask and beside itself without shadow.
 
@@ -61,43 +52,47 @@ def main(seconds: int, rounds: int, users: int, rate: int, json_file: Path | Non
       shadow off  the same without shadow
       naive       bare, with the scikit-learn challenger called in the request too, as it was trained
       tuned       naive, with the challenger's forest on one thread
+      full, fixed this service with the champion as its own challenger, at 0, 25 and 100% of the users, at
+                  saturation and at the fixed rate: do equal models look equal, and what does a canary cost?
 
     All under gunicorn with 2 workers of 8 threads. Only the ratios mean anything on another machine.
     Exit codes: 0 measured, whatever the figures; 3 it could not be measured.
     """
     console = Console(highlight=False)
     figures: dict[str, list[Measured]] = {}
-    try:
+    equal: list[dict[str, arms.Run]] = []
+    with exit_codes("the benchmark could not be carried out"):
         for number in range(1, rounds + 1):
             for name, measured in _round(console, f"{number}/{rounds}", seconds, users, rate):
                 figures.setdefault(name, []).append(measured)
-    except CanarioError as error:
-        click.echo(f"error: the benchmark could not be carried out: {error}", err=True)
-        sys.exit(3)
-    by_round = [_ratios({name: runs[number] for name, runs in figures.items()}) for number in range(rounds)]
+            equal.append(dict(_equal_models(console, f"{number}/{rounds}", seconds, users, rate)))
+    by_round = [
+        _ratios({name: runs[number] for name, runs in figures.items()}) | arms.ratios(equal[number])
+        for number in range(rounds)
+    ]
     ratios = {name: sorted(each[name] for each in by_round) for name in by_round[0]}
     cache = Cache.default()
-    steps = measure_steps(models.folder(cache, Model.CHAMPION), models.folder(cache, Model.CHALLENGER))
+    steps = measure_steps(cache.model(Model.CHAMPION), cache.model(Model.CHALLENGER))
     console.print(
         _servers({name: min(runs, key=lambda run: run.cpu_seconds) for name, runs in figures.items()})
     )
+    console.print(_canaries(equal))
     console.print(_goals(ratios))
     console.print(_steps(steps))
-    console.print(f"Measured on {_machine()}, {users} users at saturation, {rate} requests a second fixed.")
-    if json_file:
-        document = {
-            "bench": "service",
-            "machine": _machine(),
-            "users": users,
-            "rate": rate,
-            "seconds": seconds,
-            "ratios": {name: median(measured) for name, measured in ratios.items()},
-            "ratios_by_round": by_round,
-            "steps_microseconds": steps,
-            "servers": {name: [asdict(run) for run in runs] for name, runs in figures.items()},
-        }
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        console.print(f"Figures: {json_file}")
+    console.print(f"Measured on {machine()}, {users} users at saturation, {rate} requests a second fixed.")
+    document = {
+        "bench": "service",
+        "machine": machine(),
+        "users": users,
+        "rate": rate,
+        "seconds": seconds,
+        "ratios": {name: median(measured) for name, measured in ratios.items()},
+        "ratios_by_round": by_round,
+        "steps_microseconds": steps,
+        "servers": {name: [asdict(run) for run in runs] for name, runs in figures.items()},
+        "equal_models": [{name: asdict(run) for name, run in each.items()} for each in equal],
+    }
+    write_figures(console.print, json_file, document)
 
 
 def _round(
@@ -105,8 +100,8 @@ def _round(
 ) -> Iterator[tuple[str, Measured]]:
     for peer in ("bare", "naive", "tuned"):
         console.print(f"[{number}] {peer}", markup=False)
-        url = _free_address()
-        command = (*PEER, url.removeprefix("http://"), f"bench.peers:{peer}()")
+        url = free_address()
+        command = (sys.executable, "-m", *GUNICORN, url.removeprefix("http://"), f"bench.peers:{peer}()")
         with server(command, environment.basic(), url, "/predict") as pid:
             yield peer, measure(url, pid, users=users, rate=rate, seconds=seconds)
     with _service() as (stack, url, pid):
@@ -118,22 +113,29 @@ def _round(
             yield name, replace(measured, lost=shadow_drops(url))
 
 
+def _equal_models(
+    console: Console, number: str, seconds: int, users: int, rate: int
+) -> Iterator[tuple[str, arms.Run]]:
+    with _service(challenger=Model.CHAMPION) as (stack, url, pid):
+        admin = of_stack(stack).admin
+        console.print(f"[{number}] equal models", markup=False)
+        plan = LoadPlan(rate, users, seconds)
+        yield from arms.runs(url, pid, lambda share: set_share(admin, "canary", share), plan)
+
+
 @contextmanager
-def _service() -> Iterator[tuple[Stack, str, int]]:
-    """The service on an Unleash of its own: stack, address, process."""
-    url = _free_address()
-    with (
-        tempfile.TemporaryDirectory(prefix="canario-bench-") as home,
-        Stack(Path(home), only=("unleash",), ports="free") as stack,
-    ):
+def _service(challenger: Model = Model.CHALLENGER) -> Iterator[tuple[Stack, str, int]]:
+    """The service on an Unleash of its own: stack, address, process; `challenger`: whose model that is."""
+    url = free_address()
+    with own_stack("unleash") as stack:
         cache, variables = Cache.default(), environment.service(stack.site)
         del variables["CANARIO_MODELS"]
         variables |= {
             "CANARIO_BIND": url.removeprefix("http://"),
-            "CANARIO_CHAMPION": str(models.folder(cache, Model.CHAMPION)),
-            "CANARIO_CHALLENGER": str(models.folder(cache, Model.CHALLENGER)),
+            "CANARIO_CHAMPION": str(cache.model(Model.CHAMPION)),
+            "CANARIO_CHALLENGER": str(cache.model(challenger)),
         }
-        with server(("-m", "service"), variables, url, "/readyz") as pid:
+        with server((sys.executable, "-m", "service"), variables, url, "/readyz") as pid:
             yield stack, url, pid
 
 
@@ -155,11 +157,9 @@ def _ratios(of: dict[str, Measured]) -> dict[str, float]:
 
 
 def _servers(best: dict[str, Measured]) -> Table:
-    table = Table("server", title="Servers, each in its best round", title_justify="left")
-    for column in ("req/s", "CPU s/1,000", "p99 full ms", "p99 fixed ms", "failed", "samples lost"):
-        table.add_column(column, justify="right")
-    for name, run in best.items():
-        table.add_row(
+    columns = ("server", "req/s", "CPU s/1,000", "p99 full ms", "p99 fixed ms", "failed", "samples lost")
+    rows = (
+        (
             name,
             f"{run.rate:.0f}",
             f"{run.cpu_seconds:.3f}",
@@ -168,17 +168,36 @@ def _servers(best: dict[str, Measured]) -> Table:
             str(run.failed),
             str(run.lost),
         )
-    return table
+        for name, run in best.items()
+    )
+    return table("Servers, each in its best round", columns, rows)
+
+
+def _canaries(equal: list[dict[str, arms.Run]]) -> Table:
+    columns = ("canary of equal models", "req/s", "CPU s/1,000", "p99 outside", "inside", "judged", "inside")
+    rows = (
+        (
+            name,
+            f"{run.rate:.0f}",
+            f"{run.cpu_seconds:.3f}",
+            *(f"{1000 * p99[model]:.1f}" for p99 in (run.users_p99, run.judged_p99) for model in Model),
+        )
+        for each in equal
+        for name, run in each.items()
+    )
+    return table("Equal models in both arms, p99 in ms", columns, rows)
 
 
 def _goals(ratios: dict[str, list[float]]) -> Table:
-    table = Table("ratio of `shadow`", title="Ratios", title_justify="left")
-    for column in ("median", "from", "to", "goal", ""):
-        table.add_column(column, justify="right")
-    for name, measured in ratios.items():
-        figures = [f"{each:.2f}" for each in (median(measured), measured[0], measured[-1])]
-        table.add_row(name, *figures, *_goal(name, median(measured)))
-    return table
+    rows = (
+        (
+            name,
+            *(f"{each:.2f}" for each in (median(measured), measured[0], measured[-1])),
+            *_goal(name, median(measured)),
+        )
+        for name, measured in ratios.items()
+    )
+    return table("Ratios", ("ratio", "median", "from", "to", "goal", ""), rows)
 
 
 def _goal(name: str, ratio: float) -> tuple[str, str]:
@@ -190,21 +209,8 @@ def _goal(name: str, ratio: float) -> tuple[str, str]:
 
 
 def _steps(steps: dict[str, float]) -> Table:
-    table = Table("step of a request", title="Steps, each alone in one process", title_justify="left")
-    table.add_column("us", justify="right")
-    for name, microseconds in steps.items():
-        table.add_row(name, f"{microseconds:.1f}")
-    return table
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    rows = ((name, f"{microseconds:.1f}") for name, microseconds in steps.items())
+    return table("Steps, each alone in one process", ("step of a request", "us"), rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """`python -m bench.analysis`: seconds and memory of the analysis of ten million records, on two cores."""
 
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -17,9 +15,10 @@ import click
 from rich.table import Table
 
 from analysis.abtest.registration import PlannedUsers, Registration, write
-from analysis.measures.metric import Kind, Metric
-from common.errors import CanarioError
+from analysis.metric import Kind, Metric
+from bench.server import BenchError
 from common.terminal import Console
+from drills.command import exit_codes, json_option, machine, write_figures
 from stack.paths import REPOSITORY, Cache
 
 GOAL_SECONDS: Final = 20.0
@@ -27,10 +26,6 @@ GOAL_MIB: Final = 2048.0
 CORES: Final = 2
 BEGIN: Final = datetime(2026, 11, 5, tzinfo=UTC)
 """Of the test: some days after the log's beginning, so that there is a time before."""
-
-
-class BenchError(CanarioError):
-    """A measurement came to no end."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +44,7 @@ class Measured:
     "--folder", type=click.Path(path_type=Path), help="For the log; in the cache by default (5 GB)."
 )
 @click.option("--memory", default="1GB", show_default=True, help="What the engine may take.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the figures to this file.",
-)
+@json_option
 def main(records: int, rounds: int, folder: Path | None, memory: str, json_file: Path | None) -> None:
     """The reports on a big log: shadow, A/B test and segments, from JSON lines and from Parquet.
 
@@ -67,7 +57,7 @@ def main(records: int, rounds: int, folder: Path | None, memory: str, json_file:
     log = (folder or Cache.default().root / "bench-analysis") / str(records)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     figures: dict[str, list[Measured]] = {}
-    try:
+    with exit_codes("the benchmark could not be carried out"):
         # Not in this process: the peak of a child would be counted from this one's.
         _run((sys.executable, "-m", "bench.analysis_log", str(log), str(records)))
         with tempfile.TemporaryDirectory(prefix="canario-bench-") as name:
@@ -78,17 +68,13 @@ def main(records: int, rounds: int, folder: Path | None, memory: str, json_file:
                         options = ("--log", str(log / kind), "--memory", memory, "--format", "json")
                         done = _run((sys.executable, "-m", "analysis", *command, *options))
                         figures.setdefault(f"{task}, {kind}", []).append(done)
-    except CanarioError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(3) from error
     console.print(_table(figures, records))
-    machine = f"{platform.machine()}, {CORES} of {os.cpu_count()} cores"
+    where = f"{CORES} cores of {machine()}"
     size = sum(file.stat().st_size for file in (log / "jsonl").iterdir()) / 1e9
-    console.print(f"{size:.1f} GB of JSON lines; {machine}; --memory {memory}.")
-    if json_file:
-        taken = {name: [asdict(run) for run in runs] for name, runs in figures.items()}
-        document = {"bench": "analysis", "records": records, "machine": machine, "figures": taken}
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    console.print(f"{size:.1f} GB of JSON lines; {where}; --memory {memory}.")
+    taken = {name: [asdict(run) for run in runs] for name, runs in figures.items()}
+    document = {"bench": "analysis", "records": records, "machine": where, "figures": taken}
+    write_figures(console.print, json_file, document)
 
 
 def _commands(folder: Path) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """A big prediction log for the benchmark of the analysis: as the service writes it, and the same as Parquet.
 
-DuckDB writes it, in half a minute; the lines are those of service.records.schema to the byte, made by format
-strings, in files of some 64 MB as the service begins new ones. Of 20 records 13 are predictions, 5 pairs of
-the shadow and 2 feedback; 30% of the users are assigned to the challenger.
+DuckDB writes it, in half a minute; the lines are those of service.prediction_log.schema to the byte, made
+by format strings, in files of some 64 MB as the service begins new ones. Of 20 records 13 are predictions,
+5 pairs of the shadow and 2 feedback; 30% of the users are assigned to the challenger.
 """
 
 import os

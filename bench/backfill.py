@@ -7,9 +7,8 @@ goes through promtool into blocks, so that whoever asks meets Prometheus' own ar
 a few minutes into the future: `time()` then finds samples that are fresh for as long.
 """
 
-import socket
+import os
 import subprocess
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +18,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.server import free_address, server
 from common.names import Metric, Model, latency_buckets
-from stack.install import prometheus
 from stack.paths import Cache
-from stack.probes import answers
+from stack.servers import monitoring
 
 Values = NDArray[np.float64]
 
 SCRAPE = 5.0  # seconds, as in monitoring/prometheus.yml
+BUCKETS = 20  # of the flag's hash, instead of 100, and written once a minute: each is a series
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,9 @@ def play(  # noqa: PLR0913 - each of another kind
             _one(Metric.ASSIGNMENTS, {**labels, "reason": "flag"}, instance, stamps, counted[:, -1])
         )
         failed = np.concatenate(errors).cumsum().astype(np.float64)
+        series.append(_one(Metric.USER_WINDOWS_BAD, labels, instance, stamps, failed))  # of as many users
+        if model is Model.CHAMPION:
+            series += _by_bucket(dice, counted[:, -1], failed, instance, stamps)
         series.append(_one(Metric.ERRORS, {**labels, "reason": "timeout"}, instance, stamps, failed))
         series.append(_one(Metric.ERRORS, {**labels, "reason": "invalid"}, instance, stamps, 0 * failed))
         served = {**labels, "name": "made-up", "version": "1", "sha256": "0" * 64}
@@ -129,6 +132,19 @@ def play(  # noqa: PLR0913 - each of another kind
     return series
 
 
+def _by_bucket(
+    dice: np.random.Generator, calls: Values, failed: Values, instance: str, stamps: Values
+) -> Iterator[Backfilled]:
+    """The champion's calls and those that failed, dealt out to the buckets."""
+    each = np.full(BUCKETS, 1 / BUCKETS)
+    for name, counted in ((Metric.BUCKET_CALLS, calls), (Metric.BUCKET_USER_WINDOWS_BAD, failed)):
+        seldom = counted[11::12].astype(np.int64)
+        dealt = dice.multinomial(np.diff(seldom, prepend=0), each).cumsum(axis=0).astype(np.float64)
+        for bucket, column in enumerate(dealt.T, 1):
+            labels = {"model": Model.CHAMPION.value, "bucket": str(bucket)}
+            yield _one(name, labels, instance, stamps[11::12], column)
+
+
 def _one(name: str, labels: Mapping[str, str], instance: str, stamps: Values, values: Values) -> Backfilled:
     return Backfilled(name, {"job": "service", "instance": instance, **labels}, stamps, values)
 
@@ -137,7 +153,7 @@ def _one(name: str, labels: Mapping[str, str], instance: str, stamps: Values, va
 def prometheus_over(history: Iterable[Backfilled], folder: Path) -> Iterator[str]:
     """The address of a Prometheus that has this history, scrapes nobody, and ends with the block."""
     cache = Cache.default()
-    prometheus.ensure(cache)
+    monitoring.ensure_prometheus(cache)
     text, data, config = folder / "history.txt", folder / "data", folder / "prometheus.yml"
     with text.open("w", encoding="utf-8") as file:
         for series in history:
@@ -145,31 +161,17 @@ def prometheus_over(history: Iterable[Backfilled], folder: Path) -> Iterator[str
         file.write("# EOF\n")
     # In one block: promtool reads the whole file again for each.
     making = ["tsdb", "create-blocks-from", "--max-block-duration=1000h", "--quiet", "openmetrics"]
-    command = [str(prometheus.promtool(cache)), *making, str(text), str(data)]
+    command = [str(monitoring.promtool(cache)), *making, str(text), str(data)]
     subprocess.run(command, check=True, capture_output=True)
     text.unlink()
     config.write_text("global: {}\n", encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    server = subprocess.Popen(
-        [
-            prometheus.binary(cache),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={data}",
-            "--storage.tsdb.retention.time=1000d",
-            f"--web.listen-address={address}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ready, end = answers(f"http://{address}/-/ready"), time.monotonic() + 30
-        while not ready():
-            if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("Prometheus did not start over the history")
-            time.sleep(0.05)
-        yield f"http://{address}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
+    url = free_address()
+    command = [
+        str(monitoring.prometheus(cache)),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
+        "--storage.tsdb.retention.time=1000d",
+        f"--web.listen-address={url.removeprefix('http://')}",
+    ]
+    with server(command, os.environ, url, "/-/ready"):
+        yield url

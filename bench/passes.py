@@ -1,8 +1,5 @@
 """`python -m bench.passes`: what a pass of the rollback job costs over a history, on a real Prometheus."""
 
-import json
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -19,14 +16,16 @@ import requests
 from rich.table import Table
 
 from bench.backfill import Traffic, play, prometheus_over
+from common.arms import Arms
 from common.durations import format_duration, parse_duration
 from common.prometheus import Prometheus
-from common.served import Arms
 from common.terminal import Console
-from flags.canary import CanaryState
-from rollback.guardrails import Action, Policy, load_policy
-from rollback.judging import Judging
-from rollback.kinds.sequential import TailRatio
+from drills.command import json_option, machine, table, write_figures
+from flags.canary.state import CanaryState
+from rollback.guardrails.file import Policy, load_policy
+from rollback.guardrails.judging import Judging
+from rollback.guardrails.kinds.tails import TailRatio
+from rollback.guardrails.verdict import Action
 
 GOALS = {"1h": 0.5, "2d": 3.0}  # seconds
 MOST_REQUESTS = 6
@@ -51,12 +50,7 @@ class Cost:
 
 @click.command()
 @click.option("--passes", type=click.IntRange(1), default=10, show_default=True, help="After one to warm up.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the figures to this file.",
-)
+@json_option
 def main(passes: int, json_file: Path | None) -> None:
     """Time and requests of a pass with ten guardrails, in a stage of an hour and in one of two days.
 
@@ -72,17 +66,14 @@ def main(passes: int, json_file: Path | None) -> None:
         with tempfile.TemporaryDirectory(prefix="canario-bench-") as folder:
             costs.append(measure(stage, passes, Path(folder)))
     console.print(_table(costs))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    console.print(f"Measured on {machine}.")
-    if json_file:
-        document = {
-            "bench": "passes",
-            "machine": machine,
-            "goals": {**GOALS, "requests": MOST_REQUESTS},
-            "costs": [asdict(each) for each in costs],
-        }
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        console.print(f"Figures: {json_file}")
+    console.print(f"Measured on {machine()}.")
+    document = {
+        "bench": "passes",
+        "machine": machine(),
+        "goals": {**GOALS, "requests": MOST_REQUESTS},
+        "costs": [asdict(each) for each in costs],
+    }
+    write_figures(console.print, json_file, document)
 
 
 def measure(stage: str, passes: int, folder: Path) -> Cost:
@@ -108,7 +99,7 @@ def measure(stage: str, passes: int, folder: Path) -> Cost:
 def ten_guardrails() -> Policy:
     """Those by default and some more of the dearest kind."""
     policy = load_policy()
-    tail = next(each for each in policy.sequential if isinstance(each, TailRatio))
+    (tail,) = policy.of(TailRatio)
     more = [
         tail.model_copy(
             update={"name": f"tail-{number}", "quantile": 0.9 + number / 100, "action": Action.WARN}
@@ -164,11 +155,9 @@ def _cpu() -> float:
 
 
 def _table(costs: list[Cost]) -> Table:
-    table = Table("stage", title="One pass of the rollback job", title_justify="left")
-    for column in ("guardrails", "requests", "goal", "seconds", "slowest", "goal", "CPU s of the job"):
-        table.add_column(column, justify="right")
-    for each in costs:
-        table.add_row(
+    columns = ("stage", "guardrails", "requests", "goal", "seconds", "slowest", "goal", "CPU s of the job")
+    rows = (
+        (
             format_duration(parse_duration(each.stage)),
             str(each.guardrails),
             str(each.requests),
@@ -178,7 +167,9 @@ def _table(costs: list[Cost]) -> Table:
             f"{GOALS[each.stage]:g}",
             f"{each.cpu_seconds:.3f}",
         )
-    return table
+        for each in costs
+    )
+    return table("One pass of the rollback job", columns, rows)
 
 
 if __name__ == "__main__":

@@ -18,38 +18,29 @@ from service.train import SEED, TEST_SHARE, example_models
 
 def bare() -> Flask:
     """Answers with the champion."""
-    app = Flask("bare")
+    return _answering()
+
+
+def naive() -> Flask:
+    """Answers with the champion, and asks the challenger too."""
+    return _answering(_fitted(Model.CHALLENGER))
+
+
+def tuned() -> Flask:
+    """The same with the challenger's forest on one thread."""
+    return _answering(_fitted(Model.CHALLENGER).set_params(randomforestclassifier__n_jobs=1))
+
+
+def _answering(*asked_too: Pipeline) -> Flask:
+    app = Flask("peer")
     names, champion = list(load_breast_cancer().feature_names), _fitted(Model.CHAMPION)
 
     @app.post("/predict")
     def predict() -> Response:
         features = request.get_json()["features"]
         row = np.array([[features[name] for name in names]])
-        return jsonify(_answer(champion, row))
-
-    return app
-
-
-def naive() -> Flask:
-    """Answers with the champion, and asks the challenger too."""
-    return _both(_fitted(Model.CHALLENGER))
-
-
-def tuned() -> Flask:
-    """The same with the challenger's forest on one thread."""
-    return _both(_fitted(Model.CHALLENGER).set_params(randomforestclassifier__n_jobs=1))
-
-
-def _both(challenger: Pipeline) -> Flask:
-    app = Flask("naive")
-    names = list(load_breast_cancer().feature_names)
-    champion = _fitted(Model.CHAMPION)
-
-    @app.post("/predict")
-    def predict() -> Response:
-        features = request.get_json()["features"]
-        row = np.array([[features[name] for name in names]])
-        _answer(challenger, row)
+        for each in asked_too:
+            _answer(each, row)
         return jsonify(_answer(champion, row))
 
     return app

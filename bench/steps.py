@@ -18,9 +18,10 @@ import orjson
 from flask import Flask, request
 
 from common.names import Model
-from drills.k6 import BODY
-from service.assignment import Assigner
-from service.flag_cache import FlagCache
+from drills.load import BODY
+from service.assignment.assigner import Assigner
+from service.assignment.sdk import FlagCache
+from service.feedback.memory import Assigned
 from service.settings import Settings
 
 REPEATS = 5
@@ -42,7 +43,7 @@ def measure(champion: Path, challenger: Path) -> dict[str, float]:
                 "state_dir": Path(folder),
             }
         )
-        _keep_flags(settings)
+        keep_flags(settings, canary=25, shadow=100)
         app = create_app(settings)
         logging.disable(logging.CRITICAL)  # there is no Unleash, and it need not be said
         try:
@@ -53,12 +54,15 @@ def measure(champion: Path, challenger: Path) -> dict[str, float]:
 
 
 def _steps(app: Flask) -> Iterator[tuple[str, Callable[[], object]]]:
-    from service.records.schema import prediction  # noqa: PLC0415
-    from service.schema import Reader  # noqa: PLC0415
+    from service.api.openapi import request_for  # noqa: PLC0415
+    from service.api.request import parse  # noqa: PLC0415
 
     parts = app.extensions["canario"]
     body = BODY.read_bytes()
-    reader = Reader(parts.models.champion.metadata)
+    lineup = parts.reloader.lineup
+    champion = lineup.models.champion
+    metadata = champion.metadata
+    schema = request_for(metadata, 100)
     call: dict[str, Any] = {
         "path": "/predict",
         "method": "POST",
@@ -68,29 +72,43 @@ def _steps(app: Flask) -> Iterator[tuple[str, Callable[[], object]]]:
     client = app.test_client()
     with app.test_request_context(**call):
         request.get_data()  # kept, so that it can be parsed again and again
-        parsed = reader.parse(request)
+        parsed = parse(request, schema, metadata)
         yield "whole request, in Flask's test client", lambda: client.open(**call)
-        yield "parse and validate the body", lambda: reader.parse(request)
+        yield "parse and validate the body", lambda: parse(request, schema, metadata)
     assigner: Assigner = parts.assigner
-    telemetry = parts.predictor._telemetry
-    served = parts.predictor.predict(parsed, lambda _: "id")
+    metrics = parts.metrics
+    (answer,) = champion.answers(parsed.rows)
+    record = {
+        "kind": "prediction",
+        "request_id": "id",
+        "context": parsed.context,
+        "assigned": Model.CHAMPION,
+        "model": Model.CHAMPION,
+        "reason": "flag_off",
+        "model_name": metadata.name,
+        "model_version": metadata.version,
+        "prediction": answer.label,
+        "class_name": answer.class_name,
+        "probability": answer.probability,
+        "seconds": 0.000123,
+    }
     yield "ask the flag", lambda: assigner.assign("user", {"country": "NO"})
     yield "ask the shadow flag at 100%", lambda: assigner.shadowed("user", {"country": "NO"})
-    yield "champion", lambda: parts.models.champion.answer(parsed.row)
-    yield "challenger, in its process", lambda: parts.guest.ask(parsed.row)
+    yield "champion", lambda: champion.answers(parsed.rows)
+    yield "challenger, in its process", lambda: lineup.challenger.ask(parsed.rows)
     yield (
         "make and remember the request id",
-        lambda: parts.feedback.expect("id", True, "user", Model.CHAMPION),
+        lambda: parts.memory.remember("id", True, "user", Assigned(Model.CHAMPION, 1)),
     )
 
     def count() -> None:
-        telemetry.assigned(Model.CHAMPION, "flag_off")
-        telemetry.called(Model.CHAMPION)
-        telemetry.finished(Model.CHAMPION, 0.001)
-        telemetry.answered(Model.CHAMPION, "benign")
+        metrics.assignments.labels(Model.CHAMPION, "flag_off").inc()
+        metrics.calls.labels(Model.CHAMPION).inc()
+        metrics.latency.labels(Model.CHAMPION).observe(0.001)
+        metrics.predictions.labels(Model.CHAMPION, "benign").inc()
 
     yield "count it in the metrics", count
-    yield "record it in the log", lambda: parts.log.record(prediction(parsed, served, parts.users, False))
+    yield "record it in the log", lambda: parts.log.record(record | {"user": parts.log.user_key("user")})
     yield (
         "serialise the answer",
         lambda: orjson.dumps({"request_id": "id", "model": "champion", "probability": 0.97}),
@@ -114,8 +132,8 @@ def _counting_in(folder: Path) -> Iterator[None]:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
-def _keep_flags(settings: Settings) -> None:
-    """Leave flags where a former run would have left them: canary at 25%, shadow at 100%."""
+def keep_flags(settings: Settings, *, canary: int, shadow: int) -> None:
+    """Leave flags of such shares where a former run would have left them."""
 
     def flag(name: str, percent: int) -> dict[str, object]:
         parameters = {"groupId": name, "rollout": str(percent), "stickiness": "userId"}
@@ -129,5 +147,5 @@ def _keep_flags(settings: Settings) -> None:
         }
 
     cache = FlagCache(settings.state_dir, settings.unleash_url, TOKEN, lambda _: None)
-    state = {"version": 2, "features": [flag("canary", 25), flag("shadow", 100)]}
+    state = {"version": 2, "features": [flag("canary", canary), flag("shadow", shadow)]}
     cache.path.write_text(json.dumps(state), encoding="utf-8")

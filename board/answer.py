@@ -1,18 +1,20 @@
 """The answer first: who has the challenger, whether it may, and what comes next, in two sentences. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from board.document import Answer, Tone
 from board.facts import Facts
-from board.numbers import PLAN_SEEN, UP
+from board.series import PLAN_SEEN, UP
+from common.figures import moment, short
 from common.names import Recorded
-from flags.quarantine import refusal
-from flags.rollout.decide import Kind, Step
-from flags.rollout.gates import BEGIN, short
-from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded, Situation
-from flags.snapshot import moment
+from flags.canary.marks import UNKNOWN, refusal, ways_on
+from flags.rollout.conditions import BEGIN
+from flags.rollout.decide import Step, StepKind
+from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
+from flags.rollout.situation import Situation
 
 PLAN_SILENT: Final = timedelta(minutes=5)  # it comes every minute
 STALE_SECONDS: Final = 30  # of the flags in the service, as the alert FlagStateStale has it
@@ -24,17 +26,28 @@ GATE_WORDS: Final = {
     "outcomes": "more feedback",
     "samples": "more copied requests",
     "agreement": "agreement",
+    "rank correlation": "scores in the champion's order",
+    "rarer class": "agreement on the rarer class",
+    "score shift": "scores that are spread alike",
     "failures": "fewer failures",
     "share": "the share to be as wanted",
     "lease": "a new lease",
     "approval": "a person's approval",
     "rollback job": "the rollback job",
     "prometheus": "Prometheus",
+    "challenger": "the service to serve this version",
+    "shadow report": "a good shadow report",
+    "window": "a time at which stages may begin",
 }
 
 
 def answer_of(facts: Facts) -> Answer:
     """The two sentences, and how they sound."""
+    answer = _answer(facts)
+    return replace(answer, next=facts.typed(answer.next))
+
+
+def _answer(facts: Facts) -> Answer:
     seen, step = facts.seen, facts.step
     if seen is None or step is None:
         told = "Unleash does not answer" if facts.unleash.fault else "Unleash is being asked"
@@ -56,7 +69,7 @@ def answer_of(facts: Facts) -> Answer:
         return Answer(
             tone, now, f"{capital(goal)} does not come while {listed(breached)} {verb} breached.", None
         )
-    silent = _plan_silent(facts, step)
+    silent = plan_silent(facts, step)
     until: tuple[str, datetime | None] = (silent, None) if silent else next_of(step)
     return Answer("bad" if silent and tone == "good" else tone, now, *until)
 
@@ -65,7 +78,7 @@ def _as_far_as_seen(facts: Facts, tone: Tone, now: str) -> tuple[Tone, str]:
     """With what is known of the service, where that is not as the flag says."""
     if facts.fresh and facts.fresh.of(UP) == 0:
         return "bad", f"{now} Prometheus reaches no instance of the service: what users get now is not known."
-    age = _stale(facts)
+    age = stale_for(facts)
     if age is None or facts.unleash.fault:
         return tone, now
     return (
@@ -74,9 +87,9 @@ def _as_far_as_seen(facts: Facts, tone: Tone, now: str) -> tuple[Tone, str]:
     )
 
 
-def _plan_silent(facts: Facts, step: Step) -> str | None:
+def plan_silent(facts: Facts, step: Step) -> str | None:
     """Where the job that carries out the plan is not at work, no time of a step holds."""
-    if facts.fresh is None or step.kind not in (Kind.WAIT, Kind.ADVANCE, Kind.PROMOTE):
+    if facts.fresh is None or step.kind not in (StepKind.WAIT, StepKind.ADVANCE, StepKind.PROMOTE):
         return None
     last = facts.fresh.of(PLAN_SEEN)
     age = facts.now - datetime.fromtimestamp(last, UTC) if last else None
@@ -86,7 +99,13 @@ def _plan_silent(facts: Facts, step: Step) -> str | None:
     return f"Nothing comes by itself: the plan's job {heard}."
 
 
-def _stale(facts: Facts) -> timedelta | None:
+def lease_is_over(facts: Facts) -> bool:
+    """Whether everybody has the champion because nobody renewed the lease."""
+    until = facts.seen.canary.lease_until if facts.seen else None
+    return until is not None and until <= facts.now
+
+
+def stale_for(facts: Facts) -> timedelta | None:
     """How old the flags are that the service goes by, where that is too old."""
     seconds = facts.fresh.of(Recorded.FLAG_AGE) if facts.fresh else None
     return timedelta(seconds=seconds) if seconds and seconds > STALE_SECONDS else None
@@ -95,15 +114,16 @@ def _stale(facts: Facts) -> timedelta | None:
 def _in_quarantine(seen: Situation, step: Step) -> str | None:
     """The refusal that everybody asks about, in fewer words than the command line's."""
     refused = refusal(seen.canary.flag, seen.canary.quarantined, seen.version)
-    if step.kind is not Kind.REFUSE or refused is None or str(refused) != step.sentence:
+    if step.kind is not StepKind.REFUSE or refused is None or str(refused) != step.sentence:
         return None
+    ways = ways_on(seen.canary.flag)
+    if seen.version == UNKNOWN:
+        return (
+            "Nothing comes by itself: a version was rolled back, and the service does not say which one it"
+            f" serves, so any is blocked. {ways}"
+        )
     version = f"version {seen.version.split()[0]}" if seen.version else "this version"
-    # After a rollback the flag is off: then the slider alone moves nobody.
-    does = "raises the share" if seen.canary.enabled else "turns the flag on (its slider alone does nothing)"
-    return (
-        f"Nothing comes by itself: {version} is in quarantine. Deploy another version; or a person {does}"
-        " in Unleash, who knows why it is good now."
-    )
+    return f"Nothing comes by itself: {version} was rolled back and is blocked. {ways}"
 
 
 def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
@@ -115,10 +135,10 @@ def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
         )
     if not canary.exposed:
         return _nobody(seen)
-    if canary.lease_until is not None and canary.lease_until <= facts.now:
+    if canary.lease_until is not None and lease_is_over(facts):
         return "bad", (
             f"The lease ran out {short(facts.now - canary.lease_until)} ago: everybody has the champion until"
-            " the rollback job vouches for the challenger again."
+            " the rollback job renews it."
         )
     tone, told = guards(facts)
     return tone, f"{_who(seen)}; {told}."
@@ -161,7 +181,7 @@ def guards(facts: Facts) -> tuple[Tone, str]:
         heard = f"was last heard of {short(facts.now - last)} ago" if last else "is silent"
         return "bad", f"nobody guards it: the rollback job {heard}"
     if not facts.judged:
-        if facts.step and facts.now - facts.step.place.began > JUDGES_WITHIN:
+        if facts.step and facts.now - facts.step.position.began > JUDGES_WITHIN:
             return "bad", "the rollback job has not judged it: it cannot read the flag, its log says why"
         return "wait", "the guardrails have not judged it yet"
     tone, told = _judged([*facts.judged.values()])
@@ -170,7 +190,7 @@ def guards(facts: Facts) -> tuple[Tone, str]:
     return tone, told
 
 
-def _judged(told: Sequence[Guarded]) -> tuple[Tone, str]:
+def _judged(told: Sequence[GuardrailReading]) -> tuple[Tone, str]:
     binding = [one for one in told if one.binding]
     breached = _named(binding, BREACH)
     blind = [one.name for one in binding if one.verdict not in (OK, BREACH, NO_DATA)]
@@ -188,32 +208,32 @@ def _judged(told: Sequence[Guarded]) -> tuple[Tone, str]:
     return tone, f"all guardrails are fine{warns}"
 
 
-def _named(guardrails: Sequence[Guarded], verdict: str) -> list[str]:
+def _named(guardrails: Sequence[GuardrailReading], verdict: str) -> list[str]:
     return [one.name for one in guardrails if one.verdict == verdict]
 
 
 def next_of(step: Step) -> tuple[str, datetime | None]:
     """What comes, with `{until}` where the time belongs that stands beside it."""
     goal = step.to.name if step.to else "the promotion"
-    if step.kind is Kind.WAIT and any(gate.name == BEGIN for gate in step.shut):
+    if step.kind is StepKind.WAIT and any(gate.name == BEGIN for gate in step.unmet):
         return (
-            "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.",
+            "Nothing comes by itself until a person begins the rollout: `./canario rollout begin`.",
             None,
         )
-    if step.kind is Kind.ADVANCE:
+    if step.kind is StepKind.ADVANCE:
         begins = "the shadow" if step.to and step.to.shadow else goal
-        return f"{capital(begins)} may come now: all gates are open.", None
-    if step.kind is Kind.PROMOTE:
+        return f"{capital(begins)} may come now: all conditions are met.", None
+    if step.kind is StepKind.PROMOTE:
         return f"It becomes the champion now: {step.sentence}.", None
-    if step.kind in (Kind.REFUSE, Kind.FINISHED):
+    if step.kind in (StepKind.REFUSE, StepKind.FINISHED):
         return f"Nothing comes by itself: {step.sentence}.", None
-    words = [GATE_WORDS[gate.name] for gate in step.shut if gate.name in GATE_WORDS]
-    if judges := [gate.name for gate in step.shut if gate.name not in GATE_WORDS]:
+    words = [GATE_WORDS[gate.name] for gate in step.unmet if gate.name in GATE_WORDS]
+    if judges := [gate.name for gate in step.unmet if gate.name not in GATE_WORDS]:
         words.append(f"a good verdict of {listed(judges)}")
-    known = [gate.until for gate in step.shut if gate.until]
+    known = [gate.until for gate in step.unmet if gate.until]
     if not known:
         return f"{capital(goal)} waits for {listed(words)}.", None
-    fine = "if the guardrails stay fine" if step.place.share else "if the shadow stays fine"
+    fine = "if the guardrails stay fine" if step.position.share else "if the shadow stays fine"
     return f"{capital(goal)} comes {{until}} at the earliest, {fine}. It waits for {listed(words)}.", max(
         known
     )

@@ -1,7 +1,9 @@
-"""The routes of the board: one page, its files, and one answer as JSON."""
+"""The routes of the board: the list of rollouts, a page for each, their files, and the same as JSON."""
 
 import gzip
-from datetime import UTC, datetime
+import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +11,20 @@ import orjson
 from flask import Flask, Response, request
 
 from board.access import Access
+from board.actions import Action, NotAllowed, Permission, act
 from board.assemble import assemble
-from board.facts import Facts
+from board.folder import Rollouts
 from board.history import Span
-from board.settings import BoardSettings
-from board.sources import Sources
+from board.look import look, look_at_all
+from board.manual import manual
+from board.settings import BoardProcessSettings
+from board.shown import every
+from common.config import load_settings
+from common.errors import CanarioError
+from common.every_rollout import stamp_of
 from common.terminal import printable
-from rollback.guardrails import load_policy
+
+_log = logging.getLogger(__name__)
 
 STATIC: Final = Path(__file__).with_name("static")
 HEADERS: Final = {
@@ -32,19 +41,33 @@ HEADERS: Final = {
 WORTH_PACKING: Final = 1000  # bytes
 
 
-def create_app(settings: BoardSettings) -> Flask:
-    """A board; nothing is asked before somebody looks. Raises ConfigError: a file or setting does not fit."""
-    sources, policy = Sources(settings), load_policy(settings.guardrails)
+def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
+    """A board; nothing is asked before somebody looks.
+
+    Raises:
+        ConfigError: a setting does not fit, or the folder, or the file of no rollout does.
+    """
+    settings = load_settings(BoardProcessSettings, environment)
+    rollouts = Rollouts(lambda: dict(every(environment)), stamp_of(settings.rollouts))
     access = Access(settings.board_token, secure=settings.is_https)
-    unleash = settings.unleash_public_url or settings.unleash_url
-    flag_page = f"{unleash}/projects/{settings.unleash_project}/features/{settings.canary_flag}"
     app = Flask("board", static_folder=str(STATIC), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = 4096
 
     @app.get("/")
-    def page() -> Response:
-        """The page without any numbers: it asks for them itself, with the cookie."""
+    def start() -> Response:
+        """The list, or the page of the only rollout. Without numbers: a page asks with its cookie."""
+        return app.send_static_file("list.html" if len(rollouts.now().rollouts) > 1 else "index.html")
+
+    @app.get("/rollouts/<_name>")
+    def page(_name: str) -> Response:
+        """The page of one; whether there is such a one is told to those who may read."""
         return app.send_static_file("index.html")
+
+    @app.get("/api/rollouts")
+    def listed() -> Response:
+        if not access.allows(request):
+            return _refused(has_token=access.token is not None)
+        return _told(access, look_at_all(rollouts.now()))
 
     @app.get("/api/board")
     def board() -> Response:
@@ -53,24 +76,28 @@ def create_app(settings: BoardSettings) -> Flask:
         span = Span.of(request.args.get("span", Span.HOUR.value))
         if span is None:
             return _json({"error": f"span is one of {', '.join(Span)}"}, 400)
-        for source in (sources.unleash, sources.numbers, sources.history[span], sources.decisions):
-            source.look()  # all at once: the slowest is waited for, not one after the other
-        facts = Facts(
-            unleash=sources.unleash.latest(),
-            numbers=sources.numbers.latest(),
-            history=sources.history[span].latest(),
-            decision=sources.decisions.latest(),
-            now=datetime.now(UTC),
-            plan=sources.plan,
-            policy=policy,
-            flag=settings.canary_flag,
-            environment=settings.unleash_environment,
-            flag_page=flag_page,
-        )
-        answer = _json(assemble(facts))
-        if access.by_cookie(request):
-            answer.headers["Canario-Login"] = "cookie"
-        return answer
+        folder, name = rollouts.now(), request.args.get("rollout")
+        names = list(folder.rollouts)
+        if name is None and len(names) > 1:
+            return _json({"error": f"name one by ?rollout=, of {', '.join(names)}", "rollouts": names}, 400)
+        entry = folder.rollouts.get(name if name is not None else names[0])
+        if entry is None:
+            told = f"there is no rollout {name!r}; there are {', '.join(names)}"
+            return _json({"error": told, "rollouts": names}, 404)
+        if entry.shown is None:
+            return _json({"error": entry.fault, "rollouts": names}, 409)
+        return _told(access, assemble(look(entry, entry.shown, len(names), span)))
+
+    @app.get("/docs/<name>")
+    def documentation(name: str) -> Response:
+        """A page of the documentation; it holds nothing of this rollout, so everybody may read it."""
+        found = manual(name)
+        if found is None:
+            return _json({"error": f"there is no page {name!r} here: see docs/ of the repository"}, 404)
+        return Response(found, mimetype="text/html")
+
+    permission = Permission(settings.board_act_token, settings.board_identity_header)
+    _add_orders(app, access, permission, rollouts)
 
     @app.post("/login")
     def login() -> Response:
@@ -97,6 +124,40 @@ def create_app(settings: BoardSettings) -> Flask:
     return app
 
 
+def _add_orders(app: Flask, access: Access, permission: Permission, rollouts: Rollouts) -> None:
+    """The routes of the buttons."""
+
+    @app.get("/api/actions")
+    def may() -> Response:
+        """Whether there are buttons, and whether they need the second token."""
+        named = permission.identity_header is not None and permission.identity_header in request.headers
+        return _json({"on": permission.is_on, "needs_token": permission.is_on and not named})
+
+    @app.post("/api/actions")
+    def ordered() -> Response:
+        """An order: `{"rollout": NAME, "action": "roll back"}`. By JSON and a header of its own only."""
+        if not access.allows(request):
+            return _refused(has_token=access.token is not None)
+        try:
+            who = permission.who(request)
+        except NotAllowed as error:
+            return _json({"error": str(error)}, 403)
+        given = request.get_json(silent=True)
+        asked = given if isinstance(given, dict) else {}
+        entry = rollouts.now().rollouts.get(str(asked.get("rollout")))
+        if entry is None or entry.shown is None or asked.get("action") not in {*Action}:
+            return _json({"error": f"name a rollout and an action of {', '.join(Action)}"}, 400)
+        try:
+            done = act(entry.shown[0], Action(asked["action"]), who)
+        except CanarioError as error:
+            return _json({"error": str(error)}, 409)
+        _log.info(
+            "an order from the board",
+            extra={"who": who, "rollout": asked["rollout"], "action": asked["action"]},
+        )
+        return _json({"done": done})
+
+
 def _refused(*, has_token: bool) -> Response:
     if has_token:
         refusal = _json(
@@ -107,6 +168,14 @@ def _refused(*, has_token: bool) -> Response:
     return _json(
         {"error": "there is no CANARIO_BOARD_TOKEN, so only 127.0.0.1 and localhost are served"}, 403
     )
+
+
+def _told(access: Access, document: object) -> Response:
+    """To somebody who may read; a browser learns that somebody has logged in there."""
+    answer = _json(document)
+    if access.by_cookie(request):
+        answer.headers["Canario-Login"] = "cookie"
+    return answer
 
 
 def _json(document: object, status: int = 200) -> Response:

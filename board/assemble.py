@@ -10,15 +10,29 @@ from board.document import Board, Change, ChangeKind, Decision, Source
 from board.facts import Facts
 from board.guardrails import guardrails_of
 from board.place import rollout_of
-from flags.people import Change as Changed
-from flags.rollout.place import ROLLBACK_USER
+from board.series import OUTCOMES, VERSIONS, missing
+from common.arms import OURS
+from common.names import Recorded
+from flags.accounts.users import ROLLBACK_USER
+from flags.canary.history import Change as Changed
 from flags.rollout.situation import Situation
-from rollback.decision import Kind, Turn
-from rollback.story import tell, title
+from rollback.decisions.record import Kind, Turn
+from rollback.decisions.story import tell, title
 
 VERSION = 1
 MOST_CHANGES = 30
 MOST_NAMES = 2  # of guardrails in one line
+FIELDS = {
+    Recorded.REQUEST_RATE: "requests_per_second",
+    Recorded.LATENCY_P50: "p50",
+    Recorded.LATENCY_P99: "p99",
+    Recorded.ERROR_RATE: "error_rate",
+    Recorded.AGREEMENT_RATE: "agreement",
+    Recorded.FLAG_AGE: "flags_age",
+    OUTCOMES: "outcomes",
+    VERSIONS: "versions",
+}
+"""How the document calls what may be missing."""
 
 
 def assemble(facts: Facts) -> Board:
@@ -27,6 +41,12 @@ def assemble(facts: Facts) -> Board:
     return Board(
         version=VERSION,
         at=facts.now,
+        name=facts.name,
+        description=facts.description,
+        rollouts=facts.rollouts,
+        own_service=facts.signals == OURS,
+        shadow=facts.plan.shadow is not None,
+        missing={FIELDS[name]: told for name, told in missing(facts.signals).items()},
         flag=facts.flag,
         environment=facts.environment,
         flag_page=facts.flag_page,
@@ -49,18 +69,22 @@ def _sources(facts: Facts) -> Iterator[Source]:
     ):
         ok = reading.fault is None and reading.at is not None
         yield Source(name, ok, reading.fault, reading.at)
+    if facts.file_fault:
+        yield Source("rollout file", False, facts.file_fault, None)
 
 
 def _changes(seen: Situation) -> tuple[Change, ...]:
     """Those of both flags, the latest first."""
-    of_both = [(seen.canary.flag, one) for one in seen.changes]
-    of_both += [(seen.shadow.flag if seen.shadow else "shadow", one) for one in seen.shadow_changes]
-    latest = sorted(of_both, key=lambda each: each[1].id, reverse=True)[:MOST_CHANGES]
+    of_both = [(seen.canary.flag, False, one) for one in seen.changes]
+    if seen.shadow:
+        of_both += [(seen.shadow.flag, True, one) for one in seen.shadow_changes]
+    latest = sorted(of_both, key=lambda each: each[2].id, reverse=True)[:MOST_CHANGES]
     return tuple(
         Change(
             id=one.id,
             at=one.at,
             flag=flag,
+            copies=copies,
             who=one.who,
             person=not one.is_automation,
             what=one.words,
@@ -68,7 +92,7 @@ def _changes(seen: Situation) -> tuple[Change, ...]:
             users_before=one.before.reach,
             users_after=one.after.reach,
         )
-        for flag, one in latest
+        for flag, copies, one in latest
     )
 
 

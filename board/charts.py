@@ -1,6 +1,6 @@
 """The charts, from what Prometheus remembers and from Unleash's event log. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from board.document import Chart, Charts, Line
 from board.facts import Facts
 from board.history import History, Values, plain
-from common.names import JobMetric, Model, Recorded
+from board.series import missing
+from common.names import Model, Recorded
 from common.rate import wilson
-from flags.people import Change
-from rollback.guardrails import Sequential
+from flags.canary.history import Change
 
 MOST_OUTCOMES: Final = 4  # with a chart; the table has all
 
@@ -26,8 +26,8 @@ def charts_of(facts: Facts) -> Charts | None:
     found = (
         _traffic(facts, history),
         *_outcomes(facts, history),
-        *_models(history),
-        _agreement(history),
+        *_models(history, missing(facts.signals)),
+        *((_agreement(history),) if facts.plan.shadow else ()),
         *_guardrails(facts, history),
     )
     return Charts(history.span.value, facts.history.at, history.times, found)
@@ -129,9 +129,12 @@ def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _models(history: History) -> Iterator[Chart]:
+def _models(history: History, lacks: Mapping[str, str]) -> Iterator[Chart]:
     for key, name in (("p99", Recorded.LATENCY_P99), ("errors", Recorded.ERROR_RATE)):
-        yield Chart(key, tuple(_line(history, name, model) for model in Model))
+        if name in lacks:
+            yield Chart(key, (), missing=lacks[name])
+        else:
+            yield Chart(key, tuple(_line(history, name, model) for model in Model))
 
 
 def _agreement(history: History) -> Chart:
@@ -140,11 +143,7 @@ def _agreement(history: History) -> Chart:
 
 def _guardrails(facts: Facts, history: History) -> Iterator[Chart]:
     for rule in facts.policy.guardrails:
-        weighed = isinstance(rule, Sequential)
-        name, limit = (
-            (JobMetric.LOG_E, JobMetric.LOG_E_LIMIT) if weighed else (JobMetric.VALUE, JobMetric.LIMIT)
-        )
-        title = "evidence" if weighed else "value"
+        title, name, limit = rule.chart
         yield Chart(
             f"guardrail/{rule.name}",
             (_line(history, name, rule.name, title=title),),

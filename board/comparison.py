@@ -37,6 +37,7 @@ def numbers_of(facts: Facts) -> Numbers | None:
         guard_seen=fresh.readings.last_pass,
         guarded=facts.guarded,
         flags_age=fresh.of(Recorded.FLAG_AGE),
+        rates_over=fresh.lately.total_seconds(),
     )
 
 

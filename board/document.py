@@ -4,6 +4,7 @@ Times are ISO 8601 in UTC, shares of users whole per cents, other shares from 0 
 stands for what is not known, or does not exist now.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -146,6 +147,7 @@ class Numbers:
         guard_seen: end of the rollback job's last pass.
         guarded: whether that is young enough.
         flags_age: seconds since the service last heard from Unleash.
+        rates_over: seconds that a rate is of.
     """
 
     since: datetime
@@ -156,6 +158,7 @@ class Numbers:
     guard_seen: datetime | None
     guarded: bool
     flags_age: Value
+    rates_over: float
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ class Guardrail:
 
     Attributes:
         verdict: ok, breach, no data, cannot measure; after a rollback what it was then; "not judged" while
-            nobody has the challenger, and "not known" where Prometheus or the job is silent.
+            nobody has the challenger, "not known" where Prometheus or the job is silent, and "not available"
+            where the rollout names no signal for it.
         then: of the rollback by which the challenger is gone.
         words: the verdict for people.
         action: what a breach brings: rollback, pause, warn; "" where the board's file does not have it.
@@ -207,11 +211,13 @@ class Change:
     Attributes:
         person: whether a person did it, and not one of Canario's programs.
         kind: rollback, raised, lowered or other.
+        copies: whether the flag is that of the shadow, whose share is of copied requests.
     """
 
     id: int
     at: datetime
     flag: str
+    copies: bool
     who: str
     person: bool
     what: str
@@ -222,7 +228,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Decision:
-    """The last rollback as `python -m rollback explain` tells it; before one, the last change of a verdict.
+    """The last rollback as `./canario explain` tells it; before one, the last change of a verdict.
 
     Attributes:
         current: whether the challenger is gone because of it.
@@ -259,12 +265,14 @@ class Chart:
             counts from the beginning of its stage and version, or from the chart's first moment.
         limit: where a line is drawn that must not be crossed.
         since: of an outcome, when the stage of the last point began.
+        missing: why there can be none, a sentence; "" where there can.
     """
 
     key: str
     lines: tuple[Line, ...]
     limit: Value = None
     since: datetime | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,10 +287,25 @@ class Charts:
 
 @dataclass(frozen=True)
 class Board:
-    """The whole answer. What comes from a source that never answered is None, or empty."""
+    """The whole answer. What comes from a source that never answered is None, or empty.
+
+    Attributes:
+        name: the rollout's.
+        rollouts: how many the board shows: with several there is a list of them.
+        own_service: whether it is Canario's own service.
+        shadow: whether the plan has a shadow stage.
+        missing: numbers that the service does not tell, with why: p50, p99, error_rate, agreement, outcomes,
+            flags_age, versions.
+    """
 
     version: int
     at: datetime
+    name: str
+    description: str
+    rollouts: int
+    own_service: bool
+    shadow: bool
+    missing: Mapping[str, str]
     flag: str
     environment: str
     flag_page: str

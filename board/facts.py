@@ -1,5 +1,6 @@
 """All that one answer of the board rests on, and nothing else: the sources as they are at one moment."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -9,14 +10,17 @@ from board.history import History
 from board.numbers import Numbers
 from board.sources import Told
 from board.watch import Reading
-from flags.people import Change
+from common.arms import OURS, Signals
+from flags.accounts.users import ROLLBACK_USER
+from flags.canary.history import Change
 from flags.rollout.decide import Step, decide
-from flags.rollout.place import ROLLBACK_USER
-from flags.rollout.schema import Plan
-from flags.rollout.situation import Guarded, Readings, Situation
-from rollback.decision import RollbackRecord
-from rollback.guardrails import Policy
+from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.schema import RolloutPlan
+from flags.rollout.situation import Situation
+from rollback.decisions.record import RollbackRecord
+from rollback.guardrails.file import Policy
 
+COMMAND: Final = re.compile(r"(\./canario rollout [a-z]+)")
 PATIENCE: Final = 15.0  # seconds for which numbers are those of now; a look that failed ends that at once
 
 
@@ -27,10 +31,13 @@ class Facts:
     Attributes:
         flag_page: the flag in the Unleash UI.
         unleash: the flags; without the numbers of Prometheus.
+        signals: what the rollout's service tells.
+        file_fault: why its file does not fit any more; all else is by what it said before.
+        rollouts: how many the board shows.
     """
 
     now: datetime
-    plan: Plan
+    plan: RolloutPlan
     policy: Policy
     flag: str
     environment: str
@@ -39,6 +46,16 @@ class Facts:
     numbers: Reading[Numbers]
     history: Reading[History]
     decision: Reading[Told | None]
+    name: str = ""
+    description: str = ""
+    signals: Signals = OURS
+    file_fault: str | None = None
+    rollouts: int = 1
+
+    def typed(self, sentence: str) -> str:
+        """With this rollout named in the commands of a sentence, where there are several to choose from."""
+        named = rf"\1 --rollout {self.name}"
+        return COMMAND.sub(named, sentence) if self.rollouts > 1 else sentence
 
     @cached_property
     def fresh(self) -> Numbers | None:
@@ -66,7 +83,7 @@ class Facts:
         return last is not None and self.now - last <= self.plan.guard_silent_for
 
     @cached_property
-    def judged(self) -> dict[str, Guarded]:
+    def judged(self) -> dict[str, GuardrailReading]:
         """Verdicts on the flag as it is now, by guardrail; none of a job that is silent."""
         if not self.guarded or self.fresh is None or self.seen is None:
             return {}

@@ -5,15 +5,17 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
+from board.answer import capital
 from board.document import Figure, Guardrail, Judged, Tone
 from board.facts import Facts
 from common.figures import count, in_unit, percent, seconds
-from flags.rollout.place import rolled_back
-from flags.rollout.situation import BREACH, NO_DATA, OK, Guarded
-from rollback.guardrails import Direction, Sequential, Threshold
+from flags.canary.history import rolled_back
+from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
+from rollback.guardrails.kinds.base import Guardrail as Rule
+from rollback.guardrails.verdict import Status
 
-AnyRule = Threshold | Sequential
-NOT_JUDGED, NOT_KNOWN = "not judged", "not known"
+CANNOT_MEASURE = Status.CANNOT_MEASURE.value
+NOT_JUDGED, NOT_KNOWN, NOT_AVAILABLE = "not judged", "not known", "not available"
 BRINGS = {
     "rollback": "the challenger is rolled back",
     "pause": "the share must not be raised",
@@ -24,38 +26,58 @@ BRINGS = {
 def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
     """Those of the file, in its order, and those that the job judges beside them."""
     known = {one.name: one for one in facts.policy.guardrails}
-    for name in (*known, *sorted(facts.judged.keys() - known.keys())):
+    lacks = {one.name for one, _ in facts.policy.missing}
+    for name in (*known, *sorted(facts.judged.keys() - known.keys() - lacks)):
         rule = known.get(name)
         told = facts.judged.get(name)
         if facts.rollback:
             yield _then(facts, name, rule)
             continue
-        below = isinstance(rule, Threshold) and rule.direction is Direction.BELOW
+        below = rule is not None and rule.below
         action = rule.action.value if rule else ""
         verdict = told.verdict if told else _silent(facts)
         tone, words = _words(verdict, told, action, below=below, unit=unit_of(rule))
+        if facts.fresh and facts.fresh.unseen and verdict in {NO_DATA, CANNOT_MEASURE}:
+            words += f" {capital(facts.fresh.unseen)}."
         yield Guardrail(
             name=name,
             description=rule.description if rule else "",
             action=action,
-            kind="" if rule is None else "sequential" if isinstance(rule, Sequential) else "threshold",
+            kind=rule.kind if rule else "",
             verdict=verdict,
             tone=tone,
             words=words,
             reached=reached(told, below=below),
             below=below,
         )
+    yield from (_missing(rule, why) for rule, why in facts.policy.missing)
 
 
-def _then(facts: Facts, name: str, rule: AnyRule | None) -> Guardrail:
+def _missing(rule: Rule, why: str) -> Guardrail:
+    """One that the rollout has no signals for."""
+    words = f"{capital(why)}. It judges nothing."
+    return Guardrail(
+        name=rule.name,
+        description=rule.description,
+        action=rule.action.value,
+        kind=rule.kind,
+        verdict=NOT_AVAILABLE,
+        tone="plain",
+        words=words,
+        reached=None,
+        below=rule.below,
+    )
+
+
+def _then(facts: Facts, name: str, rule: Rule | None) -> Guardrail:
     """What it said when the challenger was rolled back; of the breach at least, what Unleash's mark says."""
     record, told = facts.told_rollback, facts.decision.value
-    below = isinstance(rule, Threshold) and rule.direction is Direction.BELOW
+    below = rule is not None and rule.below
     card = Guardrail(
         name=name,
         description=rule.description if rule else "",
         action=rule.action.value if rule else "",
-        kind="" if rule is None else "sequential" if isinstance(rule, Sequential) else "threshold",
+        kind=rule.kind if rule else "",
         verdict=NOT_JUDGED,
         tone="plain",
         words="Not judged at the rollback.",
@@ -73,7 +95,7 @@ def _then(facts: Facts, name: str, rule: AnyRule | None) -> Guardrail:
     if verdict is None:
         return card
     status, is_reason = str(verdict.get("verdict")), record.guardrail == name
-    seen = Guarded(
+    seen = GuardrailReading(
         name,
         status,
         value=_float(verdict.get("value")),
@@ -89,7 +111,7 @@ def _then(facts: Facts, name: str, rule: AnyRule | None) -> Guardrail:
     )
 
 
-def _figures(verdict: Mapping[str, Any], seen: Guarded, rule: AnyRule | None) -> Iterator[Figure]:
+def _figures(verdict: Mapping[str, Any], seen: GuardrailReading, rule: Rule | None) -> Iterator[Figure]:
     """Both rates, difference, limit and window, as they were judged."""
     evidence = verdict.get("evidence") or {}
     counts = evidence.get("counts")
@@ -140,14 +162,12 @@ def _float(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
 
-def unit_of(rule: AnyRule | None) -> str:
+def unit_of(rule: Rule | None) -> str:
     """In which a guardrail's value and limit are."""
-    if isinstance(rule, Threshold):
-        return rule.unit
-    return "share" if isinstance(rule, Sequential) else "number"
+    return rule.value_unit if rule else "number"
 
 
-def reached(told: Guarded | None, *, below: bool = False) -> float | None:
+def reached(told: GuardrailReading | None, *, below: bool = False) -> float | None:
     """How far the evidence or the value is on its way to the limit, which is 1.
 
     A share that must not fall is on its way from all of them; anything else of that kind has no beginning.
@@ -172,7 +192,9 @@ def _silent(facts: Facts) -> str:
     return NOT_KNOWN if exposed and not facts.guarded else NOT_JUDGED
 
 
-def _words(verdict: str, told: Guarded | None, action: str, *, below: bool, unit: str) -> tuple[Tone, str]:
+def _words(
+    verdict: str, told: GuardrailReading | None, action: str, *, below: bool, unit: str
+) -> tuple[Tone, str]:
     numbers = _numbers(told, below=below, unit=unit)
     if verdict == OK:
         return "good", f"Fine: {numbers}." if numbers else "Fine."
@@ -188,7 +210,7 @@ def _words(verdict: str, told: Guarded | None, action: str, *, below: bool, unit
     return "bad", "Cannot be measured: the log of the rollback job says why."
 
 
-def _numbers(told: Guarded | None, *, below: bool, unit: str) -> str:
+def _numbers(told: GuardrailReading | None, *, below: bool, unit: str) -> str:
     if told is None:
         return ""
     if told.log_e is not None and told.log_e_needed:

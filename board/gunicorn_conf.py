@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from board.settings import BoardSettings
+from board.settings import BoardProcessSettings
 from common.config import load_settings
 from common.logs import logging_config
 
-settings = load_settings(BoardSettings)
+settings = load_settings(BoardProcessSettings)
 
 wsgi_app = "board.wsgi:app"
 bind = settings.board_bind

@@ -1,6 +1,5 @@
 """What Prometheus remembers, for the charts: the series of a span, and the counters of outcomes."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from board.series import COUNTED, OVER_TIME, Queries, named
 from common.answers import Track
-from common.names import JobMetric, Metric, Model, Recorded
+from common.arms import Arms
+from common.names import Metric
 from common.prometheus import Prometheus
-from common.selector import quoted
-from common.served import Arms
-from rollback.counts import count_all
+from rollback.guardrails.counts import count_all
 
 DIGITS: Final = 5  # of a number in a chart: more than a screen has dots
 
@@ -59,18 +58,6 @@ _STEPS = {
     Span.DAY: timedelta(minutes=6),
     Span.WEEK: timedelta(minutes=45),
 }
-SERIES: Final = (
-    Recorded.REQUEST_RATE,
-    Recorded.LATENCY_P99,
-    Recorded.ERROR_RATE,
-    Recorded.AGREEMENT_RATE,
-    JobMetric.LOG_E,
-    JobMetric.LOG_E_LIMIT,
-    JobMetric.VALUE,
-    JobMetric.LIMIT,
-)
-
-OF_MODELS: Final = f'model=~"{"|".join(Model)}"'
 
 Values = NDArray[np.float64]
 
@@ -101,7 +88,7 @@ class History:
 
     Attributes:
         times: Unix seconds, evenly spaced, the oldest first.
-        lines: by name of the metric, and by its model or guardrail ("" for neither).
+        lines: by name (board.series), and by model or guardrail ("" for neither).
     """
 
     span: Span
@@ -110,34 +97,36 @@ class History:
     counts: Counts = field(default_factory=Counts)
 
 
-def read_history(prometheus: Prometheus, span: Span, arms: Arms, since: datetime | None = None) -> History:
-    """Ask two or three times.
-
-    Several rollback jobs tell much the same; the one with the strongest evidence counts.
+def read_history(
+    prometheus: Prometheus,
+    span: Span,
+    arms: Arms,
+    since: datetime | None = None,
+    queries: Queries | None = None,
+) -> History:
+    """Ask two to four times.
 
     Args:
         since: when the stage and version of now began, where that is known.
+        queries: how the rollout's service is asked; by default as one that is alone.
 
     Raises:
         PrometheusError: it could not be asked.
     """
+    queries = queries or Queries(arms)
     step = span.step.total_seconds()
     last = datetime.now(UTC).timestamp() // step * step  # the same moments in each reading: no line trembles
     start = datetime.fromtimestamp(last - (span.points - 1) * step, UTC)
-    # What the job of this flag says; recorded series say no flag.
-    flag, environment = (quoted(f"{re.escape(each)}|") for each in (arms.flag, arms.environment))
-    of = f"flag=~{flag}, environment=~{environment}"
-    query = f'max by (__name__, model, guardrail) ({{__name__=~"{"|".join(SERIES)}", {of}}})'
-    lines: dict[tuple[str, str], Values] = {}
-    for one in prometheus.matrix(query, start, span.step, span.points):
-        labels = one.labels
-        lines[labels["__name__"], labels.get("model") or labels.get("guardrail", "")] = one.values
+    told = named(prometheus.matrix(queries.over_time(), start, span.step, span.points))
+    lines = {key: one.values for key, one in told}
+    if rest := queries.worked_out(OVER_TIME, {name for name, _ in lines}):
+        told = named(prometheus.matrix(rest, start, span.step, span.points))
+        lines |= {key: one.values for key, one in told}
     times = tuple(int(start.timestamp() + place * step) for place in range(span.points))
-    told = [arms.of(name, OF_MODELS) for name in (Metric.ASSIGNMENTS, Metric.OUTCOMES)]
-    raw = " or ".join((*told, f"{arms.of(Metric.MODEL_INFO)} == 1"))
-    counts = counts_of(prometheus.matrix(raw, start, span.step, span.points))
+    raw = prometheus.matrix(queries.counters(), start, span.step, span.points)
+    counts = counts_of(arms.canonical(raw, COUNTED))
     if since and since < start:
-        counts = replace(counts, since=since, **_before(prometheus, arms, since, start))
+        counts = replace(counts, since=since, **_before(prometheus, queries, since, start))
     return History(span, times, lines, counts)
 
 
@@ -148,7 +137,7 @@ def counts_of(tracks: Iterable[Track]) -> Counts:
     outcomes: dict[tuple[str, str], Values] = {}
     for one in count_all(each for each in tracks if each.labels["__name__"] != Metric.MODEL_INFO):
         model, outcome = one.labels.get("model", ""), one.labels.get("outcome", "")
-        if outcome:
+        if one.labels["__name__"] == Metric.OUTCOMES:
             outcomes[outcome, model] = outcomes.get((outcome, model), 0.0) + one.steps
         else:
             requests[model] = requests.get(model, 0.0) + one.steps
@@ -172,14 +161,13 @@ def _swaps(served: Sequence[Track]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _before(prometheus: Prometheus, arms: Arms, since: datetime, start: datetime) -> dict[str, Any]:
-    span = f"[{max(round((start - since).total_seconds()), 1)}s]"
-    told = prometheus.vector(
-        f"sum by (model, outcome) (increase({arms.of(Metric.OUTCOMES, OF_MODELS)}{span})"
-        f" or increase({arms.of(Metric.ASSIGNMENTS, OF_MODELS)}{span}))",
-        start,
-    )
-    finite = [(one.labels.get("outcome", ""), one.labels.get("model", ""), one.value) for one in told]
+def _before(prometheus: Prometheus, queries: Queries, since: datetime, start: datetime) -> dict[str, Any]:
+    arms, outcomes = queries.arms, queries.arms.signals.outcomes
+    age = start - since
+    asked = " or ".join(filter(None, (queries.outcomes(age), queries.requests(age))))
+    told = arms.told(prometheus.vector(asked, start))
+    named = outcomes.label if outcomes else ""
+    finite = [(one.labels.get(named, ""), one.labels.get("model", ""), one.value) for one in told]
     return {
         "requests_before": {model: value for outcome, model, value in finite if not outcome},
         "outcomes_before": {(outcome, model): value for outcome, model, value in finite if outcome},

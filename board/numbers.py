@@ -6,25 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from board.series import LATELY, OF_NOW, Queries, named
 from common.answers import Sample
-from common.names import Metric, Model, PlanMetric, Recorded
+from common.arms import Arms
+from common.names import Model, Recorded
 from common.prometheus import Prometheus, PrometheusError
-from common.served import Arms
-from flags.rollout.look import Rollout
-from flags.rollout.place import place_of
-from flags.rollout.situation import Readings, Situation
+from flags.rollout.readings import Readings
+from flags.rollout.situation import Rollout, Situation, position_of
 
 LONGEST: Final = timedelta(days=15)  # that Prometheus keeps
 ONE_HOUR: Final = timedelta(hours=1)  # looked at where Unleash could not say when the stage began
-RECORDED: Final = (
-    Recorded.REQUEST_RATE,
-    Recorded.LATENCY_P50,
-    Recorded.LATENCY_P99,
-    Recorded.ERROR_RATE,
-    Recorded.AGREEMENT_RATE,
-)
-UP: Final = "up"  # 1 where Prometheus reaches an instance of the service, 0 where it reaches none
-PLAN_SEEN: Final = "plan"  # when the plan's job was last at work
 
 
 @dataclass(frozen=True)
@@ -34,68 +25,69 @@ class Numbers:
     Attributes:
         readings: what the plan rests on; without a fault.
         since: from when on requests and outcomes are counted.
-        now: the recorded series by name and model; "" where a series is of no model.
-        outcomes: feedback since then, by model and outcome.
+        now: by name (board.series) and model; "" where a number is of no model.
+        outcomes: what users did since then, by model and outcome.
+        lately: what rates are of.
     """
 
     readings: Readings
     since: datetime
     now: dict[tuple[str, str], float]
     outcomes: dict[tuple[str, str], float]
+    lately: timedelta = LATELY
+    unseen: str | None = None
+    """Of which arm no call was counted although users have the challenger; and what the label is instead."""
 
     def of(self, name: str, model: str = "") -> float | None:
-        """A recorded series as it is now; None where it has no number, as of a model that nobody calls."""
+        """A number as it is now; None where there is none, as of a model that nobody calls."""
         return self.now.get((name, model))
 
 
-def read_numbers(rollout: Rollout, seen: Situation | None) -> Numbers:
-    """Ask Prometheus five times.
+def read_numbers(rollout: Rollout, seen: Situation | None, queries: Queries | None = None) -> Numbers:
+    """Ask Prometheus four to seven times.
 
     Args:
         seen: what Unleash says; None where it has not answered yet.
+        queries: how the rollout's service is asked; by default as one that is alone.
 
     Raises:
         PrometheusError: it could not be asked.
     """
     assert rollout.prometheus is not None  # noqa: S101 - the settings of the board demand it
     now = datetime.now(UTC)
-    began = place_of(rollout.plan, seen).began if seen else now - ONE_HOUR
+    began = position_of(rollout.plan, seen).began if seen else now - ONE_HOUR
     since = max(began, now - LONGEST)
     readings = rollout.measure(seen) if seen else Readings()
     if readings.fault:
         raise PrometheusError(readings.fault)
     if readings.version_since:
         since = max(since, readings.version_since)
+    queries = queries or Queries(rollout.arms)
+    found = {key: one.value for key, one in named(finite(rollout.prometheus.vector(queries.now())))}
+    if rest := queries.worked_out(OF_NOW, {name for name, _ in found}):
+        found |= {key: one.value for key, one in named(finite(rollout.prometheus.vector(rest)))}
+    quiet = not found.get((Recorded.REQUEST_RATE, Model.CHALLENGER))
     return Numbers(
         readings,
         since,
-        {
-            (one.labels.get("what") or one.labels["__name__"], one.labels.get("model", "")): one.value
-            for one in finite(rollout.prometheus.vector(now_query(rollout.arms)))
-        },
-        _outcomes(rollout.prometheus, rollout.arms, max(now - since, timedelta(seconds=1))),
+        found,
+        _outcomes(rollout.prometheus, queries, max(now - since, timedelta(seconds=1))),
+        queries.lately,
+        _unseen(rollout.prometheus, queries.arms) if quiet and seen and seen.canary.exposed else None,
     )
 
 
-def now_query(arms: Arms) -> str:
-    """What is recorded, and who is heard; a sample from before an outage says nothing of now."""
-    heard = arms.of(Metric.FLAG_FETCHED_AGO)
-    of_now = {
-        Recorded.FLAG_AGE: f"{heard} and time() - timestamp({heard}) < 15",
-        UP: arms.of(UP),
-        PLAN_SEEN: PlanMetric.LAST,
-    }
-    told = (f'label_replace(max({query}), "what", "{name}", "", "")' for name, query in of_now.items())
-    return " or ".join((f'{{__name__=~"{"|".join(RECORDED)}"}}', *told))
+def _unseen(prometheus: Prometheus, arms: Arms) -> str | None:
+    calls = prometheus.vector(f"count by ({arms.label}) ({arms.of(arms.signals.calls)})")
+    return arms.unseen({one.labels.get(arms.label, "") for one in calls})
 
 
-def _outcomes(prometheus: Prometheus, arms: Arms, age: timedelta) -> dict[tuple[str, str], float]:
-    models = "|".join(Model)
-    told = arms.of(Metric.OUTCOMES, f'model=~"{models}"')
-    found = prometheus.vector(
-        f"sum by (model, outcome) (increase({told}[{max(round(age.total_seconds()), 1)}s]))"
-    )
-    return {(one.labels.get("model", ""), one.labels.get("outcome", "")): one.value for one in finite(found)}
+def _outcomes(prometheus: Prometheus, queries: Queries, age: timedelta) -> dict[tuple[str, str], float]:
+    query, outcomes = queries.outcomes(age), queries.arms.signals.outcomes
+    if query is None or outcomes is None:
+        return {}
+    found = queries.arms.told(finite(prometheus.vector(query)))
+    return {(one.labels.get("model", ""), one.labels.get(outcomes.label, "")): one.value for one in found}
 
 
 def finite(found: Iterable[Sample]) -> Iterable[Sample]:

@@ -6,15 +6,16 @@ from typing import Literal
 from board.answer import capital
 from board.document import Gate, Lease, Rollout, Stage
 from board.facts import Facts
+from flags.canary.history import last_mark
+from flags.canary.marks import BEGIN
 from flags.rollout.decide import Step
-from flags.rollout.place import begun
 from flags.rollout.schema import Stage as Planned
 from flags.rollout.situation import Situation
 
 
 def rollout_of(facts: Facts, seen: Situation, step: Step) -> Rollout:
     """Stage, step, gates, and what keeps it from going on."""
-    canary, place = seen.canary, step.place
+    canary, place = seen.canary, step.position
     lease = None
     if canary.lease_until:
         left = max((canary.lease_until - facts.now).total_seconds(), 0.0)
@@ -26,11 +27,13 @@ def rollout_of(facts: Facts, seen: Situation, step: Step) -> Rollout:
         began=place.began if place.change else None,
         stages=tuple(_stages(facts, seen, step)),
         step=step.kind.value,
-        why=step.sentence,
+        why=facts.typed(step.sentence),
         until=step.until,
         gates=tuple(
-            Gate(gate.name, gate.holds, capital(gate.sentence), None if gate.holds else gate.until)
-            for gate in step.gates
+            Gate(
+                gate.name, gate.holds, capital(facts.typed(gate.sentence)), None if gate.holds else gate.until
+            )
+            for gate in step.conditions
         ),
         challenger=seen.version,
         lease=lease,
@@ -47,7 +50,7 @@ def _stages(facts: Facts, seen: Situation, step: Step) -> Iterator[Stage]:
     if facts.rollback:
         yield from _rolled_back(facts, seen, facts.rollback.before.reach)
         return
-    place, passed = step.place, step.place.rules is not None
+    place, passed = step.position, step.position.rules is not None
     own = Stage(place.name, "now", None) if place.share and not place.is_planned else None
     for stage in facts.plan.stages:
         lasts = stage.lasts.total_seconds() or None
@@ -90,6 +93,6 @@ def _past(seen: Situation, stage: Planned) -> Literal["done", "skipped"]:
     if stage.shadow:
         enabled = seen.shadow is not None and seen.shadow.enabled and seen.shadow.percent
         return "done" if enabled or any(one.after.reach for one in seen.shadow_changes) else "skipped"
-    word = begun(seen.changes, seen.version) if seen.version else None
+    word = last_mark(seen.changes, BEGIN, seen.version) if seen.version else None
     shares = {one.after.reach for one in seen.changes if word is None or one.at >= word.at}
     return "done" if stage.canary_share in shares else "skipped"

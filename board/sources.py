@@ -1,31 +1,29 @@
-"""The sources of the board: Unleash as a Viewer, Prometheus, the folder of decisions. All are only read."""
+"""The sources of one rollout: Unleash as a Viewer, Prometheus, the folder of decisions. All are only read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from board.history import History, Span, read_history
 from board.numbers import Numbers, read_numbers
-from board.settings import BoardSettings
+from board.series import Queries
+from board.shown import Shown
 from board.watch import Source
 from common.prometheus import Prometheus
-from common.served import Arms
-from flags.errors import ChangedMeanwhile
-from flags.people import EVENTS
-from flags.rollout.look import Rollout
-from flags.rollout.settings import rollout_of
-from flags.rollout.situation import Situation
-from rollback.decision import Decision
-from rollback.decisions import DecisionLog
+from flags.canary.feed import Feed, Feeds
+from flags.rollout.situation import Rollout, Situation
+from flags.unleash.errors import ChangedMeanwhile
+from rollback.decisions.log import DecisionLog
+from rollback.decisions.record import Decision
 
 # Seconds from one reading to the next, at least. A page asks every 3, and shows a new share within 5.
 UNLEASH_EVERY: Final = 0.5
 NUMBERS_EVERY: Final = 2.5
-DECISIONS_EVERY: Final = 2.5
+DECISIONS_EVERY: Final = 0.5  # as Unleash: a page that shows a rollback shows its reason with it
 WHOLE_AT_LEAST_EVERY: Final = timedelta(seconds=10)  # for what is no event, and for events of other kinds
-SEGMENTS: Final = ("segment-created", "segment-updated", "segment-deleted")
+WHOLE_OF_EACH: Final = timedelta(seconds=0.5)  # that, or so much for each rollout
 MOST_BYTES: Final = 1  # of a log that is never written here
 
 
@@ -37,22 +35,42 @@ class Told:
     stop: Decision | None
 
 
-class FlagReader:
-    """Reads the flags whole where something has happened to them: one small question finds that out."""
+class Shared:
+    """What the sources of all rollouts have in common.
 
-    def __init__(self, rollout: Rollout) -> None:
+    Attributes:
+        rollouts: how many there are.
+        feeds: what has happened in Unleash.
+    """
+
+    def __init__(self) -> None:
+        self.rollouts = 1
+        self.feeds = Feeds(fresh=UNLEASH_EVERY)
+
+    @property
+    def whole_every(self) -> timedelta:
+        """After which flags are read whole in any case."""
+        return max(WHOLE_AT_LEAST_EVERY, self.rollouts * WHOLE_OF_EACH)
+
+
+class FlagReader:
+    """Reads the flags whole where something has happened to them; one small question for all finds out."""
+
+    def __init__(self, rollout: Rollout, feed: Feed, shared: Shared) -> None:
         self._rollout = replace(rollout, prometheus=None)  # its numbers have a source of their own
+        self._feed, self._shared = feed, shared
         self._last: Situation | None = None
-        self._event: int | None = None
+        self._stamp: tuple[int, ...] = ()
 
     def __call__(self) -> Situation:
         """Raises AdminError, FlagError, ConfigError."""
-        last = self._rollout.admin.events.last((*EVENTS, *SEGMENTS))
-        event, now = last.id if last else None, datetime.now(UTC)
-        if self._last and event == self._event and abs(now - self._last.now) < WHOLE_AT_LEAST_EVERY:
+        flags, environment = (self._rollout.flag, self._rollout.shadow_flag), self._rollout.arms.environment
+        stamp = tuple(one for flag in flags if flag for one in self._feed.stamp(flag, environment))
+        now = datetime.now(UTC)
+        if self._last and stamp == self._stamp and abs(now - self._last.now) < self._shared.whole_every:
             return self._last
         try:
-            self._last, self._event = self._rollout.look(), event
+            self._last, self._stamp = self._rollout.look(), stamp
         except ChangedMeanwhile:  # somebody is at it right now: the next second will tell
             if self._last is None:
                 raise
@@ -89,34 +107,52 @@ def _changed(file: Path) -> int:
 
 
 class Sources:
-    """All of them; each begins to read when it is first asked."""
+    """All of one rollout; each begins to read when it is first asked."""
 
-    def __init__(self, settings: BoardSettings) -> None:
-        """Raises ConfigError: the plan, or the address or token of Unleash, cannot be used."""
-        rollout = rollout_of(settings)
-        url = settings.prometheus_url.get_secret_value()
+    def __init__(self, shown: Shown, shared: Shared) -> None:
+        """Raises ConfigError: the address or token of Unleash cannot be used."""
+        rollout = shown.planned.rollout()
+        url = shown.settings.prometheus_url.get_secret_value()
+        queries = Queries(shown.arms, shown.name, shown.policy.scrape_interval)
         self.plan = rollout.plan
-        self.unleash: Source[Situation] = Source("Unleash", FlagReader(rollout), every=UNLEASH_EVERY)
+        feed = shared.feeds.of(shown.settings, rollout.admin)
+        self.unleash: Source[Situation] = Source(
+            f"{shown.name}: Unleash", FlagReader(rollout, feed, shared), every=UNLEASH_EVERY
+        )
         self.numbers: Source[Numbers] = Source(
-            "Prometheus", lambda: read_numbers(rollout, self.unleash.latest().value), every=NUMBERS_EVERY
+            f"{shown.name}: Prometheus",
+            lambda: read_numbers(rollout, self.unleash.latest().value, queries),
+            every=NUMBERS_EVERY,
         )
         self.decisions: Source[Told | None] = Source(
-            "the decisions log", DecisionReader(settings.decisions_dir), every=DECISIONS_EVERY
+            f"{shown.name}: the decisions log",
+            DecisionReader(shown.settings.decisions_dir),
+            every=DECISIONS_EVERY,
         )
+        # A connection of its own: a long answer does not hold up the numbers.
+        prometheus = Prometheus(url)
         self.history: dict[Span, Source[History]] = {
             span: Source(
-                f"Prometheus, {span}",
-                self._history(url, span, rollout.arms),
+                f"{shown.name}: Prometheus, {span}",
+                self._history(prometheus, span, queries),
                 every=max(span.step.total_seconds() / 3, NUMBERS_EVERY),
             )
             for span in Span
         }
 
-    def _history(self, url: str, span: Span, arms: Arms) -> Callable[[], History]:
-        prometheus = Prometheus(url)  # a connection of its own: a long answer does not hold up the numbers
+    @property
+    def now(self) -> tuple[Source[Any], ...]:
+        """All but the charts': what tells how the rollout is."""
+        return self.unleash, self.numbers, self.decisions
 
+    def close(self) -> None:
+        """The rollout is not shown any more."""
+        for source in (*self.now, *self.history.values()):
+            source.close()
+
+    def _history(self, prometheus: Prometheus, span: Span, queries: Queries) -> Callable[[], History]:
         def read() -> History:
             numbers = self.numbers.latest().value
-            return read_history(prometheus, span, arms, numbers.since if numbers else None)
+            return read_history(prometheus, span, queries.arms, numbers.since if numbers else None, queries)
 
         return read

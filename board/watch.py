@@ -47,35 +47,60 @@ class Reading(Generic[T]):
 class Source(Generic[T]):
     """One thing that a thread of its own reads when somebody looks, and not more often than it may."""
 
-    def __init__(self, name: str, read: Callable[[], T], *, every: float) -> None:
-        """`read` raises CanarioError for what can be foreseen; `every`: seconds between readings."""
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], T],
+        *,
+        every: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """`read` raises CanarioError for what can be foreseen; `every`: seconds from one to the next."""
         self.name = name
         self._read = read
         self._every = every
+        self._clock, self._sleep = clock, sleep
         self._reading: Reading[T] = Reading()
         # By the monotonic clock: the last look, and the beginning and end of the last reading.
         self._looked = self._began = self._ended = NEVER
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def look(self) -> None:
         """Begin to read, unless what is known is young enough. Does not wait."""
         with self._changed:
-            self._looked = time.monotonic()
+            self._looked = self._clock()
             if self._thread is None or not self._thread.is_alive():
                 self._start()  # not in the constructor: a thread does not outlive a fork
             self._changed.notify_all()
 
-    def latest(self) -> Reading[T]:
-        """What is known now; waits a moment for a reading, longer for the first one after a while."""
-        if time.monotonic() - self._looked > self._every:  # or `look` was called for this very answer
+    def close(self) -> None:
+        """Nobody looks any more: its thread ends, now or after what it is reading."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def known(self, seconds: float) -> Reading[T] | None:
+        """What was read, without waiting, where that is no longer ago than so many seconds."""
+        with self._changed:
+            return self._reading if self._clock() - self._ended <= seconds else None
+
+    def latest(self, most: float = FIRST_SECONDS) -> Reading[T]:
+        """What is known now; waits a moment for a reading, longer for the first one after a while.
+
+        Args:
+            most: seconds that it waits at the longest.
+        """
+        if self._clock() - self._looked > self._every:  # or `look` was called for this very answer
             self.look()
         with self._changed:
-            now = time.monotonic()
+            now = self._clock()
             if now - self._began > self._every or self._ended < self._began:
                 wait = FIRST_SECONDS if now - self._ended > OLD_SECONDS else MOMENT_SECONDS
-                self._changed.wait_for(lambda: self._ended > now, wait)
-            waits = self._ended < self._began and time.monotonic() - self._began
+                self._changed.wait_for(lambda: self._ended > now, min(wait, max(most, 0.0)))
+            waits = self._ended < self._began and self._clock() - self._began
             if waits and waits > LATE_SECONDS:
                 return replace(self._reading, fault=f"it has not answered for {waits:.0f} s")
             return self._reading
@@ -94,13 +119,15 @@ class Source(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._looked > self._began)
-            time.sleep(max(0.0, self._began + self._every - time.monotonic()))
+                self._changed.wait_for(lambda: self._closed or self._looked > self._began)
+                if self._closed:
+                    return
+            self._sleep(max(0.0, self._began + self._every - self._clock()))
             with self._changed:
-                self._began = time.monotonic()
+                self._began = self._clock()
             found = self._attempt()
             with self._changed:
-                self._reading, self._ended = found, time.monotonic()
+                self._reading, self._ended = found, self._clock()
                 self._changed.notify_all()
 
     def _attempt(self) -> Reading[T]:

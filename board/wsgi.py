@@ -4,14 +4,12 @@ import logging
 import sys
 
 from board.app import create_app
-from board.settings import BoardSettings
-from common.config import load_settings
 from common.errors import CanarioError
 
 APP_LOAD_ERROR = 4  # the exit code at which gunicorn's master gives up instead of forking again
 
 try:
-    app = create_app(load_settings(BoardSettings))
+    app = create_app()
 except CanarioError as error:
     logging.getLogger(__name__).critical("the board cannot start: %s", error)
     sys.exit(APP_LOAD_ERROR)

@@ -1,19 +1,24 @@
 """YAML and JSON files and settings, validated whole, with the line of every fault.
 
-A YAML file is parsed once by PyYAML into nodes (which know their lines) and validated once by pydantic (which
-knows the path of every fault); this module joins the two. JSON is parsed as JSON, some 70 times faster, and
-as nodes only where a fault needs its line.
+A YAML file is parsed by PyYAML and validated by pydantic, which knows the path of every fault; where there is
+one, the file is parsed once more into nodes, which know their lines. So is JSON, which is parsed as JSON
+before, some 70 times faster.
+
+The addresses of servers, as every room's settings take them.
 """
 
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, WrapValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError, WrapValidator
 
 from common.errors import CanarioError
 
@@ -24,6 +29,7 @@ PREFIX = "CANARIO_"
 # A faulty JSON file is parsed again for the lines of its faults, by PyYAML, at half a second a MiB or more. A
 # worker that serves may do it every 30 s, so a longer file has faults without lines.
 LONGEST_WITH_LINES = 64 * 1024
+KEPT = 256  # parsed documents that are remembered
 MOST_FAULTS = 50  # told of one file
 
 
@@ -111,11 +117,8 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    loader = None
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        data = {} if root is None else loader.construct_document(root)
+        data = deepcopy(_parsed(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: is no valid YAML: {error.problem}") from error
@@ -123,13 +126,22 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         raise ConfigError(f"{path}: is no valid YAML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: is nested too deeply") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        root = yaml.compose(text, _Loader)
         raise _told(path, error, lambda at: f":{line_of(root, at)}") from error
+
+
+@lru_cache(maxsize=KEPT)
+def _parsed(text: str) -> Any:
+    """What a document says. A hundred rollouts may share one file, and all are read when one has changed."""
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return {} if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def load_json(path: Path, model: type[Model]) -> Model:
@@ -253,3 +265,36 @@ def load_settings(
     if faults:
         raise ConfigError("\n".join(faults.values()))
     return settings
+
+
+def _checked(url: str) -> str:
+    """The address of a server, without a slash at its end. Values are not told: one may hold a password."""
+    parts = urlsplit(url.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError("is no address like http://127.0.0.1:4242")
+    if parts.username or parts.password:
+        raise ValueError("holds a user name: give the address alone, and the token by its own setting")
+    if parts.query or parts.fragment:
+        raise ValueError("ends in ? or #: give the address alone")
+    if parts.path.rstrip("/").endswith("/api"):
+        raise ValueError("ends in /api: give the address of the server, as in http://127.0.0.1:4242")
+    return url.strip().rstrip("/")
+
+
+UnleashUrl = Annotated[str, AfterValidator(_checked)]
+
+
+def _check_prometheus(url: SecretStr) -> SecretStr:
+    """An address, perhaps with user and password or a path prefix. Its value is never told."""
+    text = url.get_secret_value().strip().rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is no address like http://127.0.0.1:9090")
+    if parts.query or parts.fragment:
+        raise ValueError("ends in ? or #")
+    if parts.path.endswith("/api/v1"):
+        raise ValueError("ends in /api/v1: give the address of the server, as in http://127.0.0.1:9090")
+    return SecretStr(text)
+
+
+PrometheusUrl = Annotated[SecretStr, AfterValidator(_check_prometheus)]

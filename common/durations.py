@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -43,5 +43,10 @@ def format_duration(duration: timedelta) -> str:
     return text or "0s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_WHOLE.pattern}$"}),
+]
 """A field of a file: text on the way in, a `timedelta` afterwards, and text again on the way out."""

@@ -1,7 +1,10 @@
 """Numbers with their units as people read them, in one way for the board, the command line and messages."""
 
+from datetime import UTC, datetime, timedelta
 from math import floor, isfinite, log10
 from typing import Literal
+
+from common.durations import format_duration
 
 Unit = Literal["seconds", "share", "times", "number"]
 NONE = "-"
@@ -52,3 +55,17 @@ def in_unit(value: float | None, unit: str) -> str:
         return percent(value)
     told = number(value)
     return f"{told} times" if unit == "times" and told != NONE else told
+
+
+def moment(time: datetime) -> str:
+    """A time in UTC: 2026-11-29 13:40:06 UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def short(length: timedelta) -> str:
+    """A duration by its two largest units: 3d4h."""
+    total = max(length, timedelta()).total_seconds()
+    unit = 3600 if total >= 86400 else 60 if total >= 3600 else 1
+    if total < 1:
+        return format_duration(timedelta(seconds=round(total, 1)))
+    return format_duration(timedelta(seconds=total // unit * unit))

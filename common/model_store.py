@@ -1,7 +1,7 @@
 """A models folder on disk: artifact folders that never change, and `roles.json`, which says who serves.
 
     <models>/roles.json                    see common.release
-    <models>/churn-3-0f2a6c1b9e44/         model.onnx and model.json, copied in once
+    <models>/churn-3-0f2a6c1b9e44/         model.json, and model.onnx or remote.json; copied in once
 
 Whoever serves only reads, and the folder may be read-only for it. `roles.json` is replaced whole by one
 rename: a reader sees the old one or the new one, whenever the writer dies.
@@ -22,24 +22,62 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from common.config import ConfigError, dotted, plain
+from common.errors import CanarioError
+from common.files import replace_whole
 from common.onnx_file import OnnxFileError, require_self_contained
 from common.release import Entry, Note, Release, ReleaseError, installed
 
 ROLES_FILE = "roles.json"
 LOCK_FILE = "roles.lock"
-MODEL_FILE, METADATA_FILE = "model.onnx", "model.json"  # as service.artifact has them
+MODEL_FILE, METADATA_FILE = "model.onnx", "model.json"
+REMOTE_FILE = "remote.json"  # in place of a model that runs elsewhere: where it is
 LOCK_SECONDS = 5.0  # a change holds the lock for milliseconds
 DIGITS = 12  # of the digest in a folder's name
 _UNFINISHED = ".unfinished-"
 _FOLDER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{{{DIGITS}}}")
 
 
-class _Identity(BaseModel):
-    """Of `model.json`, what a role needs; the service validates the rest before it serves."""
+class Identity(BaseModel):
+    """Of `model.json`, what a role or a mark needs; the service validates the rest before it serves."""
 
     name: str
     version: str
     sha256: str
+
+
+def read_identity(artifact: Path) -> Identity:
+    """Which model an artifact folder says that it holds; it may hold another.
+
+    Raises:
+        OSError, ValidationError: there is no `model.json`, or it is none.
+    """
+    return Identity.model_validate_json((artifact / METADATA_FILE).read_bytes())
+
+
+def model_file(artifact: Path) -> Path:
+    """The file of an artifact folder whose sha256 `model.json` names: the model, or where a remote one is."""
+    model, remote = artifact / MODEL_FILE, artifact / REMOTE_FILE
+    return remote if remote.is_file() and not model.exists() else model
+
+
+def require_intact(file: Path, content: bytes, sha256: str) -> None:
+    """Refuse a `model_file` that is not the one that `model.json` names, or that needs other files.
+
+    Raises:
+        CanarioError: it says which file.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CanarioError(
+            f"{file}: its sha256 is {found}, but {METADATA_FILE} says {sha256}; "
+            "the file was changed or cut short after the export: export the model again"
+        )
+    if file.name == REMOTE_FILE:
+        return
+    try:
+        require_self_contained(content)
+    except OnnxFileError as error:
+        raise CanarioError(f"{file}: {error}") from error
 
 
 class ModelStore:
@@ -184,7 +222,7 @@ class ModelStore:
     def _last_used(self, folder: Path, now: Release) -> datetime | None:
         """When it was copied in, or last had a role; None where it is no artifact folder."""
         try:
-            identity = _Identity.model_validate_json((folder / METADATA_FILE).read_bytes())
+            identity = read_identity(folder)
             made = datetime.fromtimestamp((folder / METADATA_FILE).stat().st_mtime, UTC)
             entry = Entry(folder=folder.name, **identity.model_dump())
         except (OSError, ValidationError):
@@ -230,9 +268,8 @@ class ModelStore:
     def _write(self, release: Release) -> None:
         new = self.folder / f".{ROLES_FILE}.new"  # one name: the lock is held, and a crash leaves no heap
         try:
-            new.write_text(release.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            _sync(new)
-            new.replace(self.roles_file)
+            text = release.model_dump_json(indent=2) + "\n"
+            replace_whole(self.roles_file, text, durable=True, unfinished=new)
             _sync(self.folder)
         except OSError as error:
             raise ReleaseError(f"{self.roles_file}: cannot be written: {error.strerror}") from error
@@ -270,34 +307,29 @@ def _identify(artifact: Path) -> Entry:
 
 def _read(artifact: Path) -> tuple[Entry, dict[str, bytes]]:
     """What is in an artifact folder, and its files."""
+    file = model_file(artifact)
     try:
-        told, onnx = (artifact / METADATA_FILE).read_bytes(), (artifact / MODEL_FILE).read_bytes()
+        told, model = (artifact / METADATA_FILE).read_bytes(), file.read_bytes()
     except OSError as error:
         raise ReleaseError(f"{artifact}: is no model folder: {error.filename}: {error.strerror}") from error
-    sha256 = hashlib.sha256(onnx).hexdigest()
     try:
-        identity = _Identity.model_validate_json(told)
+        identity = Identity.model_validate_json(told)
     except ValidationError as error:
         raise ReleaseError(
             f"{artifact / METADATA_FILE}: is no model's: {error.errors()[0]['msg']}; make model folders with "
-            "`python -m service.export`"
+            "`./canario export`"
         ) from error
-    if sha256 != identity.sha256:
-        raise ReleaseError(
-            f"{artifact / MODEL_FILE}: its sha256 is {sha256}, but {METADATA_FILE} says {identity.sha256}; "
-            "the file was changed or cut short after the export: export the model again"
-        )
     try:
-        require_self_contained(onnx)
-    except OnnxFileError as error:
-        raise ReleaseError(f"{artifact / MODEL_FILE}: {error}") from error
-    digest = hashlib.sha256(told + sha256.encode()).hexdigest()[:DIGITS]
+        require_intact(file, model, identity.sha256)
+    except CanarioError as error:
+        raise ReleaseError(str(error)) from error
+    digest = hashlib.sha256(told + identity.sha256.encode()).hexdigest()[:DIGITS]
     folder = f"{_short(identity.name)}-{_short(identity.version)}-{digest}"
     try:
-        entry = Entry(folder=folder, name=identity.name, version=identity.version, sha256=sha256)
+        entry = Entry(folder=folder, **identity.model_dump())
     except ValidationError as error:
         raise ReleaseError(f"{artifact / METADATA_FILE}: {error.errors()[0]['msg']}") from error
-    return entry, {MODEL_FILE: onnx, METADATA_FILE: told}
+    return entry, {file.name: model, METADATA_FILE: told}
 
 
 def _short(text: str) -> str:

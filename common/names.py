@@ -25,10 +25,15 @@ class Metric(StrEnum):
     )
     LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
     ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
+    USER_WINDOWS_BAD = "user_windows_bad_total"  # {model}: first error of a user in each ten minutes
+    BUCKET_CALLS = "bucket_calls_total"  # {model, bucket}: calls, by bucket of the flag's hash (1 to 100)
+    BUCKET_USER_WINDOWS_BAD = "bucket_user_windows_bad_total"  # {model, bucket}: user_windows_bad by bucket
+    USER_WINDOWS_DROPPED = "user_windows_dropped_total"  # bad calls for whose users there was no room
     PREVENTED = (
         "challenger_calls_prevented_total"  # {reason}: requests that never reached it because of the host
     )
     ASSIGNMENTS = "assignments_total"  # {model, reason}: users' requests by the model that the flag wanted
+    PROXY_ASSIGNMENTS = "proxy_assignments_total"  # {model, reason}: answers of /assign, which a proxy asks
     MODEL_INFO = "model_info"  # {model, name, version, sha256}: 1 while a worker serves it, 0 afterwards
     ROLLOUT_INFO = "rollout_info"  # {flag, environment}: 1 for the flag that gives users the challenger
     MODELS_REVISION = "models_revision"  # of roles.json, as the worker serves it that is furthest behind
@@ -42,12 +47,16 @@ class Metric(StrEnum):
     CHALLENGER_DOWN = "challenger_down"  # workers in which it is wanted and does not run
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
     OUTCOMES = "outcomes_total"  # {model, outcome}: feedback by the model that was assigned (or unknown)
+    BUCKET_OUTCOMES = "bucket_outcomes_total"  # {model, outcome, bucket}: those by bucket of the flag's hash
     OUTCOMES_UNNAMED = "outcomes_unnamed_total"  # {reason}: feedback that is counted as other
     LOG_RECORDS = "log_records_total"  # {kind}: records that the prediction log has written
     LOG_DROPS = "log_drops_total"  # {reason}: records that it has lost
     IN_FLIGHT = "challenger_calls_in_flight"  # calls of the challenger that have not come back yet
     SHADOW_SAMPLES = "shadow_samples_total"  # requests of the champion that the challenger answered too
     SHADOW_AGREEMENTS = "shadow_agreements_total"  # of those, the ones for which both chose the same
+    SHADOW_PAIRS = "shadow_pairs_total"  # {order}: pairs of requests, by whether both order them alike
+    SHADOW_CLASSES = "shadow_classes_total"  # {class, by}: requests by who chose the class, or both
+    SHADOW_SCORES = "shadow_scores_total"  # {by, part}: requests by part of the champion's usual scores
     SHADOW_ERRORS = "shadow_errors_total"  # {reason}: requests to which the challenger gave no usable answer
     SHADOW_DROPS = "shadow_drops_total"  # {reason}: requests that the challenger was to see and did not
     SHADOW_LATENCY = "shadow_latency_seconds"  # histogram: each batch, inside the challenger's process
@@ -63,6 +72,7 @@ class JobMetric(StrEnum):
     LAST_MEASURED = "rollback_last_measured_timestamp_seconds"  # the last that could measure all it had to
     LAST_MEASURED_AGO = "rollback_last_measured_ago_seconds"  # since then, or since the start
     DURATION = "rollback_pass_seconds"  # duration of the last pass
+    ROLLOUT_BROKEN = "rollback_rollout_broken"  # {rollout}: 1 where its file does not fit
     BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
     VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
     BINDING = "rollback_binding"  # {guardrail}: 1 where it holds up a promotion, 0 where it only warns
@@ -95,7 +105,22 @@ class PlanMetric(StrEnum):
     """Metrics that the rollout job exposes about itself."""
 
     LAST = "rollout_last_step_timestamp_seconds"  # when it last saw where the rollout stands
+    ROLLOUT_BROKEN = "rollout_plan_broken"  # {rollout}: 1 where its file does not fit
     STEPS = "rollout_steps_total"  # {kind}: steps by what they came to; failed: it could not tell
+
+
+class MeshMetric(StrEnum):
+    """Metrics that the job exposes whose routes follow the flags."""
+
+    WANTED = "mesh_wanted_percent"  # the challenger's share that the flag wants; NaN until it is known
+    WEIGHT = "mesh_challenger_weight"  # {route, rule}: as it was read last, of 100
+    CHANGES = "mesh_weight_changes_total"  # {route, cause}: changes, by what they were for
+    EDITS = "mesh_weight_edits_total"  # {route}: times that somebody else had changed weights
+    FAILURES = "mesh_failures_total"  # {route}: iterations in which it could not follow
+    HELD = "mesh_weights_held"  # {route}: 1 where an arm without ready endpoints keeps weights from the flag
+    LAST = "mesh_last_followed_timestamp_seconds"  # {route}: when it was last seen to be as it should
+    LEADER = "mesh_leader"  # 1 where this process writes, 0 where another does
+    ROLLOUT_BROKEN = "mesh_rollout_broken"  # {rollout}: 1 where its file does not fit
 
 
 class TokenMetric(StrEnum):
@@ -106,15 +131,15 @@ class TokenMetric(StrEnum):
 
 
 class Recorded(StrEnum):
-    """Series that the recording rules in monitoring/ make of the above."""
+    """Series that the recording rules of monitoring/ make of the service's, for each rollout."""
 
-    ERROR_RATE = "error_rate"  # {model}: share of calls that failed, 5 m
-    REQUEST_RATE = "model_requests:rate1m"  # {model}: answers a second
-    LATENCY_P50 = "latency_seconds:p50"  # {model}: seconds, 5 m
-    LATENCY_P99 = "latency_seconds:p99"  # {model}: seconds, 5 m
-    FLAG_AGE = "flag_state_age_seconds"  # seconds since the oldest worker heard from Unleash
-    CHALLENGER_SHARE = "challenger_share"  # observed share of answers that the challenger gave, 5 m
-    AGREEMENT_RATE = "agreement_rate"  # share of shadow samples for which both models chose the same, 5 m
+    ERROR_RATE = "error_rate"  # {rollout, model}: share of calls that failed, 5 m
+    REQUEST_RATE = "model_requests:rate1m"  # {rollout, model}: answers a second
+    LATENCY_P50 = "latency_seconds:p50"  # {rollout, model}: seconds, 5 m
+    LATENCY_P99 = "latency_seconds:p99"  # {rollout, model}: seconds, 5 m
+    FLAG_AGE = "flag_state_age_seconds"  # {rollout}: seconds since the oldest worker heard from Unleash
+    CHALLENGER_SHARE = "challenger_share"  # {rollout}: part of the answers that the challenger gave, 5 m
+    AGREEMENT_RATE = "agreement_rate"  # {rollout}: part of the shadow samples on which both agreed, 5 m
 
 
 def latency_buckets() -> tuple[float, ...]:

@@ -1,14 +1,21 @@
-"""Options that command lines of several rooms share."""
+"""What command lines of several rooms share: options, and how an expected error ends a command."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
 
 from common.config import PREFIX
-from common.durations import parse_duration
+from common.durations import format_duration, parse_duration
+from common.errors import CanarioError
+from common.terminal import guard_terminal
+
+_REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 T = TypeVar("T")
 
@@ -32,23 +39,82 @@ class Parsed(click.ParamType[T]):
 
 
 class ServerCommand(click.Command):
-    """A command whose `--help` ends with the settings that it reads from the environment."""
+    """A command whose `--help` tells the settings that it reads from the environment, before its epilog."""
 
-    def __init__(self, *args: Any, settings: type[BaseModel], **kwargs: Any) -> None:
-        """`settings` as `common.config.load_settings` takes it."""
+    def __init__(
+        self,
+        *args: Any,
+        settings: type[BaseModel],
+        beside: type[BaseModel] = BaseModel,
+        **kwargs: Any,
+    ) -> None:
+        """`settings` as `common.config.load_settings` takes it; those of `beside` are told elsewhere."""
         super().__init__(*args, **kwargs)
-        self._settings = settings
+        self._settings = {
+            name: field for name, field in settings.model_fields.items() if name not in beside.model_fields
+        }
 
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The settings, with what each means and its default."""
         formatter.write(
             "\nSettings, from the environment (each also as <NAME>_FILE, the path of a file):\n\n"
         )
-        for name, field in self._settings.model_fields.items():
-            default = "" if field.default in (None, "") else f" (default: {field.default})"
+        for name, field in self._settings.items():
+            told = f" (default: {text})" if (text := written(field.default)) else ""
             if field.is_required():
-                default = " (required)"
-            formatter.write(f"  {PREFIX}{name.upper()}\n      {field.description}{default}\n")
+                told = " (required)"
+            formatter.write(f"  {PREFIX}{name.upper()}\n      {field.description}{told}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class SettingsGroup(ServerCommand, click.Group):
+    """A group of commands that tells their settings."""
+
+
+class CommandGroup(click.Group):
+    """A group whose commands tell an expected error by its own sentences, and end with its exit code.
+
+    Anything but a CanarioError is a bug, and keeps its traceback.
+    """
+
+    def __init__(self, *args: Any, exit_codes: Mapping[type[CanarioError], int], **kwargs: Any) -> None:
+        """`exit_codes`: of errors that have no `exit_code`; the first kind that fits, 1 where none does."""
+        super().__init__(*args, **kwargs)
+        self._exit_codes = exit_codes
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See click; errors that are no bugs end here."""
+        try:
+            return super().invoke(ctx)
+        except CanarioError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            codes = (code for kind, code in self._exit_codes.items() if isinstance(error, kind))
+            raise click.exceptions.Exit(getattr(error, "exit_code", next(codes, 1))) from error
+
+
+def start(command: click.Command, program: str) -> NoReturn:
+    """Run a command line: the words of others are safe on its terminal, and it goes by the name people typed.
+
+    `program` is the module, as `flags`, for who starts it by `python -m`. Completion is that of `./canario`.
+    """
+    guard_terminal()
+    name = os.environ.get("_CANARIO_PROG") or f"python -m {program}"
+    command.main(prog_name=name, complete_var="_CANARIO_COMPLETE")
+    raise AssertionError("a command line ends by itself")
+
+
+def written(default: Any) -> str:
+    """The default of a setting as the reader would type it; "" where there is none."""
+    if isinstance(default, timedelta):
+        return format_duration(default)
+    if isinstance(default, Path) and default.is_absolute():
+        return str(default.relative_to(_REPOSITORY))
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    return "" if default in (None, PydanticUndefined) else str(default)
 
 
 class DurationType(Parsed[timedelta]):

@@ -11,7 +11,7 @@ That there is no series is no error: it is None, or an empty list, because it sa
 (nobody called the challenger) and nothing about Prometheus.
 """
 
-# ruff: noqa: N818  (the names say what happened, as in flags.errors)
+# ruff: noqa: N818  (the names say what happened, as in flags.unleash.errors)
 
 import logging
 import time
@@ -27,6 +27,7 @@ from urllib3.util.retry import Retry
 
 from common.answers import Sample, Series, Track, Tracks, fill, samples, scraped
 from common.errors import CanarioError
+from common.sessions import Address, settled
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
@@ -91,9 +92,11 @@ class Prometheus:
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._name = f"Prometheus at {shown}"
         self._timeout = (connect, read)
-        self._session = requests.Session()
-        self._session.mount("http://", HTTPAdapter(max_retries=_RETRY))
-        self._session.mount("https://", HTTPAdapter(max_retries=_RETRY))
+        session = requests.Session()
+        session.mount("http://", HTTPAdapter(max_retries=_RETRY))
+        session.mount("https://", HTTPAdapter(max_retries=_RETRY))
+        self._session = settled(session, self._url)
+        self._addresses: dict[str, Address] = {}
 
     def now(self) -> datetime:
         """The clock of Prometheus, which stamps the samples: windows are counted from it, not from ours.
@@ -199,14 +202,8 @@ class Prometheus:
     def _ask(self, endpoint: str, form: dict[str, str]) -> dict[str, Any]:
         query, began = form["query"], time.monotonic()
         try:
-            response = self._session.post(  # by POST, because a query may outgrow a URL
-                f"{self._url}/api/v1/{endpoint}",
-                data={**form, "timeout": f"{self._timeout[1] * 0.9:.3f}"},
-                # Packing megabytes of counters takes Prometheus four times as long as finding them.
-                headers={"Accept-Encoding": "identity"},
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
+            address = self._address(endpoint)
+            response = address.post({**form, "timeout": f"{self._timeout[1] * 0.9:.3f}"}, self._timeout)
         except requests.Timeout as error:
             waited = time.monotonic() - began
             raise Unreachable(f"{self._name} did not answer within {waited:.1f} s") from error
@@ -222,6 +219,15 @@ class Prometheus:
         if not isinstance(data, dict):
             raise BadAnswer(f"{self._name} answered something that is no query result; is the address right?")
         return data
+
+    def _address(self, endpoint: str) -> Address:
+        """By POST, because a query may outgrow a URL."""
+        if endpoint not in self._addresses:
+            # Packing megabytes of counters takes Prometheus four times as long as finding them.
+            packing = {"Accept-Encoding": "identity"}
+            url = f"{self._url}/api/v1/{endpoint}"
+            self._addresses[endpoint] = Address(self._session, url, packing)
+        return self._addresses[endpoint]
 
     def _unexpected(self, error: Exception, query: str) -> BadAnswer:
         return BadAnswer(f"{self._name} answered in an unknown form ({error!r}): {query}")

@@ -51,15 +51,21 @@ class Shutdown:
         raise SystemExit(128 + number if self._exit_code is None else self._exit_code)
 
 
-def repeat(work: Callable[[], object], period: timedelta) -> NoReturn:
+def repeat(
+    work: Callable[[], object],
+    period: timedelta,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> NoReturn:
     """Do `work` every `period`, for ever. What it raises is logged, and the next time comes all the same."""
-    every, start = period.total_seconds(), time.monotonic()
+    every, start = period.total_seconds(), clock()
     while True:
         try:
             work()
         except Exception as error:
             _log.exception("the pass failed", extra={"error": f"{type(error).__name__}: {error}"})
-        time.sleep(seconds_to_next(time.monotonic() - start, every))
+        sleep(seconds_to_next(clock() - start, every))
 
 
 def seconds_to_next(elapsed: float, every: float) -> float:

@@ -15,8 +15,9 @@ docs/decisions/0018-sequential-guardrails.md says why these and with which numbe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import lgamma, log
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class Mixture:
 
     factors: Values
     weights: Values
+
+    @cached_property
+    def log_weights(self) -> Values:
+        """Their natural logarithms."""
+        return np.log(self.weights)
 
     def up_to(self, largest: float) -> "Mixture":
         """The same without the factors above `largest`; their weight goes to the others."""
@@ -50,9 +56,44 @@ def _around_two() -> Mixture:
 AROUND_TWO = _around_two()
 """Most of it near a doubling, which EVEN is slow to find; what is much worse shows at once under any."""
 
+AT_ONCE = 1 << 18
+"""Numbers that are worked out together: many factors of a short stage, one of a thousand simulated ones."""
+
 BURSTS_MAY = 10.0
 """Where bad calls come in bursts, alpha may be so many times as large. At this price regressions are found as
 fast as by calls alone, and bursts that roll back equal models on up to 90% of days do so on some 10%."""
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """What the champion did in each bucket of the flag's hash: as many canaries in which nothing is wrong.
+
+    How much they differ is how much chance there is between groups of users, whatever makes bad calls hang
+    together. Increments in spans of `every` steps from the stage's beginning, both of shape (spans, buckets).
+    """
+
+    every: int
+    calls: Numbers
+    bad: Numbers
+
+    def dispersions(self, begin: int = 0, least: float = 1.0) -> Values:
+        """Pearson's dispersion of bad calls over the buckets, from span `begin` until after each later one.
+
+        sum (bad_k - calls_k p)^2 / (calls_k p (1 - p)) / (K - 1), and `least` at the least.
+
+        Returns:
+            (spans - begin + 1,), the first of them before any count.
+        """
+        calls = np.cumsum(self.calls[begin:], axis=0, dtype=np.float64)
+        bad = np.cumsum(self.bad[begin:], axis=0, dtype=np.float64)
+        calls = np.maximum(calls, bad)  # what was asked in one span may turn out bad in the next
+        total = calls.sum(axis=1, keepdims=True)
+        rate = np.divide(bad.sum(axis=1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+        variance = calls * rate * (1 - rate)
+        there = variance > 0
+        squares = np.divide((bad - calls * rate) ** 2, variance, out=np.zeros_like(variance), where=there)
+        found = squares.sum(axis=1) / np.maximum(there.sum(axis=1) - 1, 1)
+        return np.concatenate(([least], np.maximum(found, least)))
 
 
 @dataclass(frozen=True)
@@ -63,10 +104,25 @@ class Counts:
     champion_bad: Numbers
     challenger_total: Numbers
     challenger_bad: Numbers
+    buckets: Buckets | None = field(default=None, kw_only=True)
+    """Where bad calls are counted by user; `log_e` then divides by their dispersion. One run only."""
+    challenger_bad_calls: Numbers | None = field(default=None, kw_only=True)
+    """The challenger's bad calls, where `challenger_bad` is counted by user."""
+
+    @property
+    def arms(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """The champion's calls and bad ones, and the challenger's."""
+        return self.champion_total, self.champion_bad, self.challenger_total, self.challenger_bad
 
     def swapped(self) -> "Counts":
         """The same with the models in each other's place, for events of which fewer are worse."""
-        return Counts(self.challenger_total, self.challenger_bad, self.champion_total, self.champion_bad)
+        return Counts(
+            self.challenger_total,
+            self.challenger_bad,
+            self.champion_total,
+            self.champion_bad,
+            buckets=self.buckets,
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +136,7 @@ class LateStart:
     weight: float
     """Their weight together, between 0 and 1; the evidence from the stage's beginning has the rest."""
 
+    @cached_property
     def weights(self) -> Values:
         """The weight of each beginning: the k-th has a share of 1/k.
 
@@ -87,6 +144,15 @@ class LateStart:
         """
         shares = 1 / np.arange(1, self.starts + 1)
         result: Values = self.weight * shares / shares.sum()
+        return result
+
+    @cached_property
+    def waiting(self) -> Values:
+        """Log of the weight that has not begun yet, before the first beginning and after each."""
+        waiting = self.weight - np.concatenate(([0.0], np.cumsum(self.weights)))
+        waiting[-1] = 0.0  # without what rounding leaves
+        with np.errstate(divide="ignore"):
+            result: Values = np.log(waiting)
         return result
 
 
@@ -97,7 +163,8 @@ def log_e(
 
     The smaller of two: `log_e_calls`, which is fast, and `log_e_steps`, which bursts do not fool, raised by
     BURSTS_MAY. Where calls are independent of each other alpha bounds the chance of a breach by chance; where
-    bad calls come in bursts that all hit one model, BURSTS_MAY times alpha still does.
+    bad calls come in bursts that all hit one model, BURSTS_MAY times alpha still does. Counts with buckets
+    are of users, and `log_e_users` weighs them.
 
     Args:
         counts: increments, not running totals. Calls are taken to be no fewer than the bad ones among them:
@@ -110,6 +177,8 @@ def log_e(
     Returns:
         log e after each step, (..., steps).
     """
+    if counts.buckets:
+        return log_e_users(counts, counts.buckets, effect=effect, dispersion=dispersion, late=late)
     calls = log_e_calls(counts, effect=effect, dispersion=dispersion, late=late)
     return np.minimum(calls, log_e_steps(counts, effect=effect, late=late) + log(BURSTS_MAY))
 
@@ -131,16 +200,65 @@ def log_e_calls(
         counts, effect, dispersion, late: as for `log_e`.
         mixture: the alternatives.
     """
+    increments, shape = _of_calls(counts, effect), np.shape(counts.challenger_bad)
+    return _mixed(lambda factors: increments(factors) / dispersion, shape, mixture, late)
+
+
+def log_e_users(
+    counts: Counts,
+    buckets: Buckets,
+    *,
+    effect: float = 1.0,
+    dispersion: float = 1.0,
+    late: LateStart | None = None,
+) -> Values:
+    """Evidence of bad user-windows: `log_e_calls`, each part of it divided by the dispersion over `buckets`.
+
+    Evidence that began at some step is divided by the dispersion of the spans since then that are over, so
+    that it is what it would be on as many independent users. `log_e_calls` bounds it: log e here never
+    exceeds log(1 + e) there, since a mean of roots is no greater than the root of the mean.
+
+    That alpha holds is simulated, not proved (docs/statistics.md): the dispersion is an estimate.
+
+    Args:
+        counts, effect, late: as for `log_e`, of one run.
+        buckets: the champion's.
+        dispersion: at the least.
+    """
+    weights = AROUND_TWO.log_weights[:, None]
+    paths = np.cumsum(_of_calls(counts, effect)(AROUND_TWO.factors[:, None]), axis=1)
+    steps = paths.shape[1]
+    begins = [(0, 1 - late.weight if late else 1.0)]
+    if late:
+        begins += [((k + 1) * late.every, float(weight)) for k, weight in enumerate(late.weights)]
+    mixed = np.full(steps, -np.inf)
+    for begin, weight in begins:
+        if begin >= steps:
+            break
+        span = begin // buckets.every
+        over = np.minimum(np.arange(begin + 1, steps + 1) // buckets.every, len(buckets.calls))
+        since = paths[:, begin:] - (paths[:, begin - 1 : begin] if begin else 0.0)
+        since = since / buckets.dispersions(span, dispersion)[over - span]
+        since += weights
+        highest = since.max(axis=0)
+        since -= highest
+        np.exp(since, out=since)
+        found = np.log(since.sum(axis=0)) + highest + log(weight)
+        mixed[begin:] = np.logaddexp(mixed[begin:], found)
+    return np.logaddexp(mixed, _waiting(steps, late)) if late else mixed
+
+
+def _of_calls(counts: Counts, effect: float) -> Callable[[Values], Values]:
+    """By factors: log of the chance of each step's bad calls, over that at the null hypothesis's limit."""
     bad, events, share = _split(counts)
     allowed = effect * share
 
-    def increments(factor: float) -> Values:
-        # Log of the chance of these bad calls with `factor`, over that at the limit of the null hypothesis.
-        ratio = (allowed + 1 - share) / (factor * allowed + 1 - share)
-        result: Values = (log(factor) * bad + events * np.log(ratio)) / dispersion
+    def increments(factors: Values) -> Values:
+        ratio = (allowed + 1 - share) / (factors * allowed + 1 - share)
+        result: Values = np.log(factors) * bad + events * np.log(ratio)
         return result
 
-    return _mixed(increments, mixture, late)
+    return increments
 
 
 def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None = None) -> Values:
@@ -157,13 +275,13 @@ def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None =
     at_risk = (expected > 0) & (share < 1)
     most = np.divide(0.95, expected, out=np.zeros_like(mine), where=at_risk)  # what a step may lose: 95%
 
-    def increments(factor: float) -> Values:
-        worse = factor * allowed / (factor * allowed + 1 - share)
-        wager = np.divide(worse - mine, mine * (1 - mine), out=np.zeros_like(mine), where=at_risk)
+    def increments(factors: Values) -> Values:
+        worse = factors * allowed / (factors * allowed + 1 - share)
+        wager = np.divide(worse - mine, mine * (1 - mine), out=np.zeros_like(worse), where=at_risk)
         result: Values = np.log1p(np.minimum(wager, most) * (bad - expected))
         return result
 
-    return _mixed(increments, AROUND_TWO, late)
+    return _mixed(increments, bad.shape, AROUND_TWO, late)
 
 
 def _split(counts: Counts) -> tuple[Values, Values, Values]:
@@ -197,12 +315,12 @@ def log_e_limit(
     bad = np.asarray(bad, dtype=np.float64)
     good = np.maximum(total, bad) - bad
 
-    def increments(factor: float) -> Values:
-        of_good = log((1 - factor * limit) / (1 - limit))
-        result: Values = (bad * log(factor) + good * of_good) / dispersion
+    def increments(factors: Values) -> Values:
+        of_good = np.log((1 - factors * limit) / (1 - limit))
+        result: Values = (bad * np.log(factors) + good * of_good) / dispersion
         return result
 
-    return _mixed(increments, AROUND_TWO.up_to(0.999 / limit), late)
+    return _mixed(increments, bad.shape, AROUND_TWO.up_to(0.999 / limit), late)
 
 
 def log_e_totals(x: float, y: float, rho: float, effect: float = 1.0, *, mixture: Mixture = EVEN) -> float:
@@ -218,38 +336,41 @@ def log_e_totals(x: float, y: float, rho: float, effect: float = 1.0, *, mixture
     return float(np.logaddexp.reduce(np.log(mixture.weights) + x * np.log(factors) + (x + y) * np.log(ratio)))
 
 
-def sample_ratio_log_e(n_challenger: int, n_champion: int, share: float, k: float = 100) -> float:
-    """Evidence that the flag does not give the share that it says.
+def _mixed(
+    increments: Callable[[Values], Values], shape: tuple[int, ...], mixture: Mixture, late: LateStart | None
+) -> Values:
+    """Log of the mean of e over all factors and, with `late`, over the moments at which evidence begins.
 
     Args:
-        n_challenger, n_champion: USERS, each counted once. Requests of one user are not independent: on them
-            this is wrong in four cases of five.
-        share: what the flag says, above 0 and below 1.
-        k: how near to `share` the true one is thought to be: as near as that many users would show it.
+        increments: of log e in each step, (factors, *shape), for factors as (factors, 1, ...).
+        shape: of the counts, (..., steps).
     """
-    mine, theirs = k * share, k * (1 - share)
-    return (
-        _log_beta(mine + n_challenger, theirs + n_champion)
-        - _log_beta(mine, theirs)
-        - n_challenger * log(share)
-        - n_champion * log(1 - share)
-    )
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
-
-
-def _mixed(increments: Callable[[float], Values], mixture: Mixture, late: LateStart | None) -> Values:
-    """Log of the mean of e over all factors and, with `late`, over the moments at which evidence begins."""
-    mixed = np.array(-np.inf)
-    for factor, weight in zip(mixture.factors, mixture.weights, strict=True):
-        path = np.cumsum(increments(float(factor)), axis=-1)
+    mixed: Values | None = None
+    at_once = max(AT_ONCE // max(prod(shape), 1), 1)
+    for first in range(0, len(mixture.factors), at_once):
+        some = slice(first, first + at_once)
+        across = (-1, *(1 for _ in shape))
+        path = np.cumsum(increments(mixture.factors[some].reshape(across)), axis=-1)
         if late:
             path += _beginnings(path, late)
-        path += log(weight)
-        mixed = np.logaddexp(mixed, path)
-    return np.logaddexp(mixed, _waiting(mixed.shape[-1], late)) if late else mixed
+        path += mixture.log_weights[some].reshape(across)
+        part = _log_of_sum(path)
+        mixed = part if mixed is None else np.logaddexp(mixed, part)
+    assert mixed is not None  # noqa: S101 - there is a factor
+    return np.logaddexp(mixed, _waiting(shape[-1], late)) if late else mixed
+
+
+def _log_of_sum(logs: Values) -> Values:
+    """Log of the sum over the first axis of what `logs` are logs of. `logs` is overwritten.
+
+    As np.logaddexp.reduce, in a sixth of its time. What is so small that it is lost here is so there too.
+    """
+    highest = logs.max(axis=0)
+    logs -= highest
+    np.exp(logs, out=logs)
+    result: Values = np.log(logs.sum(axis=0))
+    result += highest
+    return result
 
 
 def _beginnings(path: Values, late: LateStart) -> Values:
@@ -258,20 +379,19 @@ def _beginnings(path: Values, late: LateStart) -> Values:
     Evidence that began after step s is path - path[s], so all beginnings up to a step together are e(path)
     times a sum over those s, and that sum changes only with the next beginning.
     """
+    if path.shape[-1] <= late.every:
+        return np.full(1, log(1 - late.weight))
     last_before = np.arange(1, late.starts + 1) * late.every - 1
     before = path[..., last_before[last_before < path.shape[-1] - 1]]
     first = np.full((*path.shape[:-1], 1), log(1 - late.weight))
-    terms = np.concatenate((first, np.log(late.weights()[: before.shape[-1]]) - before), axis=-1)
+    terms = np.concatenate((first, np.log(late.weights[: before.shape[-1]]) - before), axis=-1)
     sums: Values = np.logaddexp.accumulate(terms, axis=-1)
     return sums[..., _begun(path.shape[-1], late)]
 
 
 def _waiting(steps: int, late: LateStart) -> Values:
     """Log of the weight that has not begun at each step."""
-    waiting = late.weight - np.concatenate(([0.0], np.cumsum(late.weights())))
-    waiting[-1] = 0.0  # without what rounding leaves
-    with np.errstate(divide="ignore"):
-        result: Values = np.log(waiting)[_begun(steps, late)]
+    result: Values = late.waiting[_begun(steps, late)]
     return result
 
 

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from common.answers import MARK, Sample, marked
-from common.names import Metric, Model
+from common.arms import UNVERSIONED, Arms, ServedModel
+from common.names import Model
 from common.prometheus import Prometheus, PrometheusError
-from common.selector import DEFAULT, quoted
+from common.selector import quoted
 
 LATELY: Final = "30s"  # a scrape that fails now and then changes nothing
 FINEST: Final = timedelta(seconds=5)
@@ -29,40 +30,6 @@ class OtherRollout(PrometheusError):  # noqa: N818 - named as its siblings are
 
 class Mixed(PrometheusError):  # noqa: N818
     """The series are not those of one pair of models, or it is not known of which."""
-
-
-@dataclass(frozen=True)
-class Arms:
-    """Where Prometheus sees the two models of one rollout."""
-
-    flag: str
-    environment: str
-    selector: str = DEFAULT
-    """Matchers of the service's series."""
-
-    def of(self, metric: str, *matchers: str) -> str:
-        """PromQL for the service's series of that name."""
-        return f"{metric}{{{', '.join((self.selector, *matchers))}}}"
-
-    @property
-    def of_job(self) -> str:
-        """Matchers of what the rollback job of this flag says of itself."""
-        return f"flag={quoted(self.flag)}, environment={quoted(self.environment)}"
-
-    def __str__(self) -> str:
-        return f"{self.flag} in {self.environment}"
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A model as the service tells it."""
-
-    name: str
-    version: str
-    sha256: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version} ({self.sha256[:12]})"
 
 
 Pair = Mapping[Model, ServedModel]
@@ -86,23 +53,33 @@ class Fleet:
     last: Mapping[Model, Mapping[ServedModel, datetime]]
 
     def require_ours(self, arms: Arms) -> None:
-        """Raises OtherRollout: some instance follows another flag, or does not say which."""
+        """Raises OtherRollout: some instance follows another flag, or does not say which.
+
+        Of a service that exports no such thing there is nothing to see: its selector must be right.
+        """
+        if arms.signals.follows is None:
+            return
         require_ours(arms, self.follow)
         known = max((sum(found.values()) for found in self.serve.values()), default=0)
         if sum(self.follow.values()) < known or (self.live and not self.follow):
             raise OtherRollout(
                 f"some service of {arms.selector} does not say which flag it follows"
-                f" ({Metric.ROLLOUT_INFO}): is it another program, or an older version?"
+                f" ({arms.signals.follows}): is it another program, or an older version?"
             )
 
-    def pair(self) -> Pair:
-        """The models that all serve; without a challenger where there is none. Raises Mixed."""
+    def pair(self, arms: Arms) -> Pair:
+        """The models that all serve; without a challenger where there is none. Raises Mixed.
+
+        Of a service that exports no versions it is known only that both arms may be served.
+        """
+        if arms.signals.versions is None:
+            return dict.fromkeys(Model, UNVERSIONED)
         for role, found in self.serve.items():
             if len(found) > 1:
                 told = ", ".join(f"{each} on {number}" for each, number in sorted(found.items(), key=str))
                 raise Mixed(f"instances serve different models as {role.value}: {told}")
         if not self.serve.get(Model.CHAMPION):
-            raise Mixed(f"the service does not say which models it serves ({Metric.MODEL_INFO})")
+            raise Mixed(f"the service does not say which models it serves ({arms.signals.versions.metric})")
         return {role: next(iter(found)) for role, found in self.serve.items() if found}
 
     def others_left(self, roles: Iterable[Model] = Model) -> datetime | None:
@@ -132,21 +109,25 @@ def require_ours(arms: Arms, follow: Iterable[tuple[str, str]]) -> None:
 
 def terms(arms: Arms, back: timedelta) -> list[str]:
     """Queries, to be joined by `or`, whose answers make a Fleet that was looked at for so long."""
-    info, models = arms.of(Metric.MODEL_INFO), "model, name, version, sha256"
-    past = f"max_over_time(timestamp({info} == 1)[{_steps(back)}])"
-    return [
-        marked(f"count({arms.of('up')})", "targets"),
-        marked(f"count({arms.of('up')} == 1)", "live"),
-        marked(
-            f"count by (flag, environment) (last_over_time({arms.of(Metric.ROLLOUT_INFO)}[{LATELY}]) == 1)",
-            "follow",
-        ),
-        marked(f"count by ({models}) (last_over_time({info}[{LATELY}]) == 1)", "serve"),
-        marked(f"max by ({models}) ({past})", "last"),
+    signals = arms.signals
+    asked = [
+        marked(f"count({arms.alive})", "targets"),
+        marked(f"count({arms.alive} == 1)", "live"),
     ]
+    if signals.follows:
+        follows = arms.of(signals.follows)
+        asked.append(
+            marked(f"count by (flag, environment) (last_over_time({follows}[{LATELY}]) == 1)", "follow")
+        )
+    if signals.versions:
+        info, models = arms.of(signals.versions.metric), ", ".join((arms.label, *signals.versions.labels))
+        past = f"max_over_time(timestamp({info} == 1)[{_steps(back)}])"
+        asked.append(marked(f"count by ({models}) (last_over_time({info}[{LATELY}]) == 1)", "serve"))
+        asked.append(marked(f"max by ({models}) ({past})", "last"))
+    return asked
 
 
-def fleet(found: Iterable[Sample]) -> Fleet:
+def fleet(found: Iterable[Sample], arms: Arms) -> Fleet:
     """The fleet, from the answers to `terms`; others among them are left out."""
     numbers = {"targets": 0.0, "live": 0.0}
     follow: dict[tuple[str, str], int] = {}
@@ -158,9 +139,8 @@ def fleet(found: Iterable[Sample]) -> Fleet:
             numbers[mark] = one.value
         elif mark == "follow":
             follow[labels.get("flag", ""), labels.get("environment", "")] = int(one.value)
-        elif mark in {"serve", "last"} and labels.get("model") in set(Model):
-            role = Model(labels["model"])
-            each = ServedModel(*(labels.get(name, "") for name in ("name", "version", "sha256")))
+        elif mark in {"serve", "last"} and (role := arms.role(labels)):
+            each = arms.served(labels)
             if mark == "serve":
                 serve[role][each] = int(one.value)
             else:
@@ -182,7 +162,7 @@ def evidence_since(
     left = seen.others_left()
     if left is None or left < began - FINEST:
         return began
-    query = settled_query(arms, seen.pair(), max(now - left, FINEST))
+    query = settled_query(arms, seen.pair(arms), max(now - left, FINEST))
     found = prometheus.instant(query, now)
     if found is None:
         raise Mixed(
@@ -193,19 +173,25 @@ def evidence_since(
 
 
 def settled_query(arms: Arms, pair: Pair, back: timedelta) -> str:
-    """The first moment, looking so far back, at which every target answered and none served another model."""
-    info = Metric.MODEL_INFO
+    """The first moment, looking so far back, at which every target answered and none served another model.
+
+    Only of a service that exports versions.
+    """
+    versions = arms.signals.versions
+    assert versions is not None  # noqa: S101 - else no other model was ever seen
+    info, fields = versions.metric, ("name", "version", "sha256")
+    labels = {label: field for field in fields if (label := getattr(versions, field))}
     ours = [
         arms.of(
             info,
-            f"model={quoted(role)}",
-            *(f"{name}={quoted(getattr(each, name))}" for name in ("name", "version", "sha256")),
+            arms.only(role),
+            *(f"{label}={quoted(getattr(each, field))}" for label, field in labels.items()),
         )
         for role, each in pair.items()
     ]
     others = " unless ".join([f"{arms.of(info)} == 1", *ours])
     served = " ".join(f"and on () ({one} == 1)" for one in ours)
-    calm = f"vector(time()) {served} unless on () ({arms.of('up')} == 0) unless on () ({others})"
+    calm = f"vector(time()) {served} unless on () ({arms.alive} == 0) unless on () ({others})"
     return f"min_over_time(({calm})[{_steps(back)}])"
 
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 from rich import console
 from rich.segment import Segment
+from rich.table import Table
 
 # Control characters, DEL and C1 among them; line ends of Unicode; marks of direction; and surrogates, which
 # cannot be written at all.
@@ -33,6 +34,20 @@ class Console(console.Console):
         for segment in super().render(renderable, options):
             safe = segment.text if segment.control else printable(segment.text, lines=True)
             yield segment if safe == segment.text else Segment(safe, segment.style)
+
+
+def print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """A table on a terminal, the same in lines without colour anywhere else."""
+    # User names and flags come from Unleash: they are text, never markup.
+    terminal = sys.stdout.isatty()
+    console = Console(markup=False, emoji=False, highlight=False, width=None if terminal else 1000)
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")  # not by print: the colours are the console's own
 
 
 class _Guarded:

@@ -3,6 +3,7 @@
 Types, labels and meanings are those of the collectors, so that the page tells the same story as /metrics.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,21 +14,21 @@ import yaml
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from common.names import Recorded
+from common.every_rollout import broken_gauge
+from common.names import JobMetric, MeshMetric, PlanMetric, Recorded
 from docs.settings import REPOSITORY
+from flags.mesh.job import MeshMetrics
 from flags.rollout.job import PlanMetrics
-from flags.token import TokenMetrics
-from rollback.flag_metrics import FlagMetrics
+from flags.unleash.token import TokenMetrics
+from rollback.guardrails.verdict import Status
 from rollback.metrics import JobMetrics
-from rollback.verdict import Status
-from service.http_metrics import HttpMetrics
-from service.metrics_files import UncountedWorkers
-from service.model_metrics import ModelMetrics
-from service.shadow_metrics import ShadowMetrics
-from service.telemetry import GUEST_FAILURES, Telemetry
+from service.metrics.files import UncountedWorkers
+from service.metrics.models import ModelMetrics, ShadowMetrics
+from service.metrics.service import CHALLENGER_FAILURES, HttpMetrics, ServiceMetrics
 
 PAGE: Final = REPOSITORY / "docs" / "metrics.md"
-ALERTS: Final = REPOSITORY / "monitoring" / "rules" / "alerts.yml"
+RULES: Final = REPOSITORY / "monitoring" / "rules"
+OF_A_ROLLOUT: Final = "canario-breast-cancer.yml"
 HEAD: Final = """\
 # Metrics and alerts
 
@@ -37,17 +38,25 @@ scraped, shown and told is in [monitoring.md](monitoring.md), why they are as th
 
 Prometheus adds `job` and `instance`. Counters are there from the start, at 0, where their labels can be
 foreseen, so that a rate misses no first event. The board exports none. What the plan does stands in Unleash's
-event log, and `python -m flags rollout status` tells it.
+event log, and `./canario rollout status` tells it.
 """
 RECORDED: Final[Mapping[Recorded, tuple[str, str, str]]] = {
-    Recorded.ERROR_RATE: ("model", "share", "Calls that failed, of all calls, over 5 minutes"),
-    Recorded.REQUEST_RATE: ("model", "a second", "Answers, over a minute"),
-    Recorded.LATENCY_P50: ("model", "seconds", "Median of the calls of 5 minutes"),
-    Recorded.LATENCY_P99: ("model", "seconds", "The time that 99 of 100 calls of 5 minutes were within"),
-    Recorded.FLAG_AGE: ("", "seconds", "Since the worker that waited longest heard from Unleash"),
-    Recorded.CHALLENGER_SHARE: ("", "share", "Answers that the challenger gave, of all, over 5 minutes"),
+    Recorded.ERROR_RATE: ("rollout; model", "share", "Calls that failed, of all calls, over 5 minutes"),
+    Recorded.REQUEST_RATE: ("rollout; model", "a second", "Answers, over a minute"),
+    Recorded.LATENCY_P50: ("rollout; model", "seconds", "Median of the calls of 5 minutes"),
+    Recorded.LATENCY_P99: (
+        "rollout; model",
+        "seconds",
+        "The time that 99 of 100 calls of 5 minutes were within",
+    ),
+    Recorded.FLAG_AGE: ("rollout", "seconds", "Since the instance that waited longest heard from Unleash"),
+    Recorded.CHALLENGER_SHARE: (
+        "rollout",
+        "share",
+        "Answers that the challenger gave, of all, over 5 minutes",
+    ),
     Recorded.AGREEMENT_RATE: (
-        "",
+        "rollout",
         "share",
         "Shadowed requests for which both models chose the same, over 5 minutes",
     ),
@@ -60,6 +69,7 @@ UNITS: Final = {
     "_seconds": "seconds",
     "_total": "count",
     "_share": "share",
+    "_percent": "percent",
 }
 OTHER_UNITS: Final = {"rollback_log_e": "logarithm", "rollback_log_e_limit": "logarithm"}
 
@@ -77,7 +87,7 @@ class Row(NamedTuple):
 def of_service() -> tuple[Row, ...]:
     """All that GET /metrics of the service may answer."""
     registry = CollectorRegistry()
-    Telemetry(registry, {}, ("canary", "shadow"))
+    ServiceMetrics(registry, ("canary", "shadow"))
     ShadowMetrics(registry)
     ModelMetrics(registry)
     HttpMetrics(Flask("canario"), registry)
@@ -88,9 +98,8 @@ def of_service() -> tuple[Row, ...]:
 def of_job() -> tuple[Row, ...]:
     """All that GET /metrics of the rollback job may answer."""
     registry = CollectorRegistry()
-    job = JobMetrics(registry, cannot_measure_for=timedelta(minutes=5))
-    job.expect_guardrails(("errors",))
-    FlagMetrics(registry, lease=None, lease_every=timedelta(minutes=5))
+    JobMetrics(registry, cannot_measure_for=timedelta(minutes=5), guardrails=["errors"])
+    broken_gauge(JobMetric.ROLLOUT_BROKEN, registry)
     return tuple(_rows(registry))
 
 
@@ -98,6 +107,15 @@ def of_plan_job() -> tuple[Row, ...]:
     """All that GET /metrics of the rollout job may answer, but what `of_token` has."""
     registry = CollectorRegistry()
     PlanMetrics(registry)
+    broken_gauge(PlanMetric.ROLLOUT_BROKEN, registry)
+    return tuple(_rows(registry))
+
+
+def of_mesh_job() -> tuple[Row, ...]:
+    """All that GET /metrics of the job may answer whose routes follow the flags."""
+    registry = CollectorRegistry()
+    MeshMetrics(registry, [])
+    broken_gauge(MeshMetric.ROLLOUT_BROKEN, registry)
     return tuple(_rows(registry))
 
 
@@ -128,15 +146,25 @@ def page() -> str:
             "## Rollout job\n",
             "On a port of its own (`CANARIO_ROLLOUT_METRICS_BIND`), with `--every` only.\n",
             _table(of_plan_job()),
+            "## Mesh job\n",
+            "On a port of its own (`CANARIO_MESH_METRICS_BIND`), with `--every` only.\n",
+            _table(of_mesh_job()),
             "## Tokens of Unleash\n",
             "Of both jobs, each of its own, which it has checked every minute.\n",
             _table(of_token()),
             "## Recorded\n",
-            "By [recording.yml](../monitoring/rules/recording.yml), for people and dashboards.\n",
+            "Of each rollout, whatever its service calls the series that they are made of; for people and"
+            " dashboards. Without a signal there is no series.\n",
             _table(recorded()),
             "## Alerts\n",
-            "By [alerts.yml](../monitoring/rules/alerts.yml). Each name leads to what to do.\n",
-            _alerts(),
+            "Each name leads to what to do. Of all rollouts alike, by"
+            " [canario.yml](../monitoring/rules/canario.yml); the label `rollout` tells which.\n",
+            _alerts("canario.yml"),
+            "And of each rollout, by `./canario rules`: an alert for each threshold among its"
+            " guardrails, and what can be seen of its service. Those from `ChallengerCallsPrevented` on are"
+            " of Canario's own service alone."
+            f" Here is [{OF_A_ROLLOUT}](../monitoring/rules/{OF_A_ROLLOUT}).\n",
+            _alerts(OF_A_ROLLOUT),
         ]
     )
 
@@ -161,7 +189,7 @@ def _labels(metric: Any) -> str:
     for place, name in enumerate(names):
         values = LABELS.get(name) or tuple(dict.fromkeys(key[place] for key in metric._metrics))
         if metric._name == "prediction_errors" and name == "reason":
-            values = GUEST_FAILURES
+            values = CHALLENGER_FAILURES
         told.append(f"{name}: {', '.join(values)}" if name in TELLING and values else name)
     return "; ".join(told)
 
@@ -174,11 +202,11 @@ def _table(rows: tuple[Row, ...]) -> str:
     )
 
 
-def _alerts() -> str:
+def _alerts(file: str) -> str:
     head = "| alert | severity | guardrail | after | says |\n|---|---|---|---|---|\n"
     lines = []
-    for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]:
-        for rule in group["rules"]:
+    for group in yaml.safe_load((RULES / file).read_text(encoding="utf-8"))["groups"]:
+        for rule in (rule for rule in group["rules"] if "alert" in rule):
             labels, says = rule["labels"], rule["annotations"]
             cells = (
                 f"[{rule['alert']}]({Path(says['runbook']).name})",
@@ -195,8 +223,9 @@ def _plain(summary: str) -> str:
     """Without the template's own language: a value becomes dots, a label its name."""
     words = []
     for place, part in enumerate(summary.replace("}}", "{{").split("{{")):
-        inside = part.strip()
-        words.append(part if place % 2 == 0 else "..." if "$value" in inside else f"*{inside[8:]}*")
+        label = re.search(r"\$labels\.(\w+)", part)
+        inside = "..." if "$value" in part else f"*{label[1]}*" if label else ""
+        words.append(part if place % 2 == 0 else inside)
     return "".join(words).removesuffix(".")
 
 

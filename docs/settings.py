@@ -17,9 +17,10 @@ from pydantic.fields import FieldInfo
 from analysis.__main__ import main as analysis
 from board.settings import BoardSettings
 from common.config import PREFIX
-from common.durations import format_duration
+from common.options import written
 from deploy import env
-from flags.models_cli import ModelsSettings
+from flags.cli.models import ModelsSettings
+from flags.mesh.settings import MeshJobSettings
 from flags.rollout.settings import RolloutJobSettings, RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
@@ -38,8 +39,8 @@ Made from the code by `python -m docs.settings`; a test fails where this page an
 Every process is set by environment variables, and checks them all at its start: what is wrong is told in
 one line each, with exit code 2. Any variable of the processes may be given as `<NAME>_FILE` instead, the
 path of a file that holds the value; secrets belong there. An empty variable counts as absent. Durations are
-written as in Prometheus: `15s`, `5m`, `1h30m`. `make up` and docker compose set what their processes need,
-so nothing here must be set by hand to begin. What is policy and not setting stands in files:
+written as in Prometheus: `15s`, `5m`, `1h30m`. `./canario up` and docker compose set what their processes
+need, so nothing here must be set by hand to begin. What is policy and not setting stands in files:
 [guardrails](guardrails.md), the [plan](rollout.md) and the [flags](../flags/flags.yaml).
 """
 # Where a field's name says its unit.
@@ -95,6 +96,7 @@ TESTS: Final = (
     ),
     Row("CANARIO_TEST_ROLLOUT_TRIALS", "number", "10", "people who edit a plan at work"),
     Row("CANARIO_TEST_RUNBOOK_TRIALS", "number", "1", "times that the drills of the runbook run"),
+    Row("CANARIO_TEST_THOROUGH", "0 or 1", "0", "all of what chance tries, as `make test-slow` does"),
     Row("CHAOS_TRIALS", "number", "4", "trials of `make chaos`, where it is `TRIALS`"),
     Row("CHAOS_SEED", "number", "1", "of their chance; `SEED` of `make chaos`"),
     Row("CHAOS_JSON", "file", "", "for their figures; `JSON` of `make chaos`"),
@@ -113,11 +115,16 @@ def sections() -> tuple[Section, ...]:
         ),
         _of(RollbackSettings, "Rollback job", "`python -m rollback` and its commands."),
         _of(FlagsSettings, "Flags", "`python -m flags`; all of its commands but `bootstrap` take these."),
-        _of(ModelsSettings, "Models", "`python -m flags models`, beside those of flags.", FlagsSettings),
+        _of(
+            ModelsSettings,
+            "Models",
+            "`./canario models`, beside those of flags, of which `CANARIO_MODELS` is required.",
+            FlagsSettings,
+        ),
         _of(
             RolloutSettings,
             "Rollout plan",
-            "`python -m flags rollout`, beside those of flags. To promote by itself it needs the models"
+            "`./canario rollout`, beside those of flags. To promote by itself it needs the models"
             " folder, the service's address and its token.",
             FlagsSettings,
         ),
@@ -128,9 +135,16 @@ def sections() -> tuple[Section, ...]:
             RolloutSettings,
         ),
         _of(
+            MeshJobSettings,
+            "Mesh job",
+            "`./canario mesh`, beside those of flags. Without an address it reaches Kubernetes as"
+            " the pod's ServiceAccount, or as KUBECONFIG says.",
+            RolloutJobSettings,
+        ),
+        _of(
             BootstrapSettings,
             "Bootstrap",
-            "`python -m flags bootstrap`, which makes the users of the other processes in Unleash.",
+            "`./canario bootstrap`, which makes the users of the other processes in Unleash.",
         ),
         _of(
             BoardSettings,
@@ -146,10 +160,10 @@ def sections() -> tuple[Section, ...]:
         Section("Sample traffic", "`python -m stack.traffic`.", tuple(_of_command(traffic))),
         Section(
             "Stack on a bare machine",
-            "`make up` and `python3 -m stack`: as variables, or behind `make`. The processes get what they"
-            " need from the stack, and of your shell at `up` the settings of above that the stack does not"
-            " set itself: `CANARIO_GUEST_MEMORY_MB=512 make up`. What is not used is told, and a name that is"
-            " almost one is refused. The next `up` without it goes back to the default.",
+            "`./canario up`: as variables, before the command or behind it. The processes get what they need"
+            " from the stack, and of your shell at `up` the settings of above that the stack does not"
+            " set itself: `./canario up CANARIO_GUEST_MEMORY_MB=512`. What is not used is told, and a name"
+            " that is almost one is refused. The next `up` without it goes back to the default.",
             (*STACK, *_of_ports(), *_of_commands(stack), *MAKE),
         ),
         Section(
@@ -189,7 +203,7 @@ def _of(model: Model, title: str, text: str, beside: Model = BaseModel) -> Secti
 
 def _row(name: str, field: FieldInfo) -> Row:
     meaning = _sentence(field.description or "")
-    default = "**required**" if field.is_required() else _written(field.default)
+    default = "**required**" if field.is_required() else written(field.default)
     return Row(f"{PREFIX}{name.upper()}", _kind(name, field), default, meaning)
 
 
@@ -235,18 +249,6 @@ def _types(annotation: Any) -> tuple[Any, ...]:
     if hasattr(annotation, "__metadata__"):
         return _types(annotation.__origin__)
     return () if annotation is type(None) else (annotation,)
-
-
-def _written(default: Any) -> str:
-    if isinstance(default, timedelta):
-        return format_duration(default)
-    if isinstance(default, Path) and default.is_absolute():
-        return str(default.relative_to(REPOSITORY))
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, SecretStr):
-        return default.get_secret_value()
-    return "" if default is None else str(default)
 
 
 def _of_ports() -> Iterator[Row]:

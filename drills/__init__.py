@@ -1,5 +1,10 @@
 """Drills on a running stack: real load, a real fault, and a verdict from what was measured.
 
-__main__ -> scenario (acts, in order) -> load (requests at a steady rate) -> judge (pure) -> report
-story: the whole way of a challenger, from shadow to the decision
+demo      the acceptance scenario, live: scenario (steps, in order) -> load -> judge (pure)
+faults    every fault of a challenger, and what the other users notice
+rollback  how long a rollback takes: the scenario, again and again
+pictures  of the Unleash UI and the board, for the README
+story     the whole way of a challenger, from shadow to the decision
+
+What demo and story change in Unleash is brought back by one FlagRestorer.
 """

@@ -1,35 +1,43 @@
-"""Every fault of the challenger against the promise: whoever is outside the canary does not notice.
+"""`./canario drill faults`: every fault of the challenger against the promise that nobody outside notices.
 
 For each fault the same load is run twice, without it and with it, one right after the other, so that a
 machine that is busy with something else is so in both.
 """
 
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, get_args
 
+import click
 from rich.table import Table
+from sklearn.datasets import load_breast_cancer
 
-from drills.k6 import Figures, predict
-from drills.target import Target
-from service.guest.faults import Kind
+from common.terminal import Console
+from drills.command import exit_codes, json_option, machine, own_stack, table, write_figures
+from drills.load import Figures, predict
+from drills.target import Target, of_stack
+from flags.canary.share import set_share
+from service.challenger.faults import Kind
 
 KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "none")
 SLEEP_SECONDS = 0.5
-COLUMNS = ("p99 ms", "of healthy", "rate of healthy", "inside p99 ms", "fell back", "failed", "")
-FAULT_SETTLES_SECONDS = 0.5  # the guest looks at the drill file every 0.2 s
+COLUMNS = ("fault", "p99 ms", "of healthy", "rate of healthy", "inside p99 ms", "fell back", "failed", "")
 P99_RATIO = 1.3  # of users outside the canary, at a fixed rate, at most
 THROUGHPUT_RATIO = 0.9  # at saturation, at least
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadPlan:
     """What is asked: `rate` a second for `seconds`, then `users` in a closed loop for `seconds`."""
 
     rate: int = 50
     users: int = 16
     seconds: int = 20
+
+
+DEFAULTS = LoadPlan()
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,41 @@ class Row:
         return not self.failed and self.p99_ratio <= P99_RATIO and self.throughput_ratio >= THROUGHPUT_RATIO
 
 
-def run(target: Target, kind: Kind, load: Load, row: list[float]) -> Row:
+@click.command("faults")
+@click.option(
+    "--only", "kinds", multiple=True, type=click.Choice(KINDS), help="One of the faults; may be given again."
+)
+@click.option("--rate", default=DEFAULTS.rate, show_default=True, help="Requests a second, for latency.")
+@click.option("--users", default=DEFAULTS.users, show_default=True, help="Users at a time, for throughput.")
+@click.option(
+    "--seconds", default=DEFAULTS.seconds, show_default=True, help="Length of each run; four a fault."
+)
+@json_option
+def faults_command(
+    kinds: tuple[Kind, ...], rate: int, users: int, seconds: int, json_file: Path | None
+) -> None:
+    """Every fault of a challenger with 25% of the users, and what the others notice.
+
+    On a stack of its own, on free ports, without the rollback job. Each fault is measured beside a run
+    without it: p99 of users outside the canary at a fixed rate (at most 1.3 x), their throughput at
+    saturation (at least 0.9 x), and requests without a prediction (none).
+    """
+    console = Console(highlight=False)
+    load, chosen = LoadPlan(rate, users, seconds), kinds or KINDS
+    row = load_breast_cancer().data[0].tolist()
+    rows: list[Row] = []
+    with exit_codes("the drill could not be carried out"), own_stack("unleash", "service") as stack:
+        target = of_stack(stack)
+        set_share(target.admin, target.flag, 25)
+        for number, kind in enumerate(chosen, start=1):
+            console.print(f"[{number}/{len(chosen)}] {kind}: 4 runs of {seconds} s", markup=False)
+            rows.append(run(target, kind, load, row))
+    console.print(as_table(rows))
+    write_figures(console.print, json_file, as_json(rows, load))
+    sys.exit(0 if all(each.passed for each in rows) else 1)
+
+
+def run(target: Target, kind: Kind, load: LoadPlan, row: list[float]) -> Row:
     """Measure `kind` on `target`, whose canary is on and whose rollback job is not.
 
     Raises:
@@ -77,32 +119,27 @@ def run(target: Target, kind: Kind, load: Load, row: list[float]) -> Row:
             target.await_challenger(row)
             figures.append(predict(target.service, seconds=load.seconds, **options))
             target.switch_fault_on(kind, SLEEP_SECONDS if kind == "sleep" else 0.0)
-            time.sleep(FAULT_SETTLES_SECONDS)
             figures.append(predict(target.service, seconds=load.seconds, **options))
     finally:
         target.switch_fault_off()
     return Row(kind, *figures)
 
 
-def as_json(rows: Sequence[Row], load: Load, machine: str) -> dict[str, Any]:
+def as_json(rows: Sequence[Row], load: LoadPlan) -> dict[str, Any]:
     """The figures by name, JSON types only; durations in seconds."""
     return {
         "drill": "faults",
         "passed": all(row.passed for row in rows),
-        "machine": machine,
+        "machine": machine(),
         "load": vars(load),
         "limits": {"p99_ratio": P99_RATIO, "throughput_ratio": THROUGHPUT_RATIO},
         "faults": [
             {
-                "kind": row.kind,
+                **asdict(row),
                 "passed": row.passed,
                 "failed": row.failed,
                 "p99_ratio": row.p99_ratio,
                 "throughput_ratio": row.throughput_ratio,
-                "fixed_without": asdict(row.fixed_without),
-                "fixed": asdict(row.fixed),
-                "full_without": asdict(row.full_without),
-                "full": asdict(row.full),
             }
             for row in rows
         ],
@@ -111,11 +148,8 @@ def as_json(rows: Sequence[Row], load: Load, machine: str) -> dict[str, Any]:
 
 def as_table(rows: Sequence[Row]) -> Table:
     """What users met, a fault a row."""
-    table = Table("fault", title="Users, while the challenger fails", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(
+    told = (
+        (
             row.kind,
             f"{row.fixed.outside.p99 * 1000:.1f}",
             f"{row.p99_ratio:.2f} x",
@@ -125,4 +159,6 @@ def as_table(rows: Sequence[Row]) -> Table:
             str(row.failed),
             "ok" if row.passed else "FAILED",
         )
-    return table
+        for row in rows
+    )
+    return table("Users, while the challenger fails", COLUMNS, told)

@@ -1,9 +1,13 @@
-"""Was the rollback as it must be? Pure functions of what was measured."""
+"""Was the rollback as it must be? From what was measured; and why the job rolled back, from its own log."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median, quantiles
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.names import Model
 from drills.load import Sample
@@ -134,3 +138,29 @@ def tally(samples: Iterable[Sample]) -> Counter[tuple[str, str]]:
         else:
             counts[sample.model or "?", str(sample.reason) if sample.fell_back else "ok"] += 1
     return counts
+
+
+class Evidence(BaseModel):
+    """A verified rollback as the job logged it, in a JSON line; value and limit in the guardrail's unit."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    guardrail: str
+    value: float | str | None
+    limit: float | None
+    sample: float | str | None
+    sentence: str
+    verified: Literal[True]
+
+
+def reasons(log: Path, since: int) -> list[Evidence]:
+    """The rollbacks logged after byte `since` of `log`, first one first; other lines are passed over."""
+    found = []
+    with log.open("rb") as file:
+        file.seek(since if log.stat().st_size >= since else 0)  # a rotated log begins anew
+        for line in file:
+            try:
+                found.append(Evidence.model_validate_json(line))
+            except ValidationError:
+                continue
+    return found

@@ -1,10 +1,9 @@
 """The Unleash UI and the rollout board as they look with real data, for the README.
 
 A stack of its own with sample traffic: a product manager gives 5% and then 25% of the users the challenger;
-it turns slow, and the rollback job takes it away. Takes some minutes, because the charts show minutes.
+it turns slow, and the rollback job rolls it back. Takes some minutes, because the charts show minutes.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +13,14 @@ from typing import Literal
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from common.config import load_settings
 from common.errors import CanarioError
+from common.rollouts import choose
 from drills import unleash_ui as ui
+from drills.command import own_stack
 from drills.target import Target, of_stack
-from flags import marks
-from flags.canary import read_state, set_share
-from flags.rollout.settings import RolloutSettings, rollout_of
+from flags.canary import marks
+from flags.canary.share import read_state, set_share
+from flags.rollout.settings import PlannedFile, planned
 from stack.api import Stack
 
 PROGRAMS = ("postgres", "unleash", "prometheus", "service", "rollback", "rollout", "board", "traffic")
@@ -48,10 +48,10 @@ def take(folder: Path, chromium: str, *, stage_seconds: float, say: Say) -> None
         PictureError, StackError: see there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="canario-pictures-") as home, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         say("starting a stack")
-        with Stack(Path(home), only=PROGRAMS, ports="free", traffic_rate=RATE) as stack:
+        with own_stack(*PROGRAMS, traffic_rate=RATE) as stack:
             _play(stack, browser, folder, stage_seconds, say)
         browser.close()
 
@@ -91,10 +91,10 @@ def _play(stack: Stack, browser: Browser, folder: Path, stage_seconds: float, sa
 
 def _begin(stack: Stack) -> None:
     """A person's word, so that the board tells of the next stage; the plan waits a day at 5%."""
-    rollout = rollout_of(load_settings(RolloutSettings, stack.env("flags")))
+    rollout = planned(choose(PlannedFile, "flags", environment=stack.env("flags"))).rollout()
     if (version := rollout.look().version) is None:
         raise PictureError("the service serves no challenger")
-    marks.begin(rollout.admin, rollout.flag, version)
+    marks.approve_start(rollout.admin, rollout.flag, version)
 
 
 def _fit(board: Page) -> None:
@@ -120,9 +120,9 @@ def _roll_back(target: Target, say: Say) -> None:
     end = time.monotonic() + ROLLED_BACK_WITHIN
     while read_state(target.admin, target.flag).enabled:
         if time.monotonic() > end:
-            raise PictureError(f"the rollback job took nothing away within {ROLLED_BACK_WITHIN:.0f} s")
+            raise PictureError(f"the rollback job rolled nothing back within {ROLLED_BACK_WITHIN:.0f} s")
         time.sleep(0.5)
-    say("the rollback job has taken it away")
+    say("the rollback job has rolled it back")
     time.sleep(20)  # until the stop is seen, and told
 
 

@@ -1,17 +1,27 @@
-"""How long a rollback takes on the real stack: the acceptance scenario, again and again.
+"""`./canario drill rollback`: how long a rollback takes on the real stack, again and again.
 
 Timed from the first slow answer to the flag off, and to the last answer of the challenger.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import click
 from rich.table import Table
+from sklearn.datasets import load_breast_cancer
 
 from common.names import Model
-from drills.scenario import Plan, Result
+from common.terminal import Console
+from drills.command import exit_codes, json_option, machine, own_stack, write_figures
+from drills.scenario import Plan, Result, Scenario
+from drills.target import of_stack
+from flags.canary.share import set_share
+from stack.site import ROLLBACK_EVERY
 
 PLAN = Plan(percent=5, rate=50.0, limit_seconds=60.0, warm_calls=30)
 OFF_GOAL = 20.0  # seconds from the first slow answer, at most
@@ -41,6 +51,42 @@ class Trial:
             self.off is not None and self.off <= OFF_GOAL and self.last is not None and self.last <= LAST_GOAL
         )
         return met and not self.faults
+
+
+@click.command("rollback")
+@click.option(
+    "--trials", type=click.IntRange(1, 100), default=10, show_default=True, help="One takes about a minute."
+)
+@click.option("--every", default=ROLLBACK_EVERY, show_default=True, help="Period of the rollback job.")
+@json_option
+def rollback_command(trials: int, every: str, json_file: Path | None) -> None:
+    """How soon a challenger that has become slow is rolled back: 5% of 50 requests a second, again and again.
+
+    On a stack of its own, on free ports. From the first slow answer to the flag off at most 20 s, to the last
+    answer of the challenger at most 25 s. Besides, each trial has to pass as the acceptance scenario does.
+    """
+    console = Console(highlight=False)
+    rows = load_breast_cancer().data.tolist()
+    measured: list[Trial] = []
+    programs = ("postgres", "unleash", "prometheus", "service", "rollback")
+    with (
+        exit_codes("the drill could not be carried out"),
+        own_stack(*programs, rollback_every=every) as stack,
+    ):
+        target = of_stack(stack)
+        # The last trial's rollback has blocked the version.
+        share = partial(set_share, target.admin, target.flag, override="a drill")
+        for number in range(1, trials + 1):
+            trial = measure(Scenario(target, PLAN, _mute, share).run(rows))
+            measured.append(trial)
+            console.print(f"[{number}/{trials}] {in_words(trial)}", markup=False, soft_wrap=True)
+    console.print(as_table(measured))
+    write_figures(console.print, json_file, as_json(measured, PLAN, every, machine()))
+    sys.exit(0 if passed(measured) else 1)
+
+
+def _mute(_since_fault: float | None, _sentence: str) -> None:
+    """Ten trials told word by word would hide the figures."""
 
 
 def measure(result: Result) -> Trial:

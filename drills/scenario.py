@@ -1,30 +1,69 @@
 """The acceptance scenario: champion -> canary -> the challenger becomes slow -> rolled back -> champion."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import requests
 
 from common.names import Model
-from drills.evidence import Evidence, reasons
-from drills.judge import Measured, Outcome, judge, outsiders
+from drills.judge import Evidence, Measured, Outcome, judge, outsiders, reasons
 from drills.load import Load, Sample
-from drills.target import Target
-from drills.timeline import Phase, Timeline
-from flags.admin import AdminError
-from flags.canary import CanaryState, read_state, set_share
+from drills.target import SETTLE_SECONDS, Target
+from flags.canary.share import read_state
+from flags.canary.state import CanaryState
+from flags.unleash.errors import AdminError
 
 CHAMPION_SECONDS = 8.0
 CANARY_LEAST_SECONDS = 15.0
 CANARY_MOST_SECONDS = 240.0
 AFTER_SECONDS = 8.0
-SETTLE_SECONDS = 3.0  # every worker has heard of a change by then: refresh, fetch, and some
 PATIENCE_SECONDS = 30.0  # beyond the limit, to tell late from never
 POLL_SECONDS = 0.25
 COUNT_EVERY_SECONDS = 5.0
 
 Say = Callable[[float | None, str], None]  # seconds since the fault, if there is one yet, and a sentence
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a drill, in seconds on the monotonic clock."""
+
+    name: str
+    begin: float
+    end: float
+
+    def of(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Those that were due in this phase."""
+        return [sample for sample in samples if self.begin <= sample.due < self.end]
+
+
+@dataclass
+class Timeline:
+    """Phases one after the other; a new one ends the one before."""
+
+    _starts: list[tuple[str, float]] = field(default_factory=list)
+
+    def enter(self, name: str) -> float:
+        """Begin the phase `name` now; its beginning."""
+        self._starts.append((name, time.monotonic()))
+        return self._starts[-1][1]
+
+    def phases(self) -> list[Phase]:
+        """All phases; the last one has not ended."""
+        ends = [begin for _, begin in self._starts[1:]] + [float("inf")]
+        return [Phase(name, begin, end) for (name, begin), end in zip(self._starts, ends, strict=True)]
+
+    def phase(self, name: str) -> Phase:
+        """The first phase of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for phase in self.phases():
+            if phase.name == name:
+                return phase
+        raise KeyError(name)
 
 
 @dataclass(frozen=True)
@@ -62,10 +101,10 @@ class Result:
 
 
 class Scenario:
-    """One run of `plan` on `target`, told to `say` as it goes."""
+    """One run of `plan` on `target`, told to `say` as it goes; `set_share` gives the canary its share."""
 
-    def __init__(self, target: Target, plan: Plan, say: Say) -> None:
-        self._target, self._plan, self._say = target, plan, say
+    def __init__(self, target: Target, plan: Plan, say: Say, set_share: Callable[[int], object]) -> None:
+        self._target, self._plan, self._say, self._set_share = target, plan, say, set_share
         self._timeline = Timeline()
 
     def run(self, rows: Sequence[Sequence[float]]) -> Result:
@@ -102,8 +141,7 @@ class Scenario:
 
     def _share(self, percent: int) -> None:
         self._say(None, f"the challenger's share is set to {percent}%")
-        # The last drill's rollback has put the version in quarantine.
-        set_share(self._target.admin, self._target.flag, percent, override="a drill")
+        self._set_share(percent)
         time.sleep(SETTLE_SECONDS)
 
     def _warm_up(self, load: Load, since: float) -> None:

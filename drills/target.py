@@ -1,6 +1,7 @@
-"""What a drill acts on: a running service and the Unleash that guides it."""
+"""What a drill acts on: a running service and the Unleash that guides it; and what stands in its way."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -8,17 +9,27 @@ from pathlib import Path
 import requests
 
 from common.errors import CanarioError
+from common.model_store import ModelStore
 from common.names import Model
-from flags.admin import UnleashAdmin
-from service.guest.faults import Fault, Kind
+from flags.canary.marks import BEGIN, PAUSE
+from flags.canary.share import read_state
+from flags.unleash.admin import UnleashAdmin
+from service.challenger.faults import Fault, Kind
 from stack.api import Stack
 
 ANSWERS_IN_A_ROW = 20
+SETTLE_SECONDS = 3.0  # every worker has heard of a change by then: refresh, fetch, and some
+NEEDED = ("unleash", "prometheus", "service", "rollback")
+HERE = "./canario"
 _numbers = count()
 
 
 class NoChallengerError(CanarioError):
     """The challenger gives no answers although no fault is switched on."""
+
+
+class InTheWayError(CanarioError):
+    """A drill would not show what it is to show; the text has a line for each reason, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +92,50 @@ def of_stack(stack: Stack) -> Target:
         drill_file=site.home.drill,
         job_log=site.home.log("rollback"),
     )
+
+
+def require_free_way(stack: Stack, target: Target) -> None:
+    """Look, in a second, whether the drill can work.
+
+    Raises:
+        InTheWayError: it cannot, or would disturb a rollout.
+        AdminError: Unleash does not answer.
+    """
+    found = [*_of_stack(stack), *_of_flag(target)]
+    if found:
+        raise InTheWayError("\n".join(["this stands in its way:", *(f"  - {each}" for each in found)]))
+
+
+def _of_stack(stack: Stack) -> Iterator[str]:
+    running = {each.name for each in stack.status() if each.pid}
+    for name in NEEDED:
+        if name not in running:
+            yield f"{name} does not run: `./canario up`"
+    try:
+        release = ModelStore(stack.site.home.models).read()
+    except CanarioError as error:
+        yield f"{error}: `./canario up`"
+    else:
+        if release.roles.challenger is None:
+            yield f"there is no challenger: `{HERE} models challenger FOLDER`"
+
+
+def _of_flag(target: Target) -> Iterator[str]:
+    state, page = read_state(target.admin, target.flag), _page(target)
+    if state.trouble:
+        yield state.trouble
+        return
+    for each in state.constraints:
+        yield f"{target.flag} is only for users where {each}: take the constraint off at {page}"
+    lease = 1 if state.lease_until is not None else 0
+    if len(state.segments) > lease:  # the lease is one
+        yield f"{target.flag} is only for users of a segment: take it off the strategy at {page}"
+    marks = {(each.type, each.value) for each in target.admin.tags.of(target.flag)}
+    begun = sorted(value for kind, value in marks if kind == BEGIN)
+    if begun and not any(kind == PAUSE for kind, _ in marks) and state.exposed:
+        pause = f'`{HERE} rollout pause --reason "a drill"`'
+        yield f"the rollout of {begun[0]} is under way, and the plan would raise the share meanwhile: {pause}"
+
+
+def _page(target: Target) -> str:
+    return f"{target.admin.url}/projects/{target.admin.project}/features/{target.flag}"

@@ -10,15 +10,17 @@ from typing import Final
 import click
 
 from common.config import load_settings
-from common.terminal import guard_terminal
-from flags import canary, lease, people, report
-from flags import quarantine as quarantines
-from flags.admin import UnleashAdmin
-from flags.apply import carry_out
-from flags.bootstrap import Bootstrap
-from flags.canary import CanaryState
-from flags.commands import (
+from common.options import CommandGroup, SettingsGroup, start
+from flags.accounts.bootstrap import Bootstrap
+from flags.accounts.in_kubernetes import TokenSecrets
+from flags.accounts.vault import Vault
+from flags.canary import history, lease, marks, share
+from flags.canary.state import CanaryState
+from flags.cli import tables
+from flags.cli.exclude import exclude, include
+from flags.cli.group import (
     AS_JSON,
+    EXIT_CODES,
     EXIT_DUE,
     EXIT_FLAG,
     FILE,
@@ -26,37 +28,25 @@ from flags.commands import (
     FORCE,
     OVERRIDE,
     WHY,
-    Cli,
     changing,
+    let_go_on,
+    require_flag,
     version_of,
     with_admin,
     with_settings,
 )
-from flags.desired import load_desired
-from flags.errors import FlagError
-from flags.exclude_commands import exclude, include
-from flags.models_cli import models
-from flags.plan import Wishes
-from flags.planning import plans_of, stop_at_conflict
-from flags.rollout.commands import rollout
+from flags.cli.mesh import mesh
+from flags.cli.models import models
+from flags.cli.rollout import rollout
+from flags.cli.rollouts import rollouts
+from flags.desired.file import load_desired
+from flags.desired.plan import plans_of, stop_at_conflict
+from flags.desired.steps import ApplyOptions, carry_out
 from flags.settings import BootstrapSettings, FlagsSettings
-from flags.snapshot import require_present, take
-from flags.vault import Vault
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.errors import FlagError
 
 EPILOG: Final = """\b
-Environment (each also as NAME_FILE, a file that holds the value):
-  CANARIO_UNLEASH_URL          where Unleash lies, without /api
-  CANARIO_UNLEASH_ADMIN_TOKEN  personal access token, user:...
-  CANARIO_UNLEASH_PROJECT      default: default
-  CANARIO_UNLEASH_ENVIRONMENT  default: production
-  CANARIO_LEASE                how long a leased flag's share lasts unless the rollback
-                               job renews it, such as 15m (the default), or off
-  CANARIO_MODELS               models folder, to know a version in quarantine, and for `models`
-  CANARIO_CHALLENGER           instead of it, folder of the challenger
-  CANARIO_SERVICE_URL, CANARIO_ADMIN_TOKEN   to see the service follow a change of models
-  CANARIO_RUNBOOK_URL, CANARIO_BOARD_URL   pages that `apply` links the flags' pages to
-
-\b
 Exit codes:
    0  done, or nothing to do
    2  wrong usage or configuration
@@ -67,18 +57,23 @@ Exit codes:
 
 \b
 Examples:
-  python -m flags plan
-  python -m flags apply
-  python -m flags set canary 5
-  python -m flags show canary --json
-  python -m flags history canary
-  python -m flags exclude canary country=NO
-  python -m flags rollout status
-  python -m flags lift canary --reason "the fix of yesterday is in"
+  ./canario plan
+  ./canario apply
+  ./canario set canary 5
+  ./canario show canary --json
+  ./canario history canary
+  ./canario exclude canary country=NO
+  ./canario rollouts
+  ./canario rollout status
+  ./canario lift canary --reason "the fix of yesterday is in"
 """
 
 
-@click.group(cls=Cli, epilog=EPILOG)
+class _Cli(SettingsGroup, CommandGroup):
+    """Tells its settings, and ends with the exit codes of the epilog."""
+
+
+@click.group(cls=_Cli, settings=FlagsSettings, exit_codes=EXIT_CODES, epilog=EPILOG)
 def cli() -> None:
     """Flags of Canario in Unleash: desired flags from a file, and the share of each.
 
@@ -88,7 +83,7 @@ def cli() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry; the outcome is told anyway
 
 
-for command in (exclude, include, models, rollout):
+for command in (exclude, include, mesh, models, rollout, rollouts):
     cli.add_command(command)
 
 
@@ -101,8 +96,8 @@ def plan_(
     admin: UnleashAdmin, settings: FlagsSettings, file: Path, force_share: bool, exit_code: bool
 ) -> None:
     """Show what `apply` would do; changes nothing."""
-    plans = plans_of(admin, file, force_share, _wishes(settings))
-    report.show_plan(plans)
+    plans = plans_of(admin, file, force_share, _options(settings))
+    tables.show_plan(plans)
     due = sum(len(one.steps) for one in plans)
     click.echo(f"{due} changes due" if due else "no changes due")
     stop_at_conflict(plans)
@@ -119,11 +114,11 @@ def apply_(
     admin: UnleashAdmin, settings: FlagsSettings, file: Path, force_share: bool, override: str | None
 ) -> None:
     """Make Unleash hold the flags of the file. Doing it twice changes nothing."""
-    wishes = _wishes(settings, override)
-    plans = plans_of(admin, file, force_share, wishes)
+    options = _options(settings, override)
+    plans = plans_of(admin, file, force_share, options)
     for one in plans:
         for step in one.steps:
-            carry_out(admin, step, wishes)
+            carry_out(admin, step, options)
             click.echo(f"{one.flag}: done: {step}")
         for kept in one.kept:
             click.echo(f"{one.flag}: kept: {kept}")
@@ -139,13 +134,13 @@ def apply_(
 @AS_JSON
 def show_(admin: UnleashAdmin, name: str | None, file: Path, as_json: bool) -> None:
     """Show the flag NAME, or all flags of the file: on or off, share, lease, and who changed it last."""
-    names = [name] if name else [flag.name for flag in load_desired(file)]
-    states = [canary.read_state(admin, one) for one in names]
+    names = [name] if name else [flag.name for flag in load_desired(file).flags]
+    states = [share.read_state(admin, one) for one in names]
     if as_json:
         shown = [state.as_json() for state in states]
         click.echo(json.dumps(shown[0] if name else shown, indent=2))
     else:
-        report.show_states(states)
+        tables.show_states(states)
     if name and not states[0].exists:
         raise click.exceptions.Exit(EXIT_FLAG)
 
@@ -170,7 +165,7 @@ def set_(  # noqa: PLR0913, PLR0917 - one for each option
     override: str | None,
 ) -> tuple[CanaryState, bool]:
     """Give the challenger PERCENT of the users of the flag NAME."""
-    state = canary.set_share(
+    state = share.set_share(
         admin,
         name,
         percent,
@@ -189,7 +184,7 @@ def on_(
     admin: UnleashAdmin, settings: FlagsSettings, name: str, override: str | None
 ) -> tuple[CanaryState, bool]:
     """Turn the flag NAME on, with the strategies that it has."""
-    state = canary.turn_on(admin, name, version=version_of(settings), override=override)
+    state = share.turn_on(admin, name, version=version_of(settings), override=override)
     return state, state.enabled
 
 
@@ -197,7 +192,7 @@ def on_(
 @changing
 def off_(admin: UnleashAdmin, _: FlagsSettings, name: str) -> tuple[CanaryState, bool]:
     """Turn the flag NAME off, whatever its strategies: every user gets the champion."""
-    return canary.turn_off(admin, name), True
+    return share.turn_off(admin, name), True
 
 
 @cli.command("history")
@@ -205,18 +200,18 @@ def off_(admin: UnleashAdmin, _: FlagsSettings, name: str) -> tuple[CanaryState,
 @with_admin
 def history_(admin: UnleashAdmin, name: str) -> None:
     """Show who changed what of the flag NAME, and when, the latest first."""
-    changes = people.history(admin, name)
-    report.show_history(changes, people.held(changes))
+    changes = history.history(admin, name)
+    tables.show_history(changes, history.held(changes))
 
 
 @cli.command("lift")
 @changing
 @WHY
 def lift_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tuple[CanaryState, bool]:
-    """Take the flag NAME's versions out of quarantine; its share, and a person's hold on it, stay."""
-    _require_flag(admin, name)
-    quarantines.lift(admin, name, reason)
-    state = canary.read_state(admin, name)
+    """Unblock the flag NAME's versions; its share, and a person's hold on it, stay."""
+    require_flag(admin, name)
+    marks.lift(admin, name, reason)
+    state = share.read_state(admin, name)
     return state, not state.quarantined
 
 
@@ -225,9 +220,8 @@ def lift_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tupl
 @WHY
 def resume_(admin: UnleashAdmin, _: FlagsSettings, name: str, reason: str) -> tuple[CanaryState, bool]:
     """Let automation raise the share of the flag NAME again after a person lowered it."""
-    _require_flag(admin, name)
-    people.resume(admin, name, reason)
-    return canary.read_state(admin, name), True
+    let_go_on(admin, name, reason, after_pause=False)
+    return share.read_state(admin, name), True
 
 
 @cli.command("lease")
@@ -239,7 +233,7 @@ def lease_(admin: UnleashAdmin, settings: FlagsSettings, name: str) -> tuple[Can
     until = datetime.now(UTC) + settings.lease
     lease.ensure_lease(admin, name, settings.lease, insist=True)
     lease.renew(admin, name, until)
-    state = canary.read_state(admin, name)
+    state = share.read_state(admin, name)
     return state, state.lease_until is not None
 
 
@@ -251,7 +245,13 @@ def lease_(admin: UnleashAdmin, settings: FlagsSettings, name: str) -> tuple[Can
     help="Folder for the tokens; made with mode 0700.",
 )
 @click.option("--url", help="Unleash, instead of CANARIO_UNLEASH_URL.")
-def bootstrap_(secrets: Path, url: str | None) -> None:
+@click.option(
+    "--kubernetes",
+    "release",
+    metavar="RELEASE",
+    help="In a pod: keep the tokens in the Secrets RELEASE-<part>-token too, which are there already.",
+)
+def bootstrap_(secrets: Path, url: str | None, release: str | None) -> None:
     """Make the Unleash users of Canario's processes, and a token for each in SECRETS/<user>.token.
 
     A working token is kept, one that ends within 30 days is renewed, a dead one replaced. An administrator's
@@ -260,12 +260,20 @@ def bootstrap_(secrets: Path, url: str | None) -> None:
     """
     told = {"CANARIO_UNLEASH_URL": url} if url is not None else {}
     settings = load_settings(BootstrapSettings, {**os.environ, **told})
-    report.show_outcomes(Bootstrap(settings, Vault(secrets)).run())
+    vault = Vault(secrets)
+    kept = TokenSecrets(release) if release else None
+    if kept:
+        kept.load(vault)
+    try:
+        tables.show_outcomes(Bootstrap(settings, vault).run())
+    finally:  # a token that was made is not lost where a later one fails
+        for name in kept.save(vault) if kept else ():
+            click.echo(f"Secret {name}: written")
 
 
-def _wishes(settings: FlagsSettings, override: str | None = None) -> Wishes:
+def _options(settings: FlagsSettings, override: str | None = None) -> ApplyOptions:
     links = (("Runbook", settings.runbook_url), ("Dashboard", settings.board_url))
-    return Wishes(
+    return ApplyOptions(
         lease=settings.lease,
         links=tuple((title, url) for title, url in links if url),
         version=version_of(settings),
@@ -273,11 +281,5 @@ def _wishes(settings: FlagsSettings, override: str | None = None) -> Wishes:
     )
 
 
-def _require_flag(admin: UnleashAdmin, name: str) -> None:
-    """Raises FlagMissing or FlagArchived: Unleash itself would say that the user may not."""
-    require_present(take(admin, name))
-
-
 if __name__ == "__main__":
-    guard_terminal()
-    cli(prog_name="python -m flags")
+    start(cli, "flags")

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from common.address import UnleashUrl
-from common.config import Followed, StrictModel
+from common.config import Followed, StrictModel, UnleashUrl
 from common.durations import parse_duration
+from flags.unleash.admin import STICKY
 
 
 def read_lease(text: object) -> timedelta | None:
@@ -36,6 +36,7 @@ class FlagsSettings(StrictModel):
     )
     unleash_project: str = Field("default", min_length=1, description="project that holds the flags")
     unleash_environment: str = Field("production", min_length=1, description="environment to act on")
+    stickiness: str = Field(STICKY, min_length=1, description="by what the flag must draw its share")
     lease: LeaseLength = Field(
         timedelta(minutes=15), description="how long the challenger is given without a renewal, or off"
     )
@@ -48,7 +49,7 @@ class FlagsSettings(StrictModel):
 
 
 class BootstrapSettings(StrictModel):
-    """What `python -m flags bootstrap` needs. The password may be absent while all tokens work."""
+    """What `./canario bootstrap` needs. The password may be absent while all tokens work."""
 
     unleash_url: UnleashUrl = Field(description="where Unleash lies, without /api")
     unleash_admin_user: str = Field("admin", min_length=1, description="user with the root role Admin")

@@ -1,24 +1,31 @@
-"""One pass: read the flag, measure and judge each guardrail, take the challenger away if one is breached."""
+"""One iteration of the job, from top to bottom.
+
+Read the flag; measure and judge each guardrail; roll back at the first breach that calls for it; verify that
+the challenger has stopped; renew the lease; record what was decided, and notify people of what is new; count
+it all for Prometheus.
+"""
 
 import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import ParamSpec
 
+from common.arms import Arms
 from common.errors import CanarioError
 from common.prometheus import Prometheus
-from common.selector import DEFAULT
-from common.served import Arms
-from flags.canary import CanaryState
-from rollback.act import Canary, roll_back
-from rollback.guardrails import Policy
-from rollback.judging import UNKNOWN_STAGE, Judging
-from rollback.observer import Observer, Silent
-from rollback.outcome import Pass, Rollback
-from rollback.report import rollback_fields
-from rollback.verdict import Verdict
+from flags.canary.state import CanaryState
+from rollback.actions.turn_off import Canary, Rollback, roll_back
+from rollback.guardrails.file import Policy
+from rollback.guardrails.judging import UNKNOWN_STAGE, Judging
+from rollback.guardrails.past import Past
+from rollback.guardrails.verdict import Verdict
+from rollback.iteration import Iteration, rollback_fields
+from rollback.services import JobServices
+
+P = ParamSpec("P")
 
 _log = logging.getLogger(__name__)
 
@@ -46,45 +53,49 @@ class LastOff:
 
 @dataclass(frozen=True)
 class Job:
-    """What a pass needs; it keeps nothing from one pass to the next but when it saw the flag off."""
+    """What an iteration needs.
+
+    It keeps from one to the next when it saw the flag off, and what it read of the stage, so as not to ask
+    for it again: a new job decides the same.
+    """
 
     policy: Policy
     prometheus: Prometheus
     canary: Canary
-    selector: str = DEFAULT
-    """Matchers of the service's series in Prometheus."""
+    arms: Arms
+    """Where Prometheus sees both models."""
     dry_run: bool = False
     """Judge, and turn nothing off."""
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
     """Puts off the end of the process while a rollback is under way."""
-    observer: Observer = field(default_factory=Silent)
-    """Told of a rollback before and after its order."""
+    services: JobServices | None = None
+    """What follows a judgement; a dry run has none."""
     _off: LastOff = field(default_factory=LastOff)
+    _counters: Past = field(default_factory=Past)
+    _buckets: Past = field(default_factory=Past)
 
-    def run(self) -> Pass:
-        """Make one pass. Faults of Unleash and Prometheus are part of its outcome; only a bug raises."""
+    def run(self, *, wait: bool = False) -> Iteration:
+        """Make one iteration. Errors of Unleash and Prometheus are part of it; only a bug raises.
+
+        With `wait` a rollback is followed until the challenger is seen to stop; without, no service takes
+        longer than two questions to Prometheus.
+        """
         began = time.monotonic()
-        state, fault = self._read_flag()
-        self._off.note(state)
-        if state is not None and not state.exposed:
-            return Pass(state=state, flag_fault=fault, dry_run=self.dry_run, seconds=time.monotonic() - began)
-        verdicts, rollback = [], None
-        order = {guardrail.name: place for place, guardrail in enumerate(self.policy.guardrails)}
-        arms = Arms(self.canary.flag, self.canary.environment, self.selector)
-        judging = Judging(self.prometheus, self.policy, arms, state, self._off.unknown_stage())
-        # A breach is acted on at once: guardrails after it, perhaps slow ones, must not hold it up.
-        for verdict in judging.verdicts():
-            verdicts.append(verdict)
-            if verdict.calls_for_rollback and rollback is None and not self.dry_run:
-                rollback = self._roll_back(verdict, state)
-        return Pass(
-            state=state,
-            flag_fault=fault,
-            verdicts=tuple(sorted(verdicts, key=lambda verdict: order[verdict.guardrail])),
-            rollback=rollback,
-            dry_run=self.dry_run,
-            seconds=time.monotonic() - began,
-        )
+        state, flag_error = self._read_flag()
+        verdicts, rollback = self._guard(state)
+        seconds = time.monotonic() - began
+        iteration = Iteration(state, flag_error, self.dry_run, seconds, verdicts, rollback)
+        if self.services is None:
+            return iteration
+        stop = self.services.stop.verify(state, rollback)
+        if wait and rollback is not None and rollback.verified:
+            stop = self.services.stop.wait()
+        iteration = replace(iteration, stop=stop)
+        _attempt(self.services.lease.renew_if_due, iteration)
+        _attempt(self.services.blocker.ensure_alive)
+        _attempt(self.services.recorder.after_iteration, iteration)  # and notifies people of what is new
+        _attempt(self.services.metrics.after_iteration, iteration)
+        return iteration
 
     def _read_flag(self) -> tuple[CanaryState | None, str | None]:
         """The flag, and what is wrong with it. Not to know it is no reason not to guard it."""
@@ -92,17 +103,53 @@ class Job:
             state = self.canary.read()
         except CanarioError as error:
             return None, str(error)
+        self._off.note(state)
         # A flag that is off with odd strategies troubles nobody. One that is gone, or has none left, is
         # perhaps not the flag that the service asks for: the job would guard nothing, and say it is fine.
         return state, state.trouble if state.exposed or not state.strategies else None
 
-    def _roll_back(self, verdict: Verdict, state: CanaryState | None) -> Rollback:
+    def _guard(self, state: CanaryState | None) -> tuple[tuple[Verdict, ...], Rollback | None]:
+        """The verdicts in the order of the file, and what became of a rollback if one was due."""
+        if state is not None and not state.exposed:
+            return (), None
+        judging = Judging(
+            self.prometheus,
+            self.policy,
+            self.arms,
+            state,
+            self._off.unknown_stage(),
+            counters=self._counters,
+            buckets=self._buckets,
+        )
+        verdicts, rollback = {}, None
+        # A breach is acted on at once: guardrails after it, perhaps slow ones, must not hold it up.
+        for verdict in judging.verdicts():
+            verdicts[verdict.guardrail] = verdict
+            if verdict.calls_for_rollback and rollback is None and not self.dry_run:
+                rollback = self._roll_back(verdict, state)
+        every = (*self.policy.guardrails, *(guardrail for guardrail, _ in self.policy.missing))
+        in_order = (verdicts.get(guardrail.name) for guardrail in every)
+        return tuple(verdict for verdict in in_order if verdict), rollback
+
+    def _roll_back(self, breach: Verdict, state: CanaryState | None) -> Rollback:
         with self.undisturbed():
-            self.observer.on_breach(verdict, state)
-            rollback = roll_back(self.canary, verdict)
+            if self.services:  # why it is about to be done is kept first, so that it outlives a kill
+                _attempt(self.services.recorder.before_rollback, breach, state)
+            rollback = roll_back(self.canary, breach)
             self._off.note(rollback.after)
-            self.observer.on_rollback(rollback, verdict, state)
+            if self.services:
+                _attempt(self.services.metrics.after_rollback, rollback, breach)
+                _attempt(self.services.recorder.after_rollback, rollback, breach, state)
+                _attempt(self.services.blocker.block, breach)  # also where the flag is not known to be off
             log = _log.warning if rollback.verified else _log.error
             message = "canary rolled back" if rollback.verified else "canary NOT rolled back"
-            log(message, extra=rollback_fields(rollback, verdict, self.canary, state))
+            log(message, extra=rollback_fields(rollback, breach, self.canary, state))
         return rollback
+
+
+def _attempt(step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """What follows a judgement neither fails it nor the steps after it: a bug there is logged."""
+    try:
+        step(*args, **kwargs)
+    except Exception as error:
+        _log.exception("a service of the job failed", extra={"error": f"{type(error).__name__}: {error}"})

@@ -1,75 +1,104 @@
-"""What the job tells Prometheus about itself, so that somebody watches the watchman."""
+"""What the job tells Prometheus: of itself, so that somebody watches it, and of the flag that it guards."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from math import nan
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from common.names import JobMetric
-from flags.canary import CanaryState
-from rollback.decision import breached_at, seconds_to_off
-from rollback.guardrails import Action
-from rollback.outcome import Pass, Rollback
-from rollback.stop import StopState
-from rollback.verdict import Status, Verdict
+from flags.accounts.users import is_automation
+from flags.canary.state import CanaryState
+from rollback.actions.stop import StopState
+from rollback.actions.turn_off import Rollback
+from rollback.decisions.record import breached_at, seconds_to_off
+from rollback.guardrails.verdict import Action, Status, Verdict
+from rollback.iteration import Iteration
+
+PERSON = "person"  # who, is in Unleash and on the board: names of people are no labels
 
 
-class LabelledRegistry(CollectorRegistry):
-    """A registry whose series all say whose they are: several jobs may be on one Prometheus."""
+class _Series:
+    """The series of a gauge whose labels come and go. A scrape never finds them half written."""
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        super().__init__()
-        self._labels = dict(labels)
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: dict[tuple[str, ...], Gauge] = {}
 
-    def collect(self) -> Iterator[Metric]:
-        for metric in super().collect():
-            metric.samples = [
-                sample._replace(labels={**self._labels, **sample.labels}) for sample in metric.samples
-            ]
-            yield metric
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Have these, by their labels, and no others."""
+        for labels in self._shown.keys() - values.keys():
+            del self._shown[labels]
+            self._gauge.remove(*labels)
+        for labels, value in values.items():
+            if labels not in self._shown:
+                self._shown[labels] = self._gauge.labels(*labels)
+            self._shown[labels].set(value)
 
 
 class JobMetrics:
-    """An observer. What can be foreseen is there from the start, at 0: an alert must see it rise."""
+    """Of one job. What can be foreseen is there from the start, at 0: an alert must see it rise."""
 
-    def __init__(self, registry: CollectorRegistry, *, cannot_measure_for: timedelta) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        cannot_measure_for: timedelta,
+        renewed_below: timedelta | None = None,
+        guardrails: Iterable[str] = (),
+        channels: Iterable[str] = (),
+    ) -> None:
+        """`renewed_below` is what is left of a lease when it is renewed; None: leases are off."""
+
         def gauge(name: JobMetric, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
-        def counter(name: JobMetric, text: str, *labels: str) -> Counter:
-            return Counter(name.removesuffix("_total"), text, labels, registry=registry)
+        def series(name: JobMetric, text: str, *labels: str) -> _Series:
+            return _Series(gauge(name, text, *labels))
 
-        self._passes = counter(JobMetric.PASSES, "Passes by what they came to.", "outcome")
+        def counter(name: JobMetric, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self._iterations = counter(JobMetric.PASSES, "Iterations by outcome.", "outcome")
         # A Unix time looks young for long where the wall clock is set back, an age by the monotonic one not.
-        self._last = gauge(JobMetric.LAST, "When the last pass ended (Unix time).")
         self._last_at = self._measured_at = time.monotonic()
-        gauge(JobMetric.LAST_AGO, "Since the last pass ended, or the job began.").set_function(
+        self._last = gauge(JobMetric.LAST, "When the last iteration ended (Unix time).")
+        gauge(JobMetric.LAST_AGO, "Since the last iteration ended, or the job began.").set_function(
             lambda: time.monotonic() - self._last_at
         )
         self._measured = gauge(
-            JobMetric.LAST_MEASURED, "When the last pass ended that could measure all (Unix time)."
+            JobMetric.LAST_MEASURED, "When the last iteration ended that could measure all (Unix time)."
         )
         gauge(
-            JobMetric.LAST_MEASURED_AGO, "Since the last pass ended that could measure all, or the job began."
+            JobMetric.LAST_MEASURED_AGO,
+            "Since the last iteration ended that could measure all, or the job began.",
         ).set_function(lambda: time.monotonic() - self._measured_at)
-        self._seconds = gauge(JobMetric.DURATION, "Duration of the last pass.")
-        self._verdicts = gauge(
-            JobMetric.VERDICT, "1 for the verdict of the last pass.", "guardrail", "verdict"
+        self._seconds = gauge(JobMetric.DURATION, "Duration of the last iteration.")
+        gauge(JobMetric.BLIND_LIMIT, "How long it may go without measuring.").set(
+            cannot_measure_for.total_seconds()
         )
-        self._binding = gauge(
+        self._verdict = series(
+            JobMetric.VERDICT, "1 for the verdict of the last iteration.", "guardrail", "verdict"
+        )
+        self._binding = series(
             JobMetric.BINDING, "1 where the verdict holds up a promotion, 0 where it only warns.", "guardrail"
         )
-        self._judged = gauge(JobMetric.JUDGED, "The flag's revision that the last pass judged.")
-        self._judged_model = gauge(
-            JobMetric.JUDGED_MODEL, "1 for the challenger that the last pass judged.", "version", "sha256"
+        self._score = series(
+            JobMetric.LOG_E, "Test score against the challenger, a natural logarithm.", "guardrail"
         )
-        self._log_e = gauge(
-            JobMetric.LOG_E, "Evidence against the challenger, natural logarithm.", "guardrail"
+        self._threshold = series(
+            JobMetric.LOG_E_LIMIT, "The threshold: at this test score it is breached.", "guardrail"
         )
-        self._needed = gauge(JobMetric.LOG_E_LIMIT, "The evidence at which it is breached.", "guardrail")
-        self._value = gauge(JobMetric.VALUE, "The value that was judged.", "guardrail")
-        self._limit = gauge(JobMetric.LIMIT, "Its limit.", "guardrail")
+        self._value = series(JobMetric.VALUE, "The value that was judged.", "guardrail")
+        self._limit = series(JobMetric.LIMIT, "Its limit.", "guardrail")
+        self._judged = gauge(JobMetric.JUDGED, "The flag's revision that the last iteration judged.")
+        self._judged_model = series(
+            JobMetric.JUDGED_MODEL,
+            "1 for the challenger that it judged.",
+            "version",
+            "sha256",
+        )
         self._rollbacks = counter(
             JobMetric.ROLLBACKS, "Orders to turn the flag off.", "guardrail", "verified"
         )
@@ -80,6 +109,7 @@ class JobMetrics:
         self._to_stop = gauge(
             JobMetric.TO_STOP, "From the breach to the verified stop, of the last rollback."
         )
+        self._breached_at: float | None = None
         self._stop = gauge(JobMetric.STOP, "1 for what was last seen of the challenger's stop.", "state")
         self._unstopped = gauge(
             JobMetric.STOP_UNVERIFIED,
@@ -88,68 +118,59 @@ class JobMetrics:
         self._sent = counter(JobMetric.NOTIFICATIONS, "Messages that were sent.", "channel")
         self._unsent = counter(JobMetric.NOTIFICATIONS_FAILED, "Messages that were not.", "channel")
         self._unkept = counter(JobMetric.DECISIONS_FAILED, "Decisions that could not be kept.")
-        gauge(JobMetric.BLIND_LIMIT, "How long it may go without measuring.").set(
-            cannot_measure_for.total_seconds()
+        self._share = series(
+            JobMetric.FLAG_SHARE, "Part of the users that the flag gives the challenger.", "flag"
         )
-        for state in StopState:
-            self._stop.labels(state.value)
+        self._changed = series(
+            JobMetric.FLAG_CHANGED, "When the flag was last changed in Unleash (Unix time).", "flag", "by"
+        )
+        self._lease_end = series(
+            JobMetric.LEASE_END, "When users lose the challenger without a renewal (Unix time).", "flag"
+        )
+        gauge(JobMetric.LEASE_RENEWAL, "What is left of a lease when it is renewed; 0: leases are off.").set(
+            max(0.0, renewed_below.total_seconds()) if renewed_below else 0.0
+        )
         # A job that has never measured is as blind as one that has just begun to be.
         self._measured.set(time.time())
-        self._breached_at: float | None = None
-
-    def expect_guardrails(self, names: tuple[str, ...]) -> None:
-        """Make the counters of rollbacks by these guardrails."""
-        for name in names:
+        for state in StopState:
+            self._stop.labels(state.value)
+        for name in guardrails:
             for verified in ("true", "false"):
                 self._rollbacks.labels(name, verified)
-
-    def expect_channels(self, names: tuple[str, ...]) -> None:
-        """Make the counters of these channels."""
-        for name in names:
+        for name in channels:
             self._sent.labels(name)
             self._unsent.labels(name)
 
-    def on_breach(self, breach: Verdict, state: CanaryState | None) -> None:
-        pass
-
-    def on_rollback(
-        self,
-        rollback: Rollback,
-        breach: Verdict,
-        state: CanaryState | None,  # noqa: ARG002 - as observers are told
-    ) -> None:
+    def after_rollback(self, rollback: Rollback, breach: Verdict) -> None:
+        """An order was given, and this became of it."""
         self._rollbacks.labels(rollback.guardrail, str(rollback.verified).lower()).inc()
         if rollback.verified:
             began = breached_at(breach)
             self._breached_at = began.timestamp() if began else None
             self._to_off.set(_or_nan(seconds_to_off(rollback, breach)))
-            self._to_stop.set(float("nan"))
+            self._to_stop.set(nan)
 
-    def on_pass(self, done: Pass) -> None:
+    def after_iteration(self, iteration: Iteration) -> None:
+        """An iteration is over."""
         now, moment = time.time(), time.monotonic()
-        self._passes.labels(done.summary).inc()
-        self._seconds.set(done.seconds)
-        if done.could_measure:
+        state, rollback, stop = iteration.state, iteration.rollback, iteration.stop
+        self._iterations.labels(iteration.outcome).inc()
+        self._seconds.set(iteration.seconds)
+        if iteration.could_measure:
             self._measured.set(now)
             self._measured_at = moment
-        if (
-            done.rollback is not None or done.state is not None
-        ):  # where Unleash is silent, nothing has changed
-            self._unverified.set(int(done.rollback is not None and not done.rollback.verified))
-        for gauge in (self._verdicts, self._binding, self._log_e, self._needed, self._value, self._limit):
-            gauge.clear()
-        self._judged_model.clear()
-        if judged := done.challenger:
-            self._judged_model.labels(judged.version, judged.sha256).set(1)
-        for verdict in done.verdicts:
-            self._tell_verdict(verdict)
-        self._judged.set(_or_nan(done.state.revision if done.state and done.verdicts else None))
-        for state in StopState:
-            self._stop.labels(state.value).set(int(done.stop is not None and done.stop.state is state))
-        self._unstopped.set(int(done.stop is not None and done.stop.failed))
-        if done.stop and done.stop.stopped_at and self._breached_at:
-            self._to_stop.set(max(0.0, done.stop.stopped_at.timestamp() - self._breached_at))
+        if rollback is not None or state is not None:  # where Unleash is silent, nothing has changed
+            self._unverified.set(int(rollback is not None and not rollback.verified))
+        self._set_verdicts(iteration)
+        for each in StopState:
+            self._stop.labels(each.value).set(int(stop is not None and stop.state is each))
+        self._unstopped.set(int(stop is not None and stop.failed))
+        if stop and stop.stopped_at and self._breached_at:
+            self._to_stop.set(max(0.0, stop.stopped_at.timestamp() - self._breached_at))
             self._breached_at = None
+        # Where Unleash is silent the flag's series go on saying what was last known.
+        if known := (rollback and rollback.after) or state:
+            self._set_flag(known)
         self._last.set(now)
         self._last_at = moment
 
@@ -161,20 +182,37 @@ class JobMetrics:
         """The decisions log could not be written."""
         self._unkept.inc()
 
-    def _tell_verdict(self, verdict: Verdict) -> None:
-        self._binding.labels(verdict.guardrail).set(int(verdict.action is not Action.WARN))
-        for status in Status:
-            self._verdicts.labels(verdict.guardrail, status.value).set(int(verdict.status is status))
-        numbers = (
-            (self._log_e, verdict.log_e),
-            (self._needed, verdict.log_e_needed),
-            (self._value, verdict.value),
-            (self._limit, verdict.limit),
+    def _set_verdicts(self, iteration: Iteration) -> None:
+        verdicts, judged = iteration.verdicts, iteration.challenger
+        self._binding.show({(one.guardrail,): int(one.action is not Action.WARN) for one in verdicts})
+        self._verdict.show(
+            {
+                (one.guardrail, status.value): int(one.status is status)
+                for one in verdicts
+                for status in Status
+            }
         )
-        for gauge, number in numbers:
-            if number is not None:
-                gauge.labels(verdict.guardrail).set(number)
+        for series, field in (
+            (self._score, "log_e"),
+            (self._threshold, "log_e_needed"),
+            (self._value, "value"),
+            (self._limit, "limit"),
+        ):
+            numbers = {(one.guardrail,): getattr(one, field) for one in verdicts}
+            series.show({labels: number for labels, number in numbers.items() if number is not None})
+        self._judged_model.show({(judged.version, judged.sha256): 1} if judged else {})
+        state = iteration.state if verdicts else None
+        self._judged.set(_or_nan(state.revision if state else None))
+
+    def _set_flag(self, state: CanaryState) -> None:
+        percent = state.percent if state.exposed else 0
+        self._share.show({(state.flag,): nan if percent is None else percent / 100})
+        by = state.changed_by or ""
+        by = by if is_automation(by) else PERSON
+        changed, lease = state.changed_at, state.lease_until
+        self._changed.show({(state.flag, by): changed.timestamp()} if changed else {})
+        self._lease_end.show({(state.flag,): lease.timestamp()} if lease else {})
 
 
 def _or_nan(number: float | None) -> float:
-    return float("nan") if number is None else number
+    return nan if number is None else number

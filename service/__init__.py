@@ -1,4 +1,5 @@
 """The HTTP service: a request comes in, the flag picks a model, the model answers.
 
-app -> routes -> assignment (which model?) -> serving (champion, or the challenger as a guest) -> telemetry
+app -> predict (a request on one page) -> assignment (which model?) -> models (the champion), or challenger
+(in a process of its own) -> metrics, prediction_log
 """

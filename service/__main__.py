@@ -8,9 +8,8 @@ import click
 
 from common.config import load_settings
 from common.errors import CanarioError
-from common.options import ServerCommand
-from common.terminal import guard_terminal
-from service.artifact import Artifact, ArtifactError
+from common.options import ServerCommand, start
+from service.models.artifact import Artifact, ArtifactError
 from service.settings import Settings
 
 CONFIG = Path(__file__).with_name("gunicorn_conf.py")
@@ -29,7 +28,7 @@ def main(check: bool) -> None:
     there is no champion to serve; else the service starts without what is damaged. What is served stands on
     standard output; standard error is the log, a JSON object a line.
     """
-    from service.last_good import load_or_last_good  # noqa: PLC0415 - see _try
+    from service.models.load import load_or_last_good  # noqa: PLC0415 - see _try
 
     try:
         settings = load_settings(Settings)
@@ -56,17 +55,15 @@ def main(check: bool) -> None:
 
 def _try(settings: Settings, challenger: Artifact) -> None:
     """Start the challenger's process as a worker would, within its limits. Raises ArtifactError."""
-    from service.guest.sandbox import Sandbox  # noqa: PLC0415 - `--help` should not wait for ONNX Runtime
-    from service.lineup import terms_of  # noqa: PLC0415
+    from service.models.lineup import worker_of  # noqa: PLC0415 - `--help` should not wait for ONNX
 
-    sandbox = Sandbox(terms_of(settings, challenger))
-    sandbox.start(lambda: False)
-    trouble = sandbox.trouble
-    sandbox.close()
+    worker = worker_of(settings, challenger)
+    worker.start(lambda: False)
+    trouble = worker.trouble
+    worker.close()
     if trouble:
         raise ArtifactError(f"{challenger.folder}: {trouble}")
 
 
 if __name__ == "__main__":
-    guard_terminal()
-    main()
+    start(main, "service")

@@ -1,24 +1,36 @@
-"""The Flask app: settings in, a ready service out."""
+"""The Flask app: settings in, a ready service out; and what each request passes before its route."""
 
 import os
 import re
+import threading
+from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
+from werkzeug.wsgi import ClosingIterator
 
 from common.config import load_settings
-from service.bulkhead import Bulkhead
-from service.container import Parts, assemble
-from service.http_metrics import HttpMetrics
-from service.problems import register_problems
-from service.routes import admin, feedback, health, models, predict, rollout
-from service.routes.spec import new_spec, serve
+from service import infer, invocations, predict
+from service.api import admin, assign, feedback, rollout, status
+from service.api.openapi import new_spec, schema_of, serve
+from service.api.problems import RequestError, register_problems
+from service.api.trace import trace_id
+from service.metrics.service import HttpMetrics
+from service.parts import Parts, assemble
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXTENSION = "canario"
 REQUEST_ID = "X-Request-Id"
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+# Nothing in them waits for anything else.
+AT_ONCE = frozenset({"/predict", "/feedback", "/invocations", "/healthz", "/readyz", "/ping", assign.PATH})
+INFERENCE = "/v2"
+_FULL = "canario.full"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -38,14 +50,21 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # clients read answers in the documented order
     app.extensions[EXTENSION] = parts
     HttpMetrics(app, registry)
-    app.before_request(_identify)
+    app.before_request(_name_request)
     Bulkhead(app, settings.threads)
-    app.after_request(_tell_identity)
+    app.after_request(_name_answer)
     register_problems(app)
     spec = new_spec()
-    for routes in (predict, feedback, health, admin, models, rollout):
+    for routes in (predict, infer, invocations, feedback, status, admin, rollout):
         app.register_blueprint(routes.blueprint(parts, spec))
-    serve(spec, app)
+    app.register_blueprint(assign.blueprint(parts))
+    app.wsgi_app = assign.AnyPath(app.wsgi_app)  # type: ignore[method-assign]
+    serve(
+        spec,
+        app,
+        settings.model_name,
+        lambda: schema_of(parts.reloader.lineup.models.interface, settings.max_rows),
+    )
     return app
 
 
@@ -55,13 +74,14 @@ def close(app: Flask) -> None:
     parts.close()
 
 
-def _identify() -> None:
+def _name_request() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.made_request_id = not given or not _WELL_FORMED_ID(given)
     g.request_id = os.urandom(16).hex() if g.made_request_id else given
+    g.trace_id = trace_id(request.environ)
 
 
-def _tell_identity(response: Response) -> Response:
+def _name_answer(response: Response) -> Response:
     response.headers.add(REQUEST_ID, g.get("request_id", ""))
     response.headers.add("Canario-Worker", _worker())  # tells workers apart when one lags behind
     return response
@@ -70,3 +90,48 @@ def _tell_identity(response: Response) -> Response:
 @cache
 def _worker() -> str:
     return str(os.getpid())
+
+
+class Bulkhead:
+    """Keeps routes that are slow at times to a part of the threads: the others are for predictions.
+
+    `/admin` waits for Unleash and Prometheus, `/metrics` reads every worker's files, and the pages of `/docs`
+    are large, so that a slow client holds the thread that sends one. Each of the three has a quarter of the
+    threads, and a request keeps its place until its answer is sent.
+    """
+
+    def __init__(self, app: Flask, threads: int) -> None:
+        self._places = max(1, threads // 4)
+        self._admin, self._metrics, self._rest = (threading.Semaphore(self._places) for _ in range(3))
+        self._app: WSGIApplication = app.wsgi_app
+        app.wsgi_app = self  # type: ignore[method-assign]
+        app.before_request(self._refuse)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer a request, in a place of its kind; without one it is refused by `_refuse`."""
+        path = environ.get("PATH_INFO", "")
+        if path in AT_ONCE or path.startswith(INFERENCE):
+            return self._app(environ, start_response)
+        places = self._of(path)
+        if not places.acquire(blocking=False):
+            environ[_FULL] = True
+            return self._app(environ, start_response)
+        try:
+            return ClosingIterator(self._app(environ, start_response), places.release)
+        except BaseException:
+            places.release()
+            raise
+
+    def _of(self, path: str) -> threading.Semaphore:
+        if path.startswith("/admin"):
+            return self._admin
+        return self._metrics if path == "/metrics" else self._rest
+
+    def _refuse(self) -> None:
+        if request.environ.get(_FULL):
+            raise RequestError(
+                503,
+                "Service Unavailable",
+                f"Each worker answers {self._places} requests of this kind at once: try again in a second.",
+                headers={"Retry-After": "1"},
+            )

@@ -11,13 +11,12 @@ from typing import Any
 
 from common.config import ConfigError, load_settings
 from common.logs import logging_config
-from service import boot
+from service.challenger.worker import keep_private
 from service.feedback.memory import share
-from service.guest.child import keep_private
-from service.malformed import NoPersons, answer_in_problems
-from service.metrics_folder import VARIABLE, candidates, make_empty, remove
+from service.metrics.user_windows import share as share_user_windows
 from service.settings import Settings
-from service.whole_requests import WholeRequests
+from service.workers import boot
+from service.workers.whole_requests import NoPersons, WholeRequests, answer_in_problems
 
 try:
     settings = boot.keep(load_settings(Settings))
@@ -30,7 +29,7 @@ except ConfigError as error:
     settings = before
 answer_in_problems()
 
-wsgi_app = "service.wsgi:app"
+wsgi_app = "service.workers.boot:make_app()"
 bind = settings.bind
 workers = settings.workers
 # Threads, because a canary's user may wait for the challenger up to its deadline, and a worker of the sync
@@ -68,18 +67,19 @@ def when_ready(_server: Any) -> None:
     Runs before any worker is forked, and only in a master that got the address: one that was started by
     mistake beside another must not remove what that one counts in.
     """
-    given = os.environ.get(VARIABLE)
-    folders = [Path(given)] if given else candidates(settings.state_dir, settings.bind)
-    os.environ[VARIABLE] = str(make_empty(folders, settings.workers))
+    given = os.environ.get(boot.COUNTS_VARIABLE)
+    folders = [Path(given)] if given else boot.count_folders(settings.state_dir, settings.bind)
+    os.environ[boot.COUNTS_VARIABLE] = str(boot.make_count_folder(folders, settings.workers))
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
     share()
+    share_user_windows()
     boot.share()
     keep_private()  # workers too: a challenger's process is of the same user
 
 
 def on_exit(_server: Any) -> None:
     """Nobody will ask for these counts any more, nor for what the workers serve."""
-    remove()
+    boot.remove_count_folders()
     shutil.rmtree(settings.workers_dir, ignore_errors=True)
 
 
@@ -95,7 +95,7 @@ def pre_request(_worker: Any, request: Any) -> None:
 
 def post_fork(_server: Any, _worker: Any) -> None:
     """Runs in the worker, before it makes its app."""
-    from service.metrics_files import reserve_room  # noqa: PLC0415 - it knows its folder only now
+    from service.metrics.files import reserve_room  # noqa: PLC0415 - it knows its folder only now
 
     reserve_room()
 
@@ -116,6 +116,6 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Runs in the master: what the worker counted is kept, its gauges are not."""
-    from service.metrics_merge import ended  # noqa: PLC0415 - the folder is known only now
+    from service.metrics.merge import ended  # noqa: PLC0415 - the folder is known only now
 
-    ended(Path(os.environ[VARIABLE]), worker.pid, server.WORKERS)
+    ended(Path(os.environ[boot.COUNTS_VARIABLE]), worker.pid, server.WORKERS)

@@ -1,23 +1,41 @@
 """Settings of the service: environment variables `CANARIO_...`, validated whole at start."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from common.address import PrometheusUrl, UnleashUrl
-from common.config import Followed, StrictModel
+from common.config import Followed, PrometheusUrl, StrictModel, UnleashUrl
 from common.selector import DEFAULT, SELECTOR, Matchers
 from service.feedback.outcomes import judged_outcomes, listed_outcomes
 
 GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
 Seconds = Annotated[float, Field(gt=0, le=60)]
+NOT_FIELDS = frozenset({"userId", "environment", "appName", "currentTime", "properties"})
+_FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9-]+)")
 
 
 def _checked_names(text: str) -> str:
     listed_outcomes(text)
     return text
+
+
+def _checked_context(text: str) -> str:
+    _headers(text)
+    return text
+
+
+def _headers(text: str) -> dict[str, str]:
+    """`country=x-country,plan=x-plan` as fields of the context and their headers. Raises ValueError."""
+    found = {}
+    for one in filter(None, (each.strip() for each in text.split(","))):
+        match = _FIELD.fullmatch(one)
+        if match is None or match[1] in NOT_FIELDS:
+            raise ValueError(f"{one!r} is no FIELD=HEADER, as country=x-country")
+        found[match[1]] = match[2]
+    return found
 
 
 def _checked_file(guardrails: Path) -> Path:
@@ -42,8 +60,19 @@ class Settings(StrictModel):
     challenger: Path | None = Field(
         None, description="Artifact folder of the challenger; without it, no canary."
     )
-    unleash_url: UnleashUrl = Field(description="Unleash server, without /api.")
-    unleash_sdk_token: SecretStr = Field(description="Backend token; decides project and environment.")
+    canary_percent: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Instead of Unleash, for exercises: percent of the users who get the challenger, by a "
+        "hash of their id. Never beside a flag.",
+    )
+    unleash_url: UnleashUrl = Field(
+        "", description="Unleash server, without /api. Required, but with CANARIO_CANARY_PERCENT."
+    )
+    unleash_sdk_token: SecretStr = Field(
+        SecretStr(""), description="Backend token; decides project and environment. Required as well."
+    )
     unleash_project: str = Field("default", description="Project of the flags, for the admin routes.")
     unleash_environment: str = Field(
         "production", description="Environment of the flags, for the admin routes."
@@ -68,6 +97,11 @@ class Settings(StrictModel):
     rollout_plan: Path | None = Field(
         None, description="File of the rollout plan, for /admin/rollout; unset: the one that is shipped."
     )
+    model_name: str = Field(
+        "canario",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="What clients of the Open Inference Protocol call the model, in /v2/models/NAME.",
+    )
     state_dir: Path = Field(
         Path(".canario/service"),
         description="Folder for the last known flags, and for what the others below put there.",
@@ -84,9 +118,12 @@ class Settings(StrictModel):
     guest_hang_seconds: Seconds = Field(
         5.0, description="How long a reply of the challenger may be owed before its process is ended."
     )
+    champion_deadline_seconds: Seconds = Field(
+        1.0, description="How long a request waits for a champion that runs elsewhere, before it is refused."
+    )
     guest_memory_mb: int = Field(1024, ge=256, description="Memory of the challenger's process, in MiB.")
     guest_concurrency: int = Field(
-        4, ge=1, description="Calls of the challenger in flight per worker, at most."
+        4, ge=1, le=200, description="Calls of the challenger in flight per worker, at most."
     )
     shadow_queue: int = Field(
         4096, ge=1, description="Shadow samples that may wait per worker; more are dropped, and counted."
@@ -99,6 +136,9 @@ class Settings(StrictModel):
     )
     max_body_bytes: int = Field(
         65_536, ge=1024, description="Largest request body; a larger one is answered 413."
+    )
+    max_rows: int = Field(
+        100, ge=1, le=10_000, description="Rows that one request may ask about; more are answered 422."
     )
     log_predictions: bool = Field(
         True, description="Whether predictions, shadow pairs and feedback are logged."
@@ -137,6 +177,15 @@ class Settings(StrictModel):
         description="File of guardrails that the rollback job judges by; outcomes that it selects are always "
         "counted by name.",
     )
+    assign_user_header: str = Field(
+        "x-user-id",
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Header with the user's id, for a proxy that asks GET /assign which model a user gets.",
+    )
+    assign_context: Annotated[str, AfterValidator(_checked_context)] = Field(
+        "",
+        description="Headers that are fields of the context for /assign, as country=x-country,plan=x-plan.",
+    )
     drill_file: Path | None = Field(
         None,
         description="File that switches faults of the challenger on, for drills; unset: no faults possible.",
@@ -155,6 +204,27 @@ class Settings(StrictModel):
                 "models folder)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _share_is_said_once(self) -> "Settings":
+        unleash = {
+            "CANARIO_UNLEASH_URL": bool(self.unleash_url),
+            "CANARIO_UNLEASH_SDK_TOKEN": bool(self.unleash_sdk_token.get_secret_value()),
+        }
+        if self.canary_percent is None and not all(unleash.values()):
+            missing = " and ".join(name for name, is_set in unleash.items() if not is_set)
+            raise ValueError(f"{missing}: Field required (set it, or its _FILE)")
+        if self.canary_percent is not None and (any(unleash.values()) or self.unleash_admin_token):
+            raise ValueError(
+                "CANARIO_CANARY_PERCENT and CANARIO_UNLEASH_... both say who gets the challenger: unset one. "
+                "A flag in Unleash can be rolled back, and CANARIO_CANARY_PERCENT cannot"
+            )
+        return self
+
+    @property
+    def assign_context_headers(self) -> dict[str, str]:
+        """The header of each field of the context, for /assign."""
+        return _headers(self.assign_context)
 
     @property
     def followed_environment(self) -> str:

@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from common.errors import CanarioError
 from common.names import Model
-from service.artifact import Artifact
 from service.export import export
+from service.models.artifact import Artifact
 
 SEED = 42
 TEST_SHARE = 0.3

@@ -15,19 +15,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stack import environment
-from stack.errors import Refused, StackError
 from stack.paths import Cache, Home
 from stack.ports import DEFAULTS, Mode, recall
-from stack.programs import Program, all_programs
+from stack.processes import environment
+from stack.processes.programs import Program, all_programs
+from stack.processes.status import ProgramStatus, inspect
+from stack.processes.supervisor import Supervisor
 from stack.progress import Progress, Silent
 from stack.secrets import Secrets
-from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, default_unleash_version, with_needs
-from stack.shell import tail
-from stack.site import Addresses, Site
-from stack.status import ProgramStatus, inspect
-from stack.supervisor import Supervisor
-from stack.up import Wish, alone, bring_up, install, prepare_site, wait_until_ready
+from stack.servers import monitoring
+from stack.shell import Refused, StackError, tail
+from stack.site import (
+    PROGRAMS,
+    ROLLBACK_EVERY,
+    Addresses,
+    Settings,
+    Site,
+    default_unleash_version,
+    with_needs,
+)
+from stack.up import UpOptions, up, wait_until_ready
 
 
 class Stack:
@@ -50,7 +57,7 @@ class Stack:
         cache: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """`home` holds data, secrets and logs; default: that of `make up`.
+        """`home` holds data, secrets and logs; default: that of `./canario up`.
 
         `only` names programs; what they cannot run without is added. `ports="free"` takes free ports
         instead of the usual ones; `asked_ports` gives single programs theirs. `environment` adds variables
@@ -71,7 +78,7 @@ class Stack:
             environment={name: dict(values) for name, values in (environment or {}).items()},
         )
         self._cache = Cache(cache.absolute()) if cache else Cache.default()
-        self._wish = Wish(
+        self._options = UpOptions(
             cache=self._cache,
             home=self.home,
             settings=self.settings,
@@ -84,7 +91,7 @@ class Stack:
 
     @classmethod
     def existing(cls, home: Path | None = None) -> Self:
-        """The stack of a home as its last `up` left it: what `make up` started, for instance.
+        """The stack of a home as its last `up` left it: what `./canario up` started, for instance.
 
         Raises:
             StackError: there was no `up` in this home.
@@ -115,16 +122,7 @@ class Stack:
             MachineLacks: the machine has not what is needed.
             Refused: another `up` is at work.
         """
-        with alone(self.home):
-            was_running = self._supervisor.is_running()
-            try:
-                install(self._cache, self.settings, self._progress)
-                self._site = prepare_site(self._wish, self._supervisor, self._progress)
-                bring_up(self._site, self._supervisor, self._progress, attached=attached)
-            except BaseException as error:
-                if not was_running and (attached or not isinstance(error, StackError)):
-                    self._supervisor.shutdown()
-                raise
+        self._site = up(self._options, self._supervisor, self._progress, attached=attached)
         return self.addresses
 
     def down(self) -> None:
@@ -207,6 +205,10 @@ class Stack:
         pid = self.pid(program)
         os.kill(pid, number)
         return pid
+
+    def scrape(self, job: str, *addresses: str) -> None:
+        """Let Prometheus scrape a service of somebody else as `job`, at once; without addresses, no more."""
+        monitoring.scrape(self.site, job, *addresses)
 
     def logs(self, program: str, lines: int = 100) -> str:
         """The end of a program's log."""

@@ -1,9 +1,9 @@
-"""`python -m stack COMMAND`: the whole product on this machine."""
+"""`./canario up|down|status|...`: the whole product on this machine."""
 
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,11 @@ import click
 from common.errors import CanarioError
 from common.terminal import Console
 from stack.api import Stack
-from stack.chosen import Chosen, chosen
-from stack.errors import Refused, StackError
-from stack.housekeeping import choices, clean, install
-from stack.install.unleash import is_pinned
-from stack.launch import die_with_parent
-from stack.logs import follow, show
-from stack.paths import Home
-from stack.ports import DEFAULTS, Mode
-from stack.progress import Progress
-from stack.settings import PROGRAMS, ROLLBACK_EVERY, Settings, with_needs
-from stack.shell import failure
-from stack.status import render
-from stack.summary import summary
-from stack.up import step_count
+from stack.paths import Cache, Home
+from stack.processes.status import follow, render, show
+from stack.shell import Refused, StackError, failure
+from stack.site import PROGRAMS, Settings
+from stack.up_command import install, up
 
 EPILOG = """\b
 Environment:
@@ -46,11 +37,11 @@ Exit codes:
 
 \b
 Examples:
-  python -m stack up
-  UNLEASH_VERSION=7.6.5 TRAFFIC=0 python -m stack up
-  python -m stack --home /tmp/second up --ports free --only unleash --only service
-  python -m stack logs service -n 50 -f
-  python -m stack exec python -m flags set canary 5
+  ./canario up
+  UNLEASH_VERSION=7.6.5 TRAFFIC=0 ./canario up
+  ./canario --home /tmp/second up --ports free --only unleash --only service
+  ./canario logs service -n 50 -f
+  ./canario set canary 5
 """
 
 
@@ -76,142 +67,8 @@ def cli(home: Path | None) -> None:
         os.environ["CANARIO_HOME"] = str(home.absolute())
 
 
-def _port(_ctx: click.Context, _option: click.Parameter, values: Iterable[str]) -> dict[str, int]:
-    asked: dict[str, int] = {}
-    variables = {name: os.environ.get(f"{name.upper()}_PORT") for name in DEFAULTS}
-    for value in (*(f"{name}={port}" for name, port in variables.items() if port), *values):
-        name, _, port = value.partition("=")
-        if name not in DEFAULTS or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise click.BadParameter(f"{value!r}: give NAME=PORT, where NAME is one of {', '.join(DEFAULTS)}")
-        asked[name] = int(port)
-    return asked
-
-
-@cli.command()
-@choices
-@click.option(
-    "--port",
-    "asked_ports",
-    multiple=True,
-    callback=_port,
-    metavar="NAME=PORT",
-    help="Of postgres, unleash, service, prometheus or alertmanager; also as variables: UNLEASH_PORT=4343.",
-)
-@click.option(
-    "--ports",
-    type=click.Choice(["default", "free"]),
-    default="default",
-    show_default=True,
-    help="For a home that remembers none: the usual ones, or any free ones.",
-)
-@click.option(
-    "--traffic/--no-traffic", envvar="TRAFFIC", default=True, show_envvar=True, help="Sample traffic."
-)
-@click.option(
-    "--rollout/--no-rollout",
-    envvar="ROLLOUT",
-    default=True,
-    show_envvar=True,
-    help="The job that carries out the rollout plan, once somebody begins.",
-)
-@click.option(
-    "--alertmanager/--no-alertmanager",
-    envvar="ALERTMANAGER",
-    default=True,
-    show_envvar=True,
-    help="What tells people of alerts.",
-)
-@click.option(
-    "--alertmanager-config",
-    envvar="ALERTMANAGER_CONFIG",
-    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-    show_envvar=True,
-    help="Whom it tells: a file, instead of monitoring/alertmanager.yml.",
-)
-@click.option(
-    "--rollback-every",
-    envvar="ROLLBACK_EVERY",
-    default=ROLLBACK_EVERY,
-    show_default=True,
-    show_envvar=True,
-    help="Period of the rollback job.",
-)
-@click.option(
-    "--foreground", is_flag=True, help="Stay, and take everything along at the end, even of SIGKILL."
-)
-@click.option("--parent-death", is_flag=True, help="With --foreground: end when the calling process does.")
-def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
-    only: tuple[str, ...],
-    unleash_version: str,
-    asked_ports: dict[str, int],
-    ports: Mode,
-    traffic: bool,
-    rollout: bool,
-    alertmanager: bool,
-    alertmanager_config: str | None,
-    rollback_every: str,
-    foreground: bool,
-    parent_death: bool,
-) -> None:
-    """Install what is missing, start what does not run, and say where everything is."""
-    if parent_death:
-        if not foreground:
-            raise click.UsageError("--parent-death goes with --foreground")
-        die_with_parent(15, os.getppid())
-    asked = {"traffic": traffic, "rollout": rollout, "alertmanager": alertmanager}
-    wanted = [name for name in only or PROGRAMS if asked.get(name, True)]
-    total = step_count(Settings(programs=with_needs(wanted)))
-    start = time.monotonic()
-    shell = _chosen()
-    stack = Stack(
-        only=wanted,
-        ports=ports,
-        asked_ports=asked_ports,
-        unleash_version=unleash_version,
-        rollback_every=rollback_every,
-        alertmanager_config=alertmanager_config or "",
-        environment=shell.environment,
-        progress=Progress(total),
-    )
-    for note in shell.notes:
-        click.echo(f"note: {note}")
-    if not is_pinned(unleash_version):
-        click.echo(
-            f"note: Unleash {unleash_version} is not pinned here: its packages are what npm resolves today"
-        )
-    if foreground and stack.is_running:
-        raise Refused("it runs already, in the background: `make down` ends it")
-    try:
-        stack.up(attached=foreground)
-    except StackError as error:
-        if stack.is_running:
-            error.args = (
-                f"{error}\nWhat is up stays up: `make up` goes on from there, `make down` ends it.",
-            )
-        raise
-    click.echo(f"Everything is up, after {time.monotonic() - start:.1f} s.\n\n{summary(stack.site)}")
-    if foreground:
-        _stay(stack)
-
-
-def _chosen() -> Chosen:
-    """What the user's shell sets of the programs. Raises UnknownSetting."""
-    try:
-        ours = Stack.existing().env("flags")
-    except StackError:  # the first `up`
-        ours = {}
-    return chosen(os.environ, ours)
-
-
-def _stay(stack: Stack) -> None:
-    try:
-        stack.wait()
-    except KeyboardInterrupt:
-        click.echo("\nending everything ...")
-    else:
-        raise StackError(failure("supervisord has ended", stack.home.log("supervisord")))
-    finally:
-        stack.down()
+cli.add_command(up)
+cli.add_command(install)
 
 
 @cli.command()
@@ -235,7 +92,7 @@ def status() -> None:
     statuses = stack.status()
     Console().print(render(statuses))
     if not stack.is_running:
-        click.echo("\nnothing runs: `make up` starts it")
+        click.echo("\nnothing runs: `./canario up` starts it")
     for bad in statuses:
         if bad.state not in ("ready", "stopped"):
             what = f"{bad.name} is {bad.state}" + (f" ({bad.description})" if bad.description else "")
@@ -285,5 +142,35 @@ def execute(command: tuple[str, ...]) -> None:
     os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own command
 
 
-cli.add_command(install)
-cli.add_command(clean)
+@cli.command()
+@click.option("--everything", is_flag=True, help="The downloads and the venv too.")
+@click.option("--yes", envvar="CONFIRM", is_flag=True, show_envvar=True, help="Do not ask.")
+def clean(everything: bool, yes: bool) -> None:
+    """Remove data, secrets, ports and logs of a stack that does not run."""
+    stack, cache = Stack(), Cache.default()
+    if stack.is_running:
+        raise Refused("it runs: `./canario down` first")
+    home = stack.home
+    folders = [home.data, home.secrets, home.logs, home.run, home.ports, home.root / "up.lock"]
+    if everything:
+        folders += [cache.venv, cache.unleash("x").parent, cache.prometheus, cache.alertmanager, cache.models]
+        folders += [cache.logs, cache.root / "install.lock", cache.root / "image-test"]
+    there = [folder for folder in folders if folder.exists()]
+    if not there:
+        click.echo("nothing to remove")
+        return
+    names = "\n".join(f"  {folder}" for folder in there)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused(f"this would remove\n{names}\nSay CONFIRM=1 if that is what you want.")
+        if not click.confirm(f"Remove these? Flags, events and metrics in them are gone then.\n{names}\n"):
+            raise Refused("nothing was removed")
+    for folder in there:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+    for root in {home.root, cache.root}:
+        with suppress(OSError):  # something of the user's own is in it
+            root.rmdir()
+    click.echo(f"removed {len(there)} files and folders")

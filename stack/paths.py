@@ -8,12 +8,18 @@ Both are `<repository>/.canario` unless CANARIO_CACHE or CANARIO_HOME says other
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCK = REPOSITORY / "locks" / "dev.txt"
+_UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,47 @@ class Cache:
         return self.root / "alertmanager"
 
     @property
+    def kubernetes(self) -> Path:
+        """kube-apiserver, built here, and etcd; for tests."""
+        return self.root / "kubernetes"
+
+    @property
     def logs(self) -> Path:
         """Logs of installations."""
         return self.root / "install-logs"
 
     def unleash(self, version: str) -> Path:
         return self.root / "unleash" / version
+
+    def model(self, role: str) -> Path:
+        """The artifact of the example model that is `champion` or `challenger`."""
+        return self.models / role
+
+    @contextmanager
+    def installing(self) -> Iterator[None]:
+        """Only one process installs at a time; what a killed one left unfinished is removed."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "install.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for folder in (self.root, self.root / "unleash"):
+                for unfinished in folder.glob(f"{_UNFINISHED}*"):
+                    shutil.rmtree(str(unfinished), ignore_errors=True)
+            yield
+
+    @contextmanager
+    def replacing(self, folder: Path) -> Iterator[Path]:
+        """Give an empty folder, which takes the place of `folder` when the block comes to its end.
+
+        Only then, and in one step. The parent of the new folder is for what is needed on the way.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=str(folder.parent)) as name:
+            new = Path(name, "new")
+            new.mkdir()
+            yield new
+            if folder.exists():
+                folder.rename(Path(name, "old"))
+            new.rename(folder)
 
 
 @dataclass(frozen=True)
@@ -95,6 +136,11 @@ class Home:
     def settings(self) -> Path:
         """The settings of the last `up`, for the commands that come after it."""
         return self.run / "settings.json"
+
+    @property
+    def commands(self) -> Path:
+        """The environment of people's commands, as the last `up` gave it: addresses, and files of tokens."""
+        return self.run / "commands.json"
 
     @property
     def drill(self) -> Path:

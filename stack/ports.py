@@ -15,7 +15,7 @@ from typing import Literal
 
 import psutil
 
-from stack.errors import StackError
+from stack.shell import StackError
 
 HOST = "127.0.0.1"
 DEFAULTS = {
@@ -97,6 +97,11 @@ def holder(port: int) -> str | None:
         except OSError:
             return _name_of_holder(port)
     return None
+
+
+def free_port() -> int:
+    """A port that no server of this machine listens on, for a program that is none of a stack."""
+    return _first_free(_shuffled(FREE_RANGE), (), holder)
 
 
 def _name_of_holder(port: int) -> str:

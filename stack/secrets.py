@@ -1,7 +1,6 @@
 """The secrets of one stack: random, made at the first `up`, one 0600 file each in a 0700 folder."""
 
 import json
-import os
 import secrets
 import string
 from collections.abc import Callable
@@ -9,11 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stack.errors import StackError
+from common.files import replace_whole
+from stack.shell import StackError
 
-PAT_USERS = ("canario-flags", "canario-rollback", "canario-rollout", "canario-service", "canario-board")
+PAT_USERS = (
+    *("canario-flags", "canario-rollback", "canario-rollout", "canario-service"),
+    *("canario-board", "canario-mesh"),
+)
 
-RENEW_BEFORE = timedelta(days=30)  # as flags/bootstrap.py, which writes when a token ends beside it
+RENEW_BEFORE = timedelta(days=30)  # as flags/accounts/bootstrap.py, which writes when a token ends beside it
 
 
 def strong_password() -> str:
@@ -50,7 +53,9 @@ class Secrets:
         self.folder.chmod(0o700)
         for name, make in MAKERS.items():
             if not self.path(name).exists():
-                self._write(name, make())
+                for unfinished in self.folder.glob(f".{name}*"):  # of a killed run
+                    unfinished.unlink()
+                replace_whole(self.path(name), make())
 
     def tokens_are_due(self) -> bool:
         """Whether a token of PAT_USERS is missing, or ends so soon that `flags bootstrap` makes a new one."""
@@ -82,11 +87,3 @@ class Secrets:
             return token.exists() and ends - datetime.now(UTC) >= RENEW_BEFORE
         except (OSError, ValueError, TypeError, LookupError):
             return False
-
-    def _write(self, name: str, value: str) -> None:
-        unfinished = self.path(f".{name}")
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(value)
-        unfinished.rename(self.path(name))

@@ -1,4 +1,17 @@
-"""Runs one command of a step to its end: output into a log, and nothing left behind when we are stopped."""
+"""Runs one command of a step to its end: output into a log, and nothing left behind when we are stopped.
+
+Standard library only, and parsed by old Pythons too: the bootstrap uses it before the venv exists.
+
+What is raised when a step fails, with the exit code of the command line:
+
+CanarioError
+└── StackError            1  a step failed, or something that should run does not
+    ├── MachineLacks      3  the machine has not what is needed; the text has the command that brings it
+    └── Refused           4  not done, because it would harm; the text says what to do first
+"""
+# ruff: noqa: N818  (the names say what happened; the suffix would say it twice)
+
+from __future__ import annotations
 
 import os
 import signal
@@ -7,11 +20,29 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from stack.errors import StackError
+from common.errors import CanarioError
 from stack.paths import REPOSITORY
 
 LAST_LINES = 15
 _LONGEST_LINE = 500
+
+
+class StackError(CanarioError):
+    """A step failed. The text says which, where its log is, and what to do."""
+
+    exit_code = 1
+
+
+class MachineLacks(StackError):
+    """A command or library of the machine is missing."""
+
+    exit_code = 3
+
+
+class Refused(StackError):
+    """The command was understood and not carried out."""
+
+    exit_code = 4
 
 
 def run(  # noqa: PLR0913 - as of subprocess.run

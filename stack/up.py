@@ -1,25 +1,31 @@
-"""The steps of `up`: install, start each program when the ones before it are ready, provision Unleash."""
+"""The steps of `up`: install, start each program when the ones before it are ready, provision Unleash.
+
+Each program that runs already goes on running, unless what it is made from has changed.
+"""
 
 import contextlib
 import fcntl
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from stack import environment, monitoring, postgres
-from stack.errors import Refused, StackError
-from stack.install import alertmanager, installing, models, prometheus, unleash
-from stack.machine import require_machine
+from common.errors import CanarioError
+from common.files import replace_whole
+from common.model_store import ModelStore
+from common.names import Model
+from common.release import Note
+from stack.install import install, install_step_count
 from stack.paths import Cache, Home
 from stack.ports import Mode, assign, holder, recall, remember
-from stack.programs import Program, all_programs
+from stack.processes import environment
+from stack.processes.programs import Program, all_programs
+from stack.processes.supervisor import Supervisor
 from stack.progress import Progress
-from stack.secrets import Secrets
-from stack.settings import Settings
-from stack.shell import failure, run
-from stack.site import Site
-from stack.supervisor import Supervisor
+from stack.servers import monitoring, postgres
+from stack.shell import Refused, StackError, failure, run
+from stack.site import Settings, Site
 
 _POLL_SECONDS = 0.05
 _SETTLED_SECONDS = 1.0
@@ -27,7 +33,7 @@ _TRIES = 3  # PostgreSQL may need a second one, when the memory of one that was 
 
 
 @dataclass(frozen=True)
-class Wish:
+class UpOptions:
     """What the caller of `up` wants; `ports` are asked for by program."""
 
     cache: Cache
@@ -37,82 +43,74 @@ class Wish:
     mode: Mode
 
 
+def up(options: UpOptions, supervisor: Supervisor, progress: Progress, *, attached: bool) -> Site:
+    """Install what is missing, start what does not run, and wait until all is ready.
+
+    What this call has started is ended again when it is interrupted, or when it fails and is attached.
+
+    Raises:
+        StackError: a step failed; the text has the last lines of its log.
+        MachineLacks: the machine has not what is needed.
+        Refused: another `up` is at work, or the home has data but not their secrets.
+    """
+    with _only_one(options.home):
+        was_running = supervisor.is_running()
+        try:
+            install(options.cache, options.settings, progress)
+            site = _prepare(options, supervisor, progress)
+            _start(site, supervisor, progress, attached=attached)
+        except BaseException as error:
+            if not was_running and (attached or not isinstance(error, StackError)):
+                supervisor.shutdown()
+            raise
+    return site
+
+
 def step_count(settings: Settings) -> int:
-    """How many steps `install` and `bring_up` print together."""
+    """How many steps `up` prints."""
     provisioning = 2 if "unleash" in settings.programs else 0
     return install_step_count(settings) + len(settings.programs) + provisioning
 
 
-def install_step_count(settings: Settings) -> int:
-    """How many of them `install` prints."""
-    brought = ("unleash", "prometheus", "alertmanager", "service")
-    return 1 + sum(program in settings.programs for program in brought)
-
-
-def install(cache: Cache, settings: Settings, progress: Progress) -> None:
-    """Bring what the programs of `settings` need into the cache.
-
-    Raises:
-        StackError: see the modules of `stack.install`.
-    """
-    with progress.step("What this machine has"):
-        require_machine()
-    with installing(cache):
-        if "unleash" in settings.programs:
-            with progress.step(f"Unleash {settings.unleash_version} from npm") as step:
-                step.remark = unleash.ensure(cache, settings.unleash_version)
-        if "prometheus" in settings.programs:
-            with progress.step("Prometheus from Debian's packages") as step:
-                step.remark = prometheus.ensure(cache)
-        if "alertmanager" in settings.programs:
-            with progress.step("Alertmanager from Debian's package") as step:
-                step.remark = alertmanager.ensure(cache)
-        if "service" in settings.programs:
-            with progress.step("Models trained and exported to ONNX") as step:
-                step.remark = models.ensure(cache)
-
-
-def prepare_site(wish: Wish, supervisor: Supervisor, progress: Progress) -> Site:
-    """Make the home's folders and secrets, and choose its ports.
-
-    Raises:
-        StackError: a port that was asked for is in use.
-        Refused: the home has data but not their secrets.
-    """
-    home = wish.home
+def _prepare(options: UpOptions, supervisor: Supervisor, progress: Progress) -> Site:
+    """Make the home's folders and secrets, and choose its ports. Raises StackError, Refused."""
+    home = options.home
     for folder in (home.root, home.data, home.logs, home.run):
         folder.mkdir(parents=True, exist_ok=True)
     home.run.chmod(0o700)
     if postgres.data_folder(home).exists() and not home.secrets.exists():
         raise Refused(
             f"{home.secrets} is gone, and without it {postgres.data_folder(home)} cannot be opened: "
-            "bring it back, or throw the data away with `make reset`"
+            "bring it back, or throw the data away with `./canario reset`"
         )
-    Secrets(home.secrets).ensure()
     assignment = assign(
-        asked=wish.ports,
+        asked=options.ports,
         remembered=recall(home.ports),
         ours=supervisor.running(),
-        mode=wish.mode,
+        mode=options.mode,
         holder=holder,
     )
     for notice in assignment.notices:
         progress.say(f"note: {notice}")
     remember(home.ports, assignment.ports)
-    wish.settings.write(home.settings)
-    return Site(wish.cache, home, wish.settings, assignment.ports)
+    options.settings.write(home.settings)
+    site = Site(options.cache, home, options.settings, assignment.ports)
+    site.secrets.ensure()
+    told = {
+        name: value
+        for name, value in environment.flags_command(site).items()
+        if name not in environment.basic()
+    }
+    replace_whole(home.commands, json.dumps(told, indent=2) + "\n")  # 0600: it may hold secrets
+    return site
 
 
-def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached: bool) -> None:
-    """Start what does not run, each program when the ones before it are ready, and provision Unleash.
-
-    Raises:
-        StackError: a program does not become ready, or a step fails.
-    """
-    if "prometheus" in site.settings.programs:
-        monitoring.write(site)
+def _start(site: Site, supervisor: Supervisor, progress: Progress, *, attached: bool) -> None:
+    """Start what does not run, stage by stage. Raises StackError."""
+    if "prometheus" in site.settings.programs and (faults := monitoring.write(site)):
+        progress.say(f"note: {faults}")
     if "service" in site.settings.programs:
-        models.give_roles(site.cache, site.home)
+        _give_roles(site)
     programs = all_programs(site)
     if supervisor.is_running():
         supervisor.apply(programs)
@@ -126,46 +124,58 @@ def bring_up(site: Site, supervisor: Supervisor, progress: Progress, *, attached
         started = time.monotonic()
         for program in together:
             if program.name not in running:
-                _BEFORE.get(program.name, _nothing)(site)
+                if program.name == "postgres":
+                    postgres.prepare(site.home, site.secrets)
                 supervisor.start_program(program.name)
         for program in together:
             with progress.step(program.title) as step:
                 ran = program.name in running
                 step.remark = "runs already" if ran else ""
                 wait_until_ready(site.home, supervisor, program, 0.0 if ran else started)
-                _AFTER.get(program.name, _nothing)(site)
+                if program.name == "postgres":
+                    postgres.create_database(site.home, site.secrets, site.ports["postgres"], site.database)
             if program.name == "unleash":
-                provision(site, progress, fresh="unleash" not in running)
+                _provision(site, progress, fresh="unleash" not in running)
                 programs = all_programs(site)  # the tokens may be new, and who holds old ones must restart
                 supervisor.apply(programs)
 
 
-def provision(site: Site, progress: Progress, *, fresh: bool) -> None:
+def _give_roles(site: Site) -> None:
+    """Let the home's models folder hold the example models, as long as nobody has changed roles there."""
+    champion, challenger = site.cache.model(Model.CHAMPION), site.cache.model(Model.CHALLENGER)
+    try:
+        ModelStore(site.home.models).install(champion, challenger, Note("./canario up"), refresh=True)
+    except CanarioError as error:
+        raise StackError(str(error)) from error
+
+
+def _provision(site: Site, progress: Progress, *, fresh: bool) -> None:
     """Users and tokens, then the flags of flags/flags.yaml.
 
     Nothing to do where Unleash went on running and no token ends soon.
     """
     needed = fresh or site.secrets.tokens_are_due()
-    with progress.step("Unleash users and tokens") as step:
-        if needed:
-            run(
-                [sys.executable, "-m", "flags", "bootstrap", "--secrets", str(site.home.secrets)],
-                site.home.log("flags-bootstrap"),
-                what="the users and tokens of Unleash could not be made",
-                environment=environment.flags_bootstrap(site),
-            )
-        else:
-            step.remark = "there already"
-    with progress.step("Flags of flags/flags.yaml") as step:
-        if needed:
-            run(
-                [sys.executable, "-m", "flags", "apply"],
-                site.home.log("flags-apply"),
-                what="the flags could not be applied",
-                environment=environment.flags(site),
-            )
-        else:
-            step.remark = "there already"
+    steps = (
+        (
+            "Unleash users and tokens",
+            ("bootstrap", "--secrets", str(site.home.secrets)),
+            environment.flags_bootstrap(site),
+            "the users and tokens of Unleash could not be made",
+        ),
+        (
+            "Flags of flags/flags.yaml",
+            ("apply",),
+            environment.flags(site),
+            "the flags could not be applied",
+        ),
+    )
+    for title, words, variables, failed in steps:
+        with progress.step(title) as step:
+            if needed:
+                log = site.home.log(f"flags-{words[0]}")
+                run([sys.executable, "-m", "flags", *words], log, what=failed, environment=variables)
+            else:
+                step.remark = "there already"
 
 
 def wait_until_ready(home: Home, supervisor: Supervisor, program: Program, started: float) -> None:
@@ -199,7 +209,7 @@ def wait_until_ready(home: Home, supervisor: Supervisor, program: Program, start
 
 
 @contextlib.contextmanager
-def alone(home: Home) -> Iterator[None]:
+def _only_one(home: Home) -> Iterator[None]:
     """Hold off a second `up` in the same home.
 
     Raises:
@@ -212,19 +222,3 @@ def alone(home: Home) -> Iterator[None]:
         except OSError as error:
             raise Refused(f"another `up` is at work in {home.root}: wait for it, or end it") from error
         yield
-
-
-def _nothing(_site: Site) -> None:
-    pass
-
-
-def _prepare_postgres(site: Site) -> None:
-    postgres.prepare(site.home, site.secrets)
-
-
-def _create_database(site: Site) -> None:
-    postgres.create_database(site.home, site.secrets, site.ports["postgres"], site.database)
-
-
-_BEFORE = {"postgres": _prepare_postgres}
-_AFTER = {"postgres": _create_database}

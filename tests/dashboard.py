@@ -9,8 +9,8 @@ from typing import Any
 FILE = Path(__file__).parents[1] / "monitoring/grafana/dashboards/canario.json"
 VARIABLES = {
     "$__rate_interval": "20s",  # four scrapes, the least that Grafana takes
+    "$rollout": "breast-cancer",
     "$job": "service",
-    "$guard": "rollback",
     "$flag": "canary",
     "$outcome": ".+",
 }

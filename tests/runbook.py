@@ -77,7 +77,7 @@ def commands(text: str) -> list[Command]:
 def inline(text: str) -> list[str]:
     """Commands in the text itself, between backquotes."""
     found = re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
-    return [one for one in found if re.match(r"(python3? -m|curl|make|apprise) ", one)]
+    return [one for one in found if re.match(r"(python3? -m|\./canario|curl|make|apprise) ", one)]
 
 
 def _commands(text: str) -> Iterator[Command]:

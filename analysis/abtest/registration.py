@@ -16,13 +16,13 @@ import yaml
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, model_validator
 
 from analysis.errors import AnalysisError
-from analysis.measures.metric import Kind, Metric
+from analysis.metric import Metric
 from analysis.statistics.power import Design
 from common.config import StrictModel, load_yaml
 from common.durations import Duration
 
 _ABOUT = """\
-# A registered A/B test. Do not edit: `python -m analysis abtest report` verifies the hash at the end, and
+# A registered A/B test. Do not edit: `./canario report abtest report` verifies the hash at the end, and
 # refuses a verdict where it does not fit. Keep it in version control; for other numbers register anew.
 """
 
@@ -34,7 +34,7 @@ def _in_utc(time: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), PlainSerializer(datetime.isoformat)]
 
 
-class Segment(StrictModel):
+class RegisteredSegment(StrictModel):
     """Only users whose first request in the test has this value of this context property.
 
     Attributes:
@@ -89,7 +89,7 @@ class Registration(StrictModel):
     flag: str = Field(min_length=1)
     share: float = Field(gt=0, lt=100)
     metric: Metric
-    segment: Segment | None = None
+    segment: RegisteredSegment | None = None
     segments_by: tuple[str, ...] = ()
     baseline: float = Field(allow_inf_nan=False)
     effect: float = Field(gt=0, allow_inf_nan=False)
@@ -106,16 +106,7 @@ class Registration(StrictModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.metric.kind is Kind.PROPORTION and not 0 < self.baseline < 1:
-            raise ValueError(f"the baseline of a proportion lies between 0 and 1, not at {self.baseline:g}")
-        if self.metric.kind is Kind.COUNT and self.baseline <= 0:
-            raise ValueError(f"the baseline of a count is above 0, not {self.baseline:g}")
-        if (self.metric.kind is Kind.MEAN) != (self.deviation is not None):
-            raise ValueError(
-                "a mean needs its standard deviation from user to user (deviation); no other does"
-            )
-        if self.skewness and self.metric.kind is not Kind.MEAN:
-            raise ValueError("skewness is that of a mean")
+        _ = self.design  # whether the figures go together
         names = [self.metric.name, *(guardrail.name for guardrail in self.guardrails)]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))}: two metrics of one name")

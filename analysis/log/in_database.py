@@ -1,4 +1,4 @@
-"""The door to databases by Ibis: a log that a shipper has put into ClickHouse, Trino, BigQuery...
+"""Databases, by Ibis: a log that a shipper has put into ClickHouse, Trino, BigQuery...
 
 There the log is three tables, `predictions`, `shadow` and `feedback`, with the columns of
 analysis.log.columns. What is a bad line is a matter of whoever loaded them.
@@ -12,26 +12,20 @@ from ibis.backends import BaseBackend
 from ibis.expr import types as ir
 
 from analysis.errors import EngineError, LogError
-from analysis.log import records
-from analysis.log.bad import BadLine
-from analysis.log.engine import Wanted
-
-NAMES = {"prediction": "predictions", "shadow": "shadow", "feedback": "feedback"}
+from analysis.log.columns import LATER, TABLE_NAMES, TABLES
+from analysis.log.engine import Engine, Wanted, brief
 
 
-class InDatabase:
+class InDatabase(Engine):
     """The tables in the schema `location` of the database at `url`."""
-
-    unusable: tuple[BadLine, ...] = ()
-    bytes = 0
 
     def __init__(self, url: str, location: str) -> None:
         self.name = url.partition(":")[0]
-        self.files = tuple(f"{location}.{name}" for name in NAMES.values())
+        self.files = tuple(f"{location}.{name}" for name in TABLE_NAMES.values())
         try:
             self.backend: BaseBackend = ibis.connect(url)
         except Exception as error:  # each driver has its own
-            said = _brief(error).replace(url, _without_secret(url))
+            said = brief(error).replace(url, _without_secret(url))
             raise EngineError(
                 f"{_without_secret(url)}: no connection: {said}. A database needs its own part of "
                 f"Ibis, such as pip install 'ibis-framework[{self.name}]'"
@@ -42,12 +36,8 @@ class InDatabase:
         """See analysis.log.records.typed; nothing here has a fault."""
         return together(self._tables, wanted)
 
-    def loaded(self, wanted: Wanted) -> ir.Table:
-        """The same: a database is made to be asked, and need not let us write."""
-        return self.records(wanted)
-
     def keep(self, table: ir.Table) -> ir.Table:
-        """`table` as it is."""
+        """`table` as it is: a database is made to be asked, and need not let us write."""
         return table
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
@@ -55,20 +45,20 @@ class InDatabase:
         try:
             rows: list[dict[str, Any]] = self.backend.to_pyarrow(table).to_pylist(maps_as_pydicts="lossy")
         except Exception as error:  # each driver has its own
-            raise LogError(f"{self.name} does not answer: {_brief(error)}") from error
+            raise LogError(f"{self.name} does not answer: {brief(error)}") from error
         return rows
 
     def _find(self, location: str) -> Mapping[str, ir.Table]:
         found = {}
-        for kind, name in NAMES.items():
+        for kind, name in TABLE_NAMES.items():
             try:
                 found[kind] = self.backend.table(name, database=location)
             except Exception as error:  # each driver has its own
                 raise LogError(
-                    f"{location}.{name}: not in {self.name}: {_brief(error)}. It needs the columns "
-                    + ", ".join(records.TABLES[kind].names)
+                    f"{location}.{name}: not in {self.name}: {brief(error)}. It needs the columns "
+                    + ", ".join(TABLES[kind].names)
                 ) from error
-            if missing := sorted(set(records.TABLES[kind].names) - set(found[kind].columns)):
+            if missing := sorted(set(TABLES[kind].names) - LATER - set(found[kind].columns)):
                 raise LogError(f"{location}.{name}: has no {', '.join(missing)}")
         return found
 
@@ -89,11 +79,11 @@ def together(tables: Mapping[str, ir.Table], wanted: Wanted) -> ir.Table:
 
 
 def _column(tables: Mapping[str, ir.Table], kind: str, name: str, wanted: Sequence[str]) -> ir.Value:
-    source = next(
-        of for of, schema in records.TABLES.items() if name in schema.names and name in tables[of].columns
-    )
+    if name in LATER and name not in tables[kind].columns:
+        return ibis.null(TABLES["prediction"][name].copy(nullable=True))
+    source = next(of for of, schema in TABLES.items() if name in schema.names and name in tables[of].columns)
     # A context may be a map or JSON, as the database has it; see context_of.
-    wished = tables[source][name].type() if name == "context" else records.TABLES[source][name]
+    wished = tables[source][name].type() if name == "context" else TABLES[source][name]
     if wished.is_timestamp():
         wished = wished.copy(scale=6)  # without it ClickHouse cuts off what is less than a second
     wished = wished.copy(nullable=True)
@@ -105,7 +95,3 @@ def _column(tables: Mapping[str, ir.Table], kind: str, name: str, wanted: Sequen
 def _without_secret(url: str) -> str:
     scheme, _separator, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-def _brief(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -1,10 +1,10 @@
-"""The door to DuckDB, embedded in this process: files of a log as records."""
+"""DuckDB, embedded in this process: files of a log as records."""
 
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,28 +15,17 @@ from ibis.backends import BaseBackend
 from ibis.expr import types as ir
 
 from analysis.errors import EngineError, LogError
-from analysis.log import parquet, records
-from analysis.log.bad import BadLine
-from analysis.log.columns import contexts
-from analysis.log.engine import Wanted
+from analysis.log import duckdb_sql, records
+from analysis.log.columns import KINDS, ROLES, contexts
+from analysis.log.duckdb_sql import quoted
+from analysis.log.engine import BadLine, Engine, Wanted, brief
 from analysis.log.places import Place
-from analysis.log.sql import quoted, struct
 
 Result = TypeVar("Result")
-ANSWER: Final = dict.fromkeys(
-    ("name", "version", "class_name", "prediction", "probability", "seconds"), "VARCHAR"
-)
-READ: Final = {name: "VARCHAR" for name in records.RAW if name != "file"} | {
-    "time": "TIMESTAMPTZ",
-    "context": "JSON",
-    "champion": struct(ANSWER),
-    "challenger": struct(ANSWER),
-}
-"""What the reader of JSON lines makes of each field; text where null would hide what does not fit."""
 SMALL: Final = {
-    "kind": f"ENUM({quoted(records.TABLES)})",
-    "assigned": f"ENUM({quoted(records.ROLES)})",
-    "model": f"ENUM({quoted(records.ROLES)})",
+    "kind": f"ENUM({quoted(KINDS)})",
+    "assigned": f"ENUM({quoted(ROLES)})",
+    "model": f"ENUM({quoted(ROLES)})",
     "context": "VARCHAR",
 }
 """What takes less room: roles as numbers, contexts as text until somebody asks for them."""
@@ -45,7 +34,7 @@ TRIES: Final = 20
 """Files that may turn out to be unreadable before it is given up."""
 
 
-class InDuckDB:
+class InDuckDB(Engine):
     """The files of `place` in a DuckDB of this process's own, with at most about `memory` (such as 1GB).
 
     What does not fit into memory goes to the folder for temporary files. A file that turns out to be no log
@@ -57,7 +46,7 @@ class InDuckDB:
     def __init__(self, place: Place, memory: str) -> None:
         self.files, self.bytes = place.files, place.bytes
         self._lines, self._parquet = list(place.lines), list(place.parquet)
-        self._unusable = list(place.unusable)
+        self.unusable = place.unusable
         self._numbers = count(1)
         overflow = tempfile.mkdtemp(prefix="canario-analysis-")  # two processes cannot share one
         try:
@@ -70,15 +59,10 @@ class InDuckDB:
             weakref.finalize(self.backend, shutil.rmtree, overflow, ignore_errors=True)
             self._run("SET TimeZone = 'UTC'")
         except duckdb.Error as error:
-            raise EngineError(f"DuckDB does not start: {_brief(error)}") from error
+            raise EngineError(f"DuckDB does not start: {brief(error)}") from error
         if place.is_remote:
             self._reach_out()
         self._raw = self._mending(self._views)
-
-    @property
-    def unusable(self) -> tuple[BadLine, ...]:
-        """Files that were left out whole."""
-        return tuple(self._unusable)
 
     def records(self, wanted: Wanted) -> ir.Table:
         """See analysis.log.records.typed; lines and Parquet together."""
@@ -98,7 +82,7 @@ class InDuckDB:
         return self._mending(read)
 
     def _typed(self, wanted: Wanted) -> ir.Table:
-        return ibis.union(*[records.typed(raw, dict(wanted)) for raw in self._raw])
+        return records.typed(self._raw, wanted)
 
     def keep(self, table: ir.Table) -> ir.Table:
         """`table`, computed once, in memory as far as there is room."""
@@ -110,15 +94,11 @@ class InDuckDB:
         return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist(maps_as_pydicts="lossy"))
 
     def write_parquet(self, path: Path) -> int:
-        """Write the good records to the file `path`, whole or not at all; how many they were.
-
-        Raises:
-            LogError: the log cannot be read, or the file cannot be written.
-        """
+        """See Engine; the file appears when it is whole."""
         part = path.with_name(f".{path.name}.part")  # names that begin with a dot are no part of a log
 
         def write() -> int:
-            query = self.backend.compile(ibis.union(*[_opened(records.tidy(raw)) for raw in self._raw]))
+            query = self.backend.compile(ibis.union(*[_opened(records.as_logged(raw)) for raw in self._raw]))
             answer = self._run(f"COPY ({query}) TO {quoted([str(part)])} (FORMAT parquet, COMPRESSION zstd)")
             return int(answer.fetchone()[0])
 
@@ -135,14 +115,13 @@ class InDuckDB:
         """A view of the lines and one of the Parquet files, which may be left out of it later."""
         made = []
         if self._lines or not self._parquet:
-            self._run(f"CREATE OR REPLACE TEMP VIEW lines AS {_select_lines(self._lines)}")
+            self._run(f"CREATE OR REPLACE TEMP VIEW lines AS {duckdb_sql.select_lines(self._lines)}")
             made.append(self.backend.table("lines"))
         if self._parquet:
-            listed = f"read_parquet([{quoted(self._parquet)}], union_by_name = true, filename = 'file')"
+            listed = duckdb_sql.parquet_source(self._parquet)
             columns = self._run(f"DESCRIBE SELECT * FROM {listed}").fetchall()  # noqa: S608 - quoted
-            selected = parquet.select({name: kind for name, kind, *_ in columns}, READ)
-            view = f"CREATE OR REPLACE TEMP VIEW parquet AS SELECT {selected} FROM {listed}"  # noqa: S608
-            self._run(view)
+            selected = duckdb_sql.select_parquet(self._parquet, {name: kind for name, kind, *_ in columns})
+            self._run(f"CREATE OR REPLACE TEMP VIEW parquet AS {selected}")
             made.append(self.backend.table("parquet"))
         return made
 
@@ -155,16 +134,15 @@ class InDuckDB:
                 return ask()
             except duckdb.OutOfMemoryException as error:
                 raise EngineError(
-                    f"DuckDB needs more memory than it may take (--memory): {_brief(error)}"
+                    f"DuckDB needs more memory than it may take (--memory): {brief(error)}"
                 ) from error
             except (duckdb.Error, FileNotFoundError) as error:
                 is_about_files = isinstance(error, duckdb.IOException | duckdb.InvalidInputException)
-                # Further lines quote the statement, and with it all files.
-                if not (is_about_files and self._leave_out(_brief(error))):
-                    raise LogError(f"the log cannot be read: {_brief(error)}") from error
+                if not (is_about_files and self._leave_out(brief(error))):
+                    raise LogError(f"the log cannot be read: {brief(error)}") from error
                 if not (self._lines or self._parquet):
-                    raise LogError(f"nothing of the log can be read: {self._unusable[-1]}") from error
-        raise LogError(f"over {TRIES} files cannot be read, the last: {self._unusable[-1]}")
+                    raise LogError(f"nothing of the log can be read: {self.unusable[-1]}") from error
+        raise LogError(f"over {TRIES} files cannot be read, the last: {self.unusable[-1]}")
 
     def _leave_out(self, message: str) -> bool:
         """Leave out the local file that an error names; False where it names none."""
@@ -173,7 +151,7 @@ class InDuckDB:
             for file in sorted(files, key=len, reverse=True):
                 if file in message:
                     files.remove(file)
-                    self._unusable.append(BadLine(file, 0, f"the whole file: {_plain(message, file)}"))
+                    self.unusable += (BadLine(file, 0, f"the whole file: {_plain(message, file)}"),)
                     return True
         return False
 
@@ -193,36 +171,16 @@ class InDuckDB:
             raise EngineError(
                 f"{self.files[0]}: addresses are read by DuckDB's extension httpfs, which cannot be loaded. "
                 "Where extensions.duckdb.org can be reached, DuckDB installs it by itself; else copy it into "
-                f"~/.duckdb/extensions, or copy the log into a folder. DuckDB says: {_brief(error)}"
+                f"~/.duckdb/extensions, or copy the log into a folder. DuckDB says: {brief(error)}"
             ) from error
 
     def _run(self, sql: str) -> Any:
         return self.backend.raw_sql(sql)
 
 
-def _select_lines(files: Sequence[str]) -> str:
-    """Records of JSON lines, packed by gzip or not: a row of nulls for each line that is no object."""
-    columns: Mapping[str, str] = READ
-    named = ", ".join(f"{quoted([name])}: {quoted([kind])}" for name, kind in columns.items())
-    kept = ", ".join(f'"{name}"' for name in columns if name != "time")
-    if not files:  # all were left out
-        nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-        source = f"(SELECT NULL::VARCHAR AS filename, {nulls} LIMIT 0)"
-    else:
-        source = (
-            f"read_json([{quoted(files)}], format = 'newline_delimited', ignore_errors = true, "
-            f"filename = true, columns = {{{named}}})"
-        )
-    return f'SELECT filename AS file, {kept}, {parquet.utc("time")} AS "time" FROM {source}'  # noqa: S608
-
-
 def _opened(table: ir.Table) -> ir.Table:
     """With contexts as maps, where they are among the columns."""
     return table.mutate(context=contexts(table)) if "context" in table.columns else table
-
-
-def _brief(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
 
 
 def _plain(message: str, file: str) -> str:
@@ -232,4 +190,4 @@ def _plain(message: str, file: str) -> str:
         return "it cannot be unpacked, or was not written to its end"
     if "No files found" in message or "Cannot open" in message:
         return "it is gone"
-    return message.split("\n", 1)[0].replace(file, "it")
+    return message.replace(file, "it")

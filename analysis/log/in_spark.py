@@ -1,4 +1,4 @@
-"""The door to Spark: the same records from the same files, on one machine or on a cluster.
+"""Spark: the same records from the same files, on one machine or on a cluster.
 
 Lines are read as text and parsed by Spark's SQL functions, without Python between. A session that the process
 has already (a notebook's, spark-submit's) is used as it is; otherwise one is begun on this machine.
@@ -16,23 +16,16 @@ from ibis.expr import types as ir
 
 from analysis.errors import EngineError, LogError
 from analysis.log import records
-from analysis.log.bad import BadLine
-from analysis.log.engine import Wanted
+from analysis.log.columns import ANSWER, RAW, ROLES
+from analysis.log.engine import Engine, Wanted, brief
 from analysis.log.places import Place
 
-_ANSWER: Final = (
-    "STRUCT<"
-    + ", ".join(
-        f"{name}: STRING"
-        for name in ("name", "version", "class_name", "prediction", "probability", "seconds")
-    )
-    + ">"
+_ANSWER: Final = f"STRUCT<{', '.join(f'{name}: STRING' for name in ANSWER)}>"
+READ: Final = (
+    {name: "STRING" for name in RAW if name != "file"}
+    | {"context": "MAP<STRING, STRING>"}
+    | dict.fromkeys(ROLES, _ANSWER)
 )
-READ: Final = {name: "STRING" for name in records.RAW if name != "file"} | {
-    "context": "MAP<STRING, STRING>",
-    "champion": _ANSWER,
-    "challenger": _ANSWER,
-}
 """What is made of each field; text where null would hide what does not fit."""
 SETTINGS: Final = {
     "spark.sql.session.timeZone": "UTC",
@@ -43,14 +36,14 @@ SETTINGS: Final = {
 }
 
 
-class InSpark:
+class InSpark(Engine):
     """The files of `place` in a Spark session, whose driver may take about `memory` if it is begun here."""
 
     name = "spark"
 
     def __init__(self, place: Place, memory: str) -> None:
         self.files, self.bytes = place.files, place.bytes
-        self.unusable: tuple[BadLine, ...] = place.unusable
+        self.unusable = place.unusable
         self._numbers = count(1)
         self._session = _session(memory)
         self.backend: BaseBackend = ibis.pyspark.connect(self._session)
@@ -61,15 +54,11 @@ class InSpark:
             if place.parquet:
                 self._raw.append(self._view("parquet", self._parquet(place.parquet)))
         except self._errors() as error:
-            raise LogError(f"the log cannot be read: {_brief(error)}") from error
+            raise LogError(f"the log cannot be read: {brief(error)}") from error
 
     def records(self, wanted: Wanted) -> ir.Table:
         """See analysis.log.records.typed; lines and Parquet together."""
-        return ibis.union(*[records.typed(raw, dict(wanted)) for raw in self._raw])
-
-    def loaded(self, wanted: Wanted) -> ir.Table:
-        """The same, kept."""
-        return self.keep(self.records(wanted))
+        return records.typed(self._raw, wanted)
 
     def keep(self, table: ir.Table) -> ir.Table:
         """`table`, computed once, in memory and on disk."""
@@ -80,7 +69,7 @@ class InSpark:
         try:
             return [row.asDict(recursive=True) for row in self._frame(table).collect()]
         except self._errors() as error:
-            raise LogError(f"the log cannot be read: {_brief(error)}") from error
+            raise LogError(f"the log cannot be read: {brief(error)}") from error
 
     def _frame(self, table: ir.Table) -> Any:
         return self._session.sql(self.backend.compile(table))
@@ -137,7 +126,7 @@ def _session(memory: str) -> Any:
     try:
         session = builder.getOrCreate()
     except Exception as error:  # what Spark raises here depends on how far it came
-        raise EngineError(f"Spark does not start: {_brief(error)}") from error
+        raise EngineError(f"Spark does not start: {brief(error)}") from error
     session.sparkContext.setLogLevel("ERROR")
     return session
 
@@ -148,14 +137,12 @@ def _as_read(name: str, source: str | None, kind: str) -> str:
         return f"CAST(NULL AS {'TIMESTAMP_NTZ' if name == 'time' else kind}) AS `{name}`"
     if name == "time":
         return _time("time")
-    if name == "context" and not source.startswith("map"):
+    if name in ROLES or (name == "context" and not source.startswith("map")):
         text = f"`{name}`" if source == "string" else f"to_json(`{name}`, map('ignoreNullFields', 'false'))"
-        return f"from_json({text}, '{kind}') AS `{name}`"
-    if kind.startswith("STRUCT"):
-        text = f"`{name}`" if source == "string" else f"to_json(`{name}`, map('ignoreNullFields', 'false'))"
-        return f"from_json({text}, '{kind[len('STRUCT<') : -1].replace(': ', ' ')}') AS `{name}`"
-    if name == "schema" or source in ("boolean", "double"):
-        return f"`{name}`" if source in ("boolean", "double") else f"CAST(`{name}` AS STRING) AS `{name}`"
+        shape = kind if name == "context" else kind[len("STRUCT<") : -1].replace(": ", " ")
+        return f"from_json({text}, '{shape}') AS `{name}`"
+    if source in ("boolean", "double"):
+        return f"`{name}`"
     return f"CAST(`{name}` AS {kind}) AS `{name}`"
 
 
@@ -166,7 +153,3 @@ def _path(column: str) -> str:
 
 def _time(column: str) -> str:
     return f"CAST(TRY_CAST({column} AS TIMESTAMP) AS TIMESTAMP_NTZ) AS time"
-
-
-def _brief(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

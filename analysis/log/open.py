@@ -1,19 +1,22 @@
 """`open_log`: where a log lies and which engine reads it, to three tables."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import ibis
+from ibis import _
 from ibis.backends import BaseBackend
 from ibis.expr import types as ir
 
 from analysis.errors import EngineError
-from analysis.log import lines, places, records
-from analysis.log.bad import BadLine, BadLines
-from analysis.log.engine import KINDS, Engine
+from analysis.log import places
+from analysis.log.columns import KINDS, TABLE_NAMES, TABLES
+from analysis.log.engine import BadLine, BadLines, Engine
+from analysis.log.records import bad_lines
 
 NAMED: Final = 5
 """Bad lines that are named one by one."""
@@ -28,6 +31,52 @@ class Survey(NamedTuple):
     first: datetime | None
     last: datetime | None
     bad: BadLines
+
+
+def open_log(location: str, *, engine: str = "duckdb", memory: str = "1GB") -> "Log":
+    """The log at `location`, read by `engine`.
+
+    Args:
+        location: a folder, a file or a glob of JSON lines (*.jsonl, *.jsonl.gz) or Parquet, here or in an
+            object store; for a database the name of the schema that holds the three tables.
+        engine: "duckdb", "spark", or the URL of a database as Ibis takes it.
+        memory: how much the engine may take, such as 1GB.
+
+    Raises:
+        LogError: it cannot be read, or there is nothing in it.
+        EngineError: the engine cannot be used.
+    """
+    opened = _engine(engine, location, memory)
+    tables = {
+        kind: table_of(opened.records({kind: schema.names}), kind, schema.names)
+        for kind, schema in TABLES.items()
+    }
+    return Log(
+        predictions=tables["prediction"],
+        shadow=tables["shadow"],
+        feedback=once(tables["feedback"]),
+        _engine=opened,
+        _records=opened.records({kind: tuple(schema.names) for kind, schema in TABLES.items()}),
+    )
+
+
+def _engine(name: str, location: str, memory: str) -> Engine:
+    # Each is imported where it is asked for: what Spark needs is not installed for the others.
+    if name == "duckdb":
+        from analysis.log.in_duckdb import InDuckDB  # noqa: PLC0415
+
+        return InDuckDB(places.find(location), memory)
+    if name == "spark":
+        from analysis.log.in_spark import InSpark  # noqa: PLC0415
+
+        return InSpark(places.find(location), memory)
+    if "://" in name:
+        from analysis.log.in_database import InDatabase  # noqa: PLC0415
+
+        return InDatabase(name, location)
+    raise EngineError(
+        f"{name!r} is no engine: duckdb, spark, or the URL of a database such as clickhouse://host/"
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +120,7 @@ class Log:
     @cached_property
     def survey(self) -> Survey:
         """What the log holds: of a loaded log what was loaded, else all, for which all is read once."""
-        rows = self.rows(records.counted(self._records))
+        rows = self.rows(counted(self._records))
         good = [row for row in rows if row["fault"] is None]
         counts = dict.fromkeys(self._kinds, 0)
         for row in good:
@@ -104,28 +153,23 @@ class Log:
         """
         asked = dict(zip(KINDS, (predictions, shadow, feedback), strict=True))
         wanted = {
-            kind: tuple(records.TABLES[kind].names) if tuple(names) == ALL else tuple(names)
+            kind: tuple(TABLES[kind].names) if tuple(names) == ALL else tuple(names)
             for kind, names in asked.items()
             if names is not None
         }
-        tables = {"prediction": self.predictions, "shadow": self.shadow, "feedback": self.feedback}
         if self._is_loaded and all(
-            kind in self._kinds and set(names) <= set(tables[kind].columns) for kind, names in wanted.items()
+            kind in self._kinds and set(names) <= set(getattr(self, TABLE_NAMES[kind]).columns)
+            for kind, names in wanted.items()
         ):
             return self
-        kept = self._engine.loaded({kind: _needed(kind, names) for kind, names in wanted.items()})
-        tables = {kind: records.table_of(kept, kind, _needed(kind, names)) for kind, names in wanted.items()}
+        needed = {kind: _needed(kind, names) for kind, names in wanted.items()}
+        kept = self._engine.loaded(needed)
+        tables = {kind: table_of(kept, kind, names) for kind, names in needed.items()}
         if "feedback" in tables:
-            tables["feedback"] = self._engine.keep(records.once(tables["feedback"])).select(
-                *wanted["feedback"]
-            )
-        return Log(
-            predictions=tables.get("prediction", self.predictions).select(
-                *wanted.get("prediction", self.predictions.columns)
-            ),
-            shadow=tables.get("shadow", self.shadow),
-            feedback=tables.get("feedback", self.feedback),
-            _engine=self._engine,
+            tables["feedback"] = self._engine.keep(once(tables["feedback"]))
+        return replace(
+            self,
+            **{TABLE_NAMES[kind]: table.select(*wanted[kind]) for kind, table in tables.items()},
             _records=kept,
             _kinds=tuple(wanted),
             _is_loaded=True,
@@ -150,18 +194,16 @@ class Log:
             EngineError: the engine writes no files.
             LogError: the log cannot be read, or the file cannot be written.
         """
-        write = getattr(self._engine, "write_parquet", None)
-        if write is None:
-            raise EngineError(f"{self.engine} writes no Parquet here; DuckDB does")
-        return int(write(path))
+        return self._engine.write_parquet(path)
 
     def _bad(self, rows: Sequence[dict[str, Any]]) -> BadLines:
         named: list[BadLine] = []
         for row in sorted(rows, key=lambda row: str(row["file"])):
-            if not any(each.file == row["file"] for each in named) and not places.is_remote(str(row["file"])):
-                named += lines.bad_lines(str(row["file"]), self._kinds, NAMED)
-            if not any(each.file == row["file"] for each in named):
-                named.append(BadLine(str(row["file"]), 0, row["fault"]))
+            file = str(row["file"])
+            if not any(each.file == file for each in named) and not places.is_remote(file):
+                named += bad_lines(file, self._kinds, NAMED)
+            if not any(each.file == file for each in named):
+                named.append(BadLine(file, 0, row["fault"]))
             if len(named) >= NAMED:
                 break
         unusable = self._engine.unusable
@@ -174,51 +216,22 @@ def _needed(kind: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*names, *keys)))
 
 
-def open_log(location: str, *, engine: str = "duckdb", memory: str = "1GB") -> Log:
-    """The log at `location`, read by `engine`.
-
-    Args:
-        location: a folder, a file or a glob of JSON lines (*.jsonl, *.jsonl.gz) or Parquet, here or in an
-            object store; for a database the name of the schema that holds the three tables.
-        engine: "duckdb", "spark", or the URL of a database as Ibis takes it.
-        memory: how much the engine may take, such as 1GB.
-
-    Raises:
-        LogError: it cannot be read, or there is nothing in it.
-        EngineError: the engine cannot be used.
-    """
-    return _log_of(_engine_of(engine)(location, memory))
+def table_of(records: ir.Table, kind: str, names: Sequence[str]) -> ir.Table:
+    """The good records of one kind, of a table that `typed` made."""
+    return records.filter(_.kind == kind, _.fault.isnull()).select(*names)
 
 
-def _engine_of(name: str) -> Callable[[str, str], Engine]:
-    # Each is imported where it is asked for: what Spark needs is not installed for the others.
-    if name == "duckdb":
-        from analysis.log.in_duckdb import InDuckDB  # noqa: PLC0415
-
-        return lambda location, memory: InDuckDB(places.find(location), memory)
-    if name == "spark":
-        from analysis.log.in_spark import InSpark  # noqa: PLC0415
-
-        return lambda location, memory: InSpark(places.find(location), memory)
-    if "://" in name:
-        from analysis.log.in_database import InDatabase  # noqa: PLC0415
-
-        return lambda location, _memory: InDatabase(name, location)
-    raise EngineError(
-        f"{name!r} is no engine: duckdb, spark, or the URL of a database such as clickhouse://host/"
-    )
+def once(feedback: ir.Table) -> ir.Table:
+    """The same outcome of the same request once, the earliest."""
+    by_user = feedback.filter(_.request_id.isnull())
+    by_request = feedback.filter(_.request_id.notnull())
+    order = ["time", ibis.asc("value", nulls_first=True), ibis.asc("user", nulls_first=True)]
+    rank = ibis.row_number().over(ibis.window(group_by=["request_id", "outcome"], order_by=order))
+    return by_user.union(by_request.mutate(rank=rank).filter(_.rank == 0).drop("rank"))
 
 
-def _log_of(engine: Engine) -> Log:
-    tables = {
-        kind: records.table_of(engine.records({kind: schema.names}), kind, schema.names)
-        for kind, schema in records.TABLES.items()
-    }
-    everything = engine.records({kind: tuple(schema.names) for kind, schema in records.TABLES.items()})
-    return Log(
-        predictions=tables["prediction"],
-        shadow=tables["shadow"],
-        feedback=records.once(tables["feedback"]),
-        _engine=engine,
-        _records=everything,
+def counted(records: ir.Table) -> ir.Table:
+    """How many records of which kind, with which fault and then in which file, from when to when."""
+    return records.group_by("file", "kind", "fault").aggregate(
+        records=_.count(), first=_.time.min(), last=_.time.max()
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from analysis.errors import LogError
-from analysis.log.bad import BadLine
+from analysis.log.engine import BadLine
 
 LINES: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 PARQUET: Final = (".parquet",)

@@ -5,14 +5,16 @@ and nothing is lost: drawing users with replacement is drawing value counts from
 and ranks need no more than ties do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from analysis.statistics.effect import Effect, Interval
+from analysis.statistics.effect import Effect, Interval, weights
 
 Values = NDArray[np.float64]
 REPLICATES = 4_999
@@ -32,6 +34,12 @@ class ValueCounts:
         """Count what each user has."""
         values, users = np.unique(each, return_counts=True)
         return cls(values.astype(np.float64), users.astype(np.int64))
+
+    @classmethod
+    def merged(cls, parts: Sequence["ValueCounts"]) -> "ValueCounts":
+        """Of other users each, together."""
+        values = np.unique(np.concatenate([each.values for each in parts]))
+        return cls(values, sum((_on(values, each) for each in parts), np.zeros(len(values))).astype(np.int64))
 
     @property
     def total(self) -> int:
@@ -80,8 +88,7 @@ def mann_whitney(champion: ValueCounts, challenger: ValueCounts) -> Ranks:
 
 
 def bootstrap(
-    champion: ValueCounts,
-    challenger: ValueCounts,
+    strata: Sequence[tuple[ValueCounts, ValueCounts]],
     *,
     seed: int,
     alpha: float = 0.05,
@@ -93,24 +100,43 @@ def bootstrap(
     reject equal arms too often there.
 
     Args:
-        champion, challenger: each of two users or more.
+        strata: champion and challenger, each of two users or more; of several the differences are weighted
+            by `effect.weights`.
         seed: the same seed gives the same answer.
     """
-    found = challenger.mean - champion.mean
-    deviation = sqrt(challenger.variance / challenger.total + champion.variance / champion.total)
-    if deviation == 0:
-        return Effect(
-            "bootstrap", champion.mean, challenger.mean, found, 1.0, Interval(-np.inf, np.inf), None
+    shares = weights([(champion.total, challenger.total) for champion, challenger in strata])
+    champion, challenger = (
+        _Arm(
+            sum(share * pair[arm].mean for share, pair in zip(shares, strata, strict=True)),
+            sum(
+                share**2 * pair[arm].variance / pair[arm].total
+                for share, pair in zip(shares, strata, strict=True)
+            ),
         )
+        for arm in (0, 1)
+    )
+    found, test = challenger.mean - champion.mean, "bootstrap" + (", by stage" if len(strata) > 1 else "")
+    deviation = sqrt(challenger.error + champion.error)
+    if deviation == 0:
+        return Effect(test, champion.mean, challenger.mean, found, 1.0, Interval(-np.inf, np.inf), None)
     dice = np.random.default_rng(seed)
-    theirs, mine = _draw(champion, replicates, dice), _draw(challenger, replicates, dice)
+    drawn = [[_draw(arm, replicates, dice) for arm in pair] for pair in strata]
+    theirs, mine = (
+        _Draws(
+            sum((share * pair[arm].means for share, pair in zip(shares, drawn, strict=True)), np.zeros(1)),
+            sum(
+                (share**2 * pair[arm].errors for share, pair in zip(shares, drawn, strict=True)), np.zeros(1)
+            ),
+        )
+        for arm in (0, 1)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):  # a draw in which nobody differs
         pivots = (mine.means - theirs.means - found) / np.sqrt(mine.errors + theirs.errors)
     pivots = np.nan_to_num(pivots, nan=0.0)
     low, high = np.quantile(pivots, (alpha / 2, 1 - alpha / 2))
     beyond = min(int((pivots >= found / deviation).sum()), int((pivots <= found / deviation).sum()))
     return Effect(
-        test="bootstrap",
+        test=test,
         champion=champion.mean,
         challenger=challenger.mean,
         difference=found,
@@ -118,6 +144,13 @@ def bootstrap(
         absolute=Interval(float(found - high * deviation), float(found - low * deviation)),
         relative=_relative(champion, challenger, theirs, mine, alpha),
     )
+
+
+class _Arm(NamedTuple):
+    """An arm over strata: its mean, and the variance of that."""
+
+    mean: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -135,15 +168,12 @@ class _Draws:
 
 
 def _relative(
-    champion: ValueCounts, challenger: ValueCounts, theirs: _Draws, mine: _Draws, alpha: float
+    champion: _Arm, challenger: _Arm, theirs: _Draws, mine: _Draws, alpha: float
 ) -> Interval | None:
     if champion.mean <= 0 or challenger.mean <= 0:
         return None
     found = np.log(challenger.mean / champion.mean)
-    deviation = sqrt(
-        challenger.variance / challenger.total / challenger.mean**2
-        + champion.variance / champion.total / champion.mean**2
-    )
+    deviation = sqrt(challenger.error / challenger.mean**2 + champion.error / champion.mean**2)
     theirs, mine = theirs.logarithms(), mine.logarithms()
     pairs = min(len(theirs.means), len(mine.means))
     errors = np.sqrt(mine.errors[:pairs] + theirs.errors[:pairs])

@@ -1,12 +1,51 @@
-"""What a comparison of two arms comes to, whichever test made it."""
+"""What goes into a comparison of two arms and what comes of it, whichever test makes it; many at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from scipy.optimize import brentq
+from statsmodels.stats.multitest import multipletests
 
 _MOST = 1e6  # a larger ratio is told as infinite
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Users of an arm, or of a part of it: mean and variance (n - 1) of a measure from user to user."""
+
+    users: int
+    mean: float
+    variance: float
+
+    @property
+    def error(self) -> float:
+        """Variance of the mean; infinite of less than two users."""
+        return self.variance / self.users if self.users > 1 else inf
+
+
+def pooled(samples: Sequence[Sample]) -> Sample:
+    """All of them as one: counts, means and sums of squares add up."""
+    users = sum(each.users for each in samples)
+    if not users:
+        return Sample(0, 0.0, 0.0)
+    mean = sum(each.users * each.mean for each in samples) / users
+    squares = sum(
+        (each.users - 1) * each.variance + each.users * (each.mean - mean) ** 2
+        for each in samples
+        if each.users
+    )
+    return Sample(users, mean, squares / (users - 1) if users > 1 else 0.0)
+
+
+def weights(users: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+    """Of strata, by users of champion and challenger: n1 * n0 / (n1 + n0) (Mantel, Haenszel), over their sum.
+
+    They are what the variance of a difference goes by where all strata vary alike, and depend on no outcome:
+    by inverse variances a small arm that has not met its rare and large values would count for too much.
+    """
+    raw = [n0 * n1 / (n0 + n1) for n0, n1 in users]
+    return tuple(each / sum(raw) for each in raw)
 
 
 @dataclass(frozen=True)
@@ -84,3 +123,41 @@ def interval_of_ratios(found: float, beyond: Callable[[float], float]) -> Interv
         most *= 2
     limits = roots_around(found, beyond, 0.0, most)
     return Interval(limits.low - 1, limits.high - 1 if most < _MOST else inf)
+
+
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values: the chance of even one false alarm among them all stays below the level.
+
+    Nothing is assumed of how the comparisons hang together, and segments do: each user is in several.
+    """
+    return _adjusted(p, "holm")
+
+
+def holm_of(p: Sequence[float], family: int) -> tuple[float, ...]:
+    """Holm of a family that is larger than what was compared yet: the others have p = 1.
+
+    With p-values that are valid at any time and a family that was fixed before, it holds at all times
+    together: at the first false alarm, whenever that is, p of one of m true hypotheses is below level / m,
+    and the chance that one of m ever is so small is the level at most.
+    """
+    return holm([*p, *[1.0] * (family - len(p))])[: len(p)]
+
+
+def benjamini_hochberg(p: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values: of those below the level, so large a share is false, in the mean."""
+    return _adjusted(p, "fdr_bh")
+
+
+def interval_alpha(alpha: float, comparisons: int) -> float:
+    """Of each interval, so that all of them hold together with a chance of 1 - alpha (Bonferroni).
+
+    Holm's steps have no intervals that promise that and still say how large an effect is; so in a narrow case
+    Holm finds a segment whose interval just reaches 0.
+    """
+    return alpha / max(comparisons, 1)
+
+
+def _adjusted(p: Sequence[float], method: str) -> tuple[float, ...]:
+    if not p:
+        return ()
+    return tuple(float(each) for each in multipletests(list(p), method=method)[1])

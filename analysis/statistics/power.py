@@ -3,19 +3,31 @@
 Sizes are users of the challenger, `n`, for `ratio` times as many of the champion: a canary of 5% has a ratio
 of 19. Everything is two-sided. Formulas are statsmodels'; own are only Fleiss's continuity correction for
 unequal arms (Fleiss, Levin, Paik, "Statistical Methods for Rates and Proportions", 3rd ed., 4.4; Fleiss,
-Tytun, Ury, Biometrics 1980) and the turning round from a size to an effect.
+Tytun, Ury, Biometrics 1980), the turning round from a size to an effect, and how skewed a measure may be for
+Welch's test of arms of unequal sizes to hold its level.
+
+A small arm that has not met its rare and large values has too small a mean and too small a variance, and is
+called worse: in a canary of 5% with 227 users, log-normal amounts of equal models are so in 6 of 100 tests,
+and called better in less than one. Arms of equal sizes err alike, and the difference is right: the skewness
+of a difference of means is (1/n1**2 - 1/n0**2) / (1/n1 + 1/n0)**1.5 times that of the measure, which is 0
+for n1 = n0. Source: P. Hall, "The Bootstrap and Edgeworth Expansion" (1992), 2.6: the error of the two-sided
+t test is 2 phi(z) z (z**4 + 2 z**2 - 3) / 18 times the squared skewness of the mean. The term of the
+kurtosis, which makes it smaller at the usual levels, is left out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import ceil, log, sqrt
+from math import ceil, inf, log, sqrt
 
 from scipy.optimize import brentq
+from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower, normal_sample_size_one_tail
 from statsmodels.stats.proportion import proportion_effectsize, samplesize_proportions_2indep_onetail
 
-from analysis.measures.metric import Kind
-from analysis.statistics.skewness import least_users
+from analysis.metric import Kind
+
+MOST_ERROR = 0.2
+"""Of alpha, that skewness may add: 6% instead of 5%."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,19 @@ class Design:
     dispersion: float = 0.0
     skewness: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where these do not go together."""
+        if self.kind is Kind.PROPORTION and not 0 < self.baseline < 1:
+            raise ValueError(f"the baseline of a proportion lies between 0 and 1, not at {self.baseline:g}")
+        if self.kind is Kind.COUNT and self.baseline <= 0:
+            raise ValueError(f"the baseline of a count is above 0, not {self.baseline:g}")
+        if (self.kind is Kind.MEAN) != (self.deviation is not None):
+            raise ValueError(
+                "a mean needs its standard deviation from user to user (deviation); no other does"
+            )
+        if self.skewness and self.kind is not Kind.MEAN:
+            raise ValueError("skewness is that of a mean")
+
     @property
     def ratio(self) -> float:
         """Users of the champion for each of the challenger."""
@@ -53,7 +78,7 @@ class Design:
             return level * (1 - level)
         if self.kind is Kind.COUNT:
             return level + self.dispersion * level**2
-        assert self.deviation is not None  # noqa: S101  (whoever makes a design of a mean gives it)
+        assert self.deviation is not None  # noqa: S101  (a mean has one)
         return self.deviation**2
 
     def possible(self, level: float) -> bool:
@@ -113,6 +138,11 @@ class Need:
     def total(self) -> int:
         """Of both arms."""
         return self.champion + self.challenger
+
+
+def dispersion_of(mean: float, variance: float) -> float:
+    """Of a negative binomial count: variance = mean + dispersion * mean**2; 0 is Poisson."""
+    return max((variance - mean) / mean**2, 0.0) if mean > 0 else 0.0
 
 
 def sides(design: Design, effect: float) -> list[float]:
@@ -177,3 +207,24 @@ def _where(needed: Callable[[float], float], users: float, least: float, most: f
     if needed(most) > users:
         return None
     return float(brentq(lambda effect: log(needed(effect) / users), least, most, xtol=least * 1e-3))
+
+
+def allowed(champion: float, challenger: float, alpha: float = 0.05) -> float:
+    """The skewness of a measure up to which the test keeps to alpha (and MOST_ERROR of it) in these arms."""
+    skewness = _of_difference(champion, challenger)
+    return sqrt(_most_squared(alpha)) / skewness if skewness else inf
+
+
+def least_users(skewness: float, ratio: float, alpha: float = 0.05) -> float:
+    """Users of the challenger from which on it does; `ratio` times as many have the champion."""
+    return (skewness * _of_difference(ratio, 1.0)) ** 2 / _most_squared(alpha)
+
+
+def _of_difference(champion: float, challenger: float) -> float:
+    """Of a difference of means, where that of the measure is 1."""
+    return float(abs(1 / challenger**2 - 1 / champion**2) / (1 / challenger + 1 / champion) ** 1.5)
+
+
+def _most_squared(alpha: float) -> float:
+    z = float(norm.isf(alpha / 2))
+    return MOST_ERROR * alpha * 18 / (2 * float(norm.pdf(z)) * z * (z**4 + 2 * z**2 - 3))

@@ -1,18 +1,36 @@
-"""Two shares: the z test, with and without continuity correction, and the intervals that it inverts to.
+"""Two shares: the z test, or an exact one where counts are small, and the intervals that go with them.
 
-The p-value is scipy's, and equal to tea-tasting's, which overflows where one arm has few users. The intervals
-hold every difference, or ratio, that the same test would not reject, with the variance under that null
-hypothesis (Miettinen, Nurminen, "Comparative analysis of two rates", Statistics in Medicine 1985), so that
-p < alpha and "0 is outside" are the same statement, also with the correction. Without it these are the score
-intervals (Mee; Koopman).
+Each takes one pair of arms, or several that were compared side by side (stages of a ramp, strata): then what
+is summed is the difference of each stratum, by the weights of Mantel and Haenszel, users * users / all users,
+which depend on no outcome (Cochran, "Some Methods for Strengthening the Common chi-squared Tests", Biometrics
+1954; Mantel, Haenszel, "Statistical Aspects of the Analysis of Data From Retrospective Studies", Journal of
+the National Cancer Institute 1959). Of one pair it is the usual test.
+
+z test: pooled variance in each stratum, with or without continuity correction; of one pair it is that of
+scipy and tea-tasting, which overflows where one arm has few users. The intervals hold every difference, or
+ratio, that the same test would not reject, with the variance under that null hypothesis (Miettinen, Nurminen,
+"Comparative analysis of two rates", Statistics in Medicine 1985; by strata Klingenberg, "A new and improved
+confidence interval for the Mantel-Haenszel risk difference", Statistics in Medicine 2014), so that p < alpha
+and "0 is outside" are the same statement, also with the correction. Without it these are the score intervals
+(Mee; Koopman).
+
+Exact: where fewer than SMALL are expected in a cell, see analysis.statistics.exact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import acos, copysign, cos, pi, sqrt
+from typing import Self
 
-from scipy.stats import chi2_contingency, norm
+from scipy.stats import norm
 
-from analysis.statistics.effect import Effect, Interval, interval_of_ratios, roots_around
+from analysis.statistics.effect import Effect, Interval, Sample, interval_of_ratios, roots_around
+from analysis.statistics.exact import Counts, exact_p, smallest_expected
+
+SMALL = 5.0
+"""Expected users of a cell: with fewer the normal approximation is no good (Cochran 1954)."""
+EXACT = "Fisher's exact test"
+_BESIDE_ZERO = 1e-9
 
 
 @dataclass(frozen=True)
@@ -22,62 +40,149 @@ class Share:
     converted: int
     users: int
 
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        """Of users whose measure is 1 or 0."""
+        return cls(round(sample.mean * sample.users), sample.users)
+
     @property
     def value(self) -> float:
         """Between 0 and 1."""
         return self.converted / self.users
 
 
-def p_value(champion: Share, challenger: Share, *, corrected: bool = True) -> float:
-    """Two-sided, pooled variance, normal approximation; 1 where nobody or everybody did it."""
-    converted, users = champion.converted + challenger.converted, champion.users + challenger.users
-    if converted in {0, users}:
-        return 1.0
-    table = [[each.converted, each.users - each.converted] for each in (champion, challenger)]
-    return float(chi2_contingency(table, correction=corrected).pvalue)
+Strata = Sequence[tuple[Share, Share]]
+"""Champion and challenger of each stratum; both have users."""
+
+
+def p_value(strata: Strata, *, corrected: bool = True, design: float = 1.0) -> float:
+    """Two-sided: exact where `small`, else the z test; 1 where nobody or everybody did it.
+
+    Args:
+        corrected: for continuity, in the z test.
+        design: how many times the variance is that of as many independent users; 1 or more.
+    """
+    counts = _counts(strata, design)
+    if smallest_expected(counts) < SMALL:
+        return exact_p(counts)
+    off = abs(sum(_weight(pair) * (pair[1].value - pair[0].value) for pair in strata))
+    variance = sum(_weight(pair) ** 2 * null_deviation(*pair, 0.0, "diff") ** 2 for pair in strata) * design
+    return min(1.0, 2 * float(norm.sf(max(off - corrected / 2, 0.0) / sqrt(variance))))
+
+
+def small(strata: Strata) -> bool:
+    """Whether the exact test decides; that depends on how many did it in all, and not on the arms."""
+    return least_expected(strata) < SMALL
+
+
+def least_expected(strata: Strata) -> float:
+    """Users of the smallest cell, if the arms are alike."""
+    return smallest_expected(_counts(strata))
 
 
 def compare(champion: Share, challenger: Share, *, alpha: float = 0.05, corrected: bool = True) -> Effect:
-    """The z test and both intervals at 1 - alpha."""
+    """The test that fits the counts, and both intervals at 1 - alpha."""
+    return compare_strata([(champion, challenger)], alpha=alpha, corrected=corrected)
+
+
+def compare_strata(strata: Strata, *, alpha: float = 0.05, corrected: bool = True) -> Effect:
+    """The same of strata; levels are those of the strata by the weights of the test.
+
+    With the exact test the intervals are those of the z test without correction, but for 0 itself: whether
+    that is inside is what the exact test says.
+    """
+    p, exact = p_value(strata, corrected=corrected), small(strata)
+    corrected = corrected and not exact
+    absolute = difference_interval(strata, alpha=alpha, corrected=corrected)
+    relative = ratio_interval(strata, alpha=alpha, corrected=corrected)
+    champion, challenger = levels(strata)
+    if exact:
+        absolute = _agreeing(absolute, challenger - champion, rejected=p <= alpha)
+        relative = relative and _agreeing(relative, challenger - champion, rejected=p <= alpha)
+    test = EXACT if exact else "z test" + (", corrected" if corrected else "")
     return Effect(
-        test="z test" + (", corrected" if corrected else ""),
-        champion=champion.value,
-        challenger=challenger.value,
-        difference=challenger.value - champion.value,
-        p=p_value(champion, challenger, corrected=corrected),
-        absolute=difference_interval(champion, challenger, alpha=alpha, corrected=corrected),
-        relative=ratio_interval(champion, challenger, alpha=alpha, corrected=corrected),
+        test=test + (", by stage" if len(strata) > 1 else ""),
+        champion=champion,
+        challenger=challenger,
+        difference=challenger - champion,
+        p=p,
+        absolute=absolute,
+        relative=relative,
     )
 
 
-def difference_interval(
-    champion: Share, challenger: Share, *, alpha: float = 0.05, corrected: bool = True
-) -> Interval:
-    """Interval of challenger - champion, by inversion of the test."""
-    found = challenger.value - champion.value
-    correction = (1 / champion.users + 1 / challenger.users) / 2 if corrected else 0.0
+def difference_interval(strata: Strata, *, alpha: float = 0.05, corrected: bool = True) -> Interval:
+    """Interval of challenger - champion, by inversion of the z test."""
+    champion, challenger = levels(strata)
+    found = challenger - champion
+    correction = 0.5 / sum(map(_weight, strata)) if corrected else 0.0
 
     def beyond(value: float) -> float:
-        allowed = norm.isf(alpha / 2) * null_deviation(champion, challenger, value, "diff") + correction
+        allowed = norm.isf(alpha / 2) * deviation(strata, value, "diff") + correction
         return abs(found - value) - float(allowed)
 
     return roots_around(found, beyond, -1.0, 1.0)
 
 
-def ratio_interval(
-    champion: Share, challenger: Share, *, alpha: float = 0.05, corrected: bool = True
-) -> Interval | None:
+def ratio_interval(strata: Strata, *, alpha: float = 0.05, corrected: bool = True) -> Interval | None:
     """Interval of challenger / champion - 1, by inversion; None where nobody of the champion's did it."""
-    if champion.converted == 0:
+    champion, challenger = levels(strata)
+    if champion == 0:
         return None
-    found = challenger.value / champion.value
+    total = sum(map(_weight, strata))
+    # Half a user, as where both are alike: so many users of the other arm does one of this arm stand for.
+    halves = [(_weight(pair) / pair[0].users / 2, _weight(pair) / pair[1].users / 2) for pair in strata]
+    ours, theirs = (sum(each) / len(strata) / total for each in zip(*halves, strict=True))
 
     def beyond(ratio: float) -> float:
-        correction = (ratio / champion.users + 1 / challenger.users) / 2 if corrected else 0.0
-        allowed = norm.isf(alpha / 2) * null_deviation(champion, challenger, ratio, "ratio") + correction
-        return abs(challenger.value - ratio * champion.value) - float(allowed)
+        correction = ratio * ours + theirs if corrected else 0.0
+        allowed = norm.isf(alpha / 2) * deviation(strata, ratio, "ratio") + correction
+        return abs(challenger - ratio * champion) - float(allowed)
 
-    return interval_of_ratios(found, beyond)
+    return interval_of_ratios(challenger / champion, beyond)
+
+
+def deviation(strata: Strata, value: float, compare: str) -> float:
+    """`null_deviation` of the weighted mean over strata."""
+    total = sum(map(_weight, strata))
+    return sqrt(sum((_weight(pair) * null_deviation(*pair, value, compare)) ** 2 for pair in strata)) / total
+
+
+def _weight(pair: tuple[Share, Share]) -> float:
+    champion, challenger = pair
+    return champion.users * challenger.users / (champion.users + challenger.users)
+
+
+def levels(strata: Strata) -> tuple[float, float]:
+    """Of champion and challenger: the means over strata."""
+    if len(strata) == 1:
+        ((champion, challenger),) = strata
+        return champion.value, challenger.value
+    total = sum(map(_weight, strata))
+    champion_level, challenger_level = (
+        sum(_weight(pair) * pair[arm].value for pair in strata) / total for arm in (0, 1)
+    )
+    return champion_level, challenger_level
+
+
+def _counts(strata: Strata, design: float = 1.0) -> list[Counts]:
+    return [
+        Counts(
+            *(round(each.converted / design) for each in pair), *(round(each.users / design) for each in pair)
+        )
+        for pair in strata
+    ]
+
+
+def _agreeing(interval: Interval, found: float, *, rejected: bool) -> Interval:
+    """With 0 in it if and only if that is not rejected."""
+    if not rejected:
+        return Interval(min(interval.low, 0.0), max(interval.high, 0.0))
+    if 0 not in interval:
+        return interval
+    if found > 0:
+        return Interval(min(_BESIDE_ZERO, found), interval.high)
+    return Interval(interval.low, max(-_BESIDE_ZERO, found))
 
 
 def null_deviation(champion: Share, challenger: Share, value: float, compare: str) -> float:

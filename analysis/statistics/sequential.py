@@ -17,7 +17,7 @@ Sources: Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasy
 use on averages with an estimated variance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
 
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from analysis.statistics.effect import Effect, Interval, interval_of_ratios, roots_around
-from analysis.statistics.proportions import Share, null_deviation
+from analysis.metric import Kind
+from analysis.statistics.effect import Effect, Interval, Sample, interval_of_ratios, roots_around, weights
+from analysis.statistics.proportions import Share, Strata, deviation, least_expected, levels
 
 Values = NDArray[np.float64] | np.float64
 LEAST_USERS = 100
@@ -47,15 +48,6 @@ class Planned:
     def error(self, factor: float = 1.0) -> float:
         """Variance of challenger - factor * champion at the planned end, if that is 0."""
         return factor**2 * self.variance * (1 / self.challenger + 1 / self.champion)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm: the mean of a measure and its variance from user to user."""
-
-    mean: float
-    variance: float
-    users: int
 
 
 def mixing(v_opt: float, alpha: float) -> float:
@@ -96,47 +88,72 @@ def log_e(difference: Values, error: Values, planned_error: float, alpha: float)
     return result
 
 
-def compare_means(champion: Arm, challenger: Arm, planned: Planned, *, alpha: float = 0.05) -> Effect:
-    """Two means: the confidence sequence's intervals at this moment, and p = 1 / e.
+def compare(
+    strata: Sequence[tuple[Sample, Sample]], kind: Kind, planned: Planned, *, alpha: float = 0.05
+) -> Effect:
+    """Two arms in one measure: the confidence sequence's intervals at this moment, and p = 1 / e.
 
-    The variance is the larger of that of the arms apart and of both together.
+    Of strata (stages of a ramp) the differences are weighted by `effect.weights`: within a stage the share
+    stays, so that what its users add is independent of those before, and so is the sum.
 
     Args:
-        champion, challenger: users whose outcomes are all in, in the order in which they came.
+        strata: champion and challenger: users whose outcomes are all in, in the order in which they came.
     """
+    if kind is Kind.PROPORTION:
+        return compare_shares([(Share.of(a), Share.of(b)) for a, b in strata], planned, alpha=alpha)
+    return compare_means(strata, planned, alpha=alpha)
+
+
+def compare_means(
+    strata: Sequence[tuple[Sample, Sample]], planned: Planned, *, alpha: float = 0.05
+) -> Effect:
+    """Two means; the variance is the larger of that of the arms apart and of both together."""
+    sizes = [(champion.users, challenger.users) for champion, challenger in strata]
+    shares = weights(sizes)
 
     def error(difference: float, factor: float = 1.0) -> float:
         """Variance of challenger - factor * champion, if that were `difference`."""
-        n1, n0 = challenger.users, champion.users
-        off = challenger.mean - factor * champion.mean - difference
-        squares = (n1 - 1) * challenger.variance + (n0 - 1) * factor**2 * champion.variance
-        together = (squares + off**2 * n1 * n0 / (n1 + n0)) / (n1 + n0) * (1 / n1 + 1 / n0)
-        return max(together, challenger.variance / n1 + factor**2 * champion.variance / n0)
+        return sum(
+            share**2 * _error_of_means(*pair, difference, factor)
+            for share, pair in zip(shares, strata, strict=True)
+        )
 
-    enough = min(champion.users, challenger.users) >= LEAST_USERS and error(0.0) > 0
-    blank = _blank(champion.mean, challenger.mean, Interval(-inf, inf))
+    smaller = min(map(sum, zip(*sizes, strict=True)))
+    levels = [
+        sum(share * pair[arm].mean for share, pair in zip(shares, strata, strict=True)) for arm in (0, 1)
+    ]
+    blank = _blank(levels, Interval(-inf, inf), len(strata))
+    enough = smaller >= LEAST_USERS and error(0.0) > 0
     return _compare(blank, error, planned, alpha) if enough else blank
 
 
-def compare_shares(champion: Share, challenger: Share, planned: Planned, *, alpha: float = 0.05) -> Effect:
+def _error_of_means(champion: Sample, challenger: Sample, difference: float, factor: float) -> float:
+    n1, n0 = challenger.users, champion.users
+    off = challenger.mean - factor * champion.mean - difference
+    squares = (n1 - 1) * challenger.variance + (n0 - 1) * factor**2 * champion.variance
+    together = (squares + off**2 * n1 * n0 / (n1 + n0)) / (n1 + n0) * (1 / n1 + 1 / n0)
+    return max(together, challenger.error + factor**2 * champion.error)
+
+
+def compare_shares(strata: Strata, planned: Planned, *, alpha: float = 0.05) -> Effect:
     """Two shares: as `compare_means`; the variance is that of the score test."""
 
     def error(difference: float, factor: float = 1.0) -> float:
         if factor == 1:  # also for the ratio, whose test this is there
-            return null_deviation(champion, challenger, difference, "diff") ** 2
-        return null_deviation(champion, challenger, factor, "ratio") ** 2
+            return deviation(strata, difference, "diff") ** 2
+        return deviation(strata, factor, "ratio") ** 2
 
-    converted, users = champion.converted + challenger.converted, champion.users + challenger.users
-    smaller = min(champion.users, challenger.users)
-    rarer = min(converted, users - converted) * smaller / users
-    enough = smaller >= LEAST_USERS and rarer >= LEAST_EVENTS
-    blank = _blank(champion.value, challenger.value, Interval(-1.0, 1.0))
+    smaller = min(sum(pair[arm].users for pair in strata) for arm in (0, 1))
+    blank = _blank(levels(strata), Interval(-1.0, 1.0), len(strata))
+    enough = smaller >= LEAST_USERS and least_expected(strata) >= LEAST_EVENTS
     return _compare(blank, error, planned, alpha) if enough else blank
 
 
-def _blank(champion: float, challenger: float, possible: Interval) -> Effect:
-    """Before there is anything to say."""
-    return Effect("any time", champion, challenger, challenger - champion, 1.0, possible, None)
+def _blank(found: Sequence[float], possible: Interval, strata: int) -> Effect:
+    """Before there is anything to say; `found` are the levels of champion and challenger."""
+    champion, challenger = found
+    test = "any time" + (", by stage" if strata > 1 else "")
+    return Effect(test, champion, challenger, challenger - champion, 1.0, possible, None)
 
 
 def _compare(blank: Effect, error: Callable[..., float], planned: Planned, alpha: float) -> Effect:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 
 from scipy.stats import chi2, chi2_contingency, norm
 
-from analysis.statistics.effect import Interval
+from analysis.statistics.effect import Interval, Sample, pooled
 
 MIX_LEVEL = 0.001
 """A mix that differs between the arms is a fault in who got the challenger: rare, and worth a low level."""
@@ -14,24 +14,26 @@ MIX_LEVEL = 0.001
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the users: how many in each arm, and mean and variance (n - 1) of the measure in each."""
+    """One part of the users, in both arms."""
 
-    champion_users: int
-    challenger_users: int
-    champion: float
-    challenger: float
-    champion_variance: float = 0.0
-    challenger_variance: float = 0.0
+    champion: Sample
+    challenger: Sample
 
     @property
     def users(self) -> int:
         """In both arms."""
-        return self.champion_users + self.challenger_users
+        return self.champion.users + self.challenger.users
 
     @property
     def effect(self) -> float:
         """Challenger minus champion."""
-        return self.challenger - self.champion
+        return self.challenger.mean - self.champion.mean
+
+    @property
+    def error(self) -> float:
+        """Variance of the effect; 0 where an arm has less than two users, so that there is none."""
+        error = self.champion.error + self.challenger.error
+        return error if isfinite(error) else 0.0
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,18 @@ class Mix:
 
 def mix(parts: Sequence[Part]) -> Mix:
     """Compare the whole with parts that make it up; of parts in one arm alone only the mix counts."""
-    both = [part for part in parts if part.champion_users and part.challenger_users]
-    ours, theirs = sum(p.champion_users for p in parts), sum(p.challenger_users for p in parts)
-    if not both or not ours or not theirs:
+    both = [part for part in parts if part.champion.users and part.challenger.users]
+    champion, challenger = pooled([p.champion for p in parts]), pooled([p.challenger for p in parts])
+    if not both:
         return Mix(nan, nan, 1.0, False)
-    crude = (
-        sum(part.challenger * part.challenger_users for part in parts if part.challenger_users) / theirs
-        - sum(part.champion * part.champion_users for part in parts if part.champion_users) / ours
-    )
+    crude = challenger.mean - champion.mean
     users = sum(part.users for part in both)
-    adjusted = sum(part.effect * part.users for part in both) / users
+    weights = [part.users / users for part in both]
+    adjusted = sum(weight * part.effect for weight, part in zip(weights, both, strict=True))
+    variances = [
+        part.champion.variance / part.champion.users + part.challenger.variance / part.challenger.users
+        for part in both
+    ]
     return Mix(
         crude=crude,
         adjusted=adjusted,
@@ -93,49 +97,23 @@ def mix(parts: Sequence[Part]) -> Mix:
         reversed=len(both) > 1 and crude * adjusted < 0,
         opposite=sum(part.effect * crude < 0 for part in both),
         parts=len(both),
-        crude_error=sqrt(
-            _pooled_variance([(p.champion_users, p.champion, p.champion_variance) for p in parts])
-            + _pooled_variance([(p.challenger_users, p.challenger, p.challenger_variance) for p in parts])
-        ),
-        adjusted_error=sqrt(
-            sum(
-                (part.users / users) ** 2
-                * (
-                    part.champion_variance / part.champion_users
-                    + part.challenger_variance / part.challenger_users
-                )
-                for part in both
-            )
-        ),
+        crude_error=sqrt(champion.error + challenger.error),
+        adjusted_error=sqrt(sum(w**2 * v for w, v in zip(weights, variances, strict=True))),
     )
 
 
-def _pooled_variance(arm: Sequence[tuple[int, float, float]]) -> float:
-    """Of the mean of an arm, from users, mean and variance of its parts."""
-    users = sum(n for n, _, _ in arm)
-    if users < 2:
-        return inf
-    mean = sum(n * level for n, level, _ in arm) / users
-    squares = sum((n - 1) * variance + n * (level - mean) ** 2 for n, level, variance in arm if n)
-    return squares / (users - 1) / users
-
-
 def _mix_p(parts: Sequence[Part]) -> float:
-    table = [(part.champion_users, part.challenger_users) for part in parts if part.users]
+    table = [(part.champion.users, part.challenger.users) for part in parts if part.users]
     return float(chi2_contingency(table, correction=False)[1]) if len(table) > 1 else 1.0
 
 
 def heterogeneity_p(effects: Sequence[float], variances: Sequence[float]) -> float:
-    """p of one and the same effect in all parts: Cochran's Q, weights 1 / variance."""
-    known = [(e, 1 / v) for e, v in zip(effects, variances, strict=True) if v > 0]
+    """p of one and the same effect in all parts: Cochran's Q, weights 1 / variance; without those of 0."""
+    known = [(effect, 1 / v) for effect, v in zip(effects, variances, strict=True) if v > 0]
     if len(known) < 2:
         return 1.0
+    # statsmodels' combine_effects says the same, and warns where effects are alike.
     total = sum(weight for _, weight in known)
     mean = sum(effect * weight for effect, weight in known) / total
     q = sum(weight * (effect - mean) ** 2 for effect, weight in known)
     return float(chi2.sf(q, len(known) - 1))
-
-
-def difference_variance(variances: tuple[float, float], users: tuple[int, int]) -> float:
-    """Of a difference of two means."""
-    return sum(v / n for v, n in zip(variances, users, strict=True)) if min(users) > 1 else 0.0

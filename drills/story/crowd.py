@@ -84,7 +84,7 @@ class Crowd:
         if _broken(counts):
             raise CrowdError(
                 f"{counts[FAILED]} of {counts.total()} simulated users got no answer from {self._url}: see"
-                " `python3 -m stack logs service`"
+                " `./canario logs service`"
             )
         return counts
 

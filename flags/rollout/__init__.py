@@ -1,1 +1,1 @@
-"""The rollout plan: stages as data, a pure decision, and the commands `python -m flags rollout`."""
+"""The rollout plan: stages as data, a pure decision, and the job that carries it out."""

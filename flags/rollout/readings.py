@@ -1,21 +1,27 @@
-"""What Prometheus knows of a stage, in three requests; a fault of it is a reading too, and raises nothing.
+"""What Prometheus knows of a stage, in three requests; an error of it is a reading too, and raises nothing.
 
 Counts begin with the stage, or with the moment from which on every instance is seen to serve this challenger.
 """
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
 from common.answers import Sample
-from common.names import JobMetric, Metric, Model
+from common.arms import Arms, MissingSignal
+from common.names import JobMetric, Model
 from common.prometheus import NotScraped, Prometheus, PrometheusError
-from common.served import BLUR, Arms, Fleet, Mixed, Pair, evidence_since, fleet, terms
-from flags.quarantine import label
-from flags.rollout.situation import Guarded, Readings
+from common.served import BLUR, Fleet, Mixed, Pair, evidence_since, fleet, terms
+from flags.canary.marks import label
+from flags.rollout.closeness import OF_CLOSENESS, Closeness, closeness
+from flags.rollout.evidence import EvidenceCache, Period, read_evidence
+from flags.rollout.no_worse import Evidence
+from flags.rollout.schema import NoWorse
 
+OK, BREACH, NO_DATA = "ok", "breach", "no data"  # as rollback.guardrails.verdict names them
 LEAST: Final = timedelta(seconds=1)
 OF_JOB: Final = (
     JobMetric.VERDICT,
@@ -29,25 +35,106 @@ OF_JOB: Final = (
 )
 
 
-def read(prometheus: Prometheus, arms: Arms, began: datetime, now: datetime) -> Readings:
-    """All that the gates of a stage need that began then. Never raises for what Prometheus does."""
+@dataclass(frozen=True)
+class GuardrailReading:
+    """A guardrail as the rollback job's last pass judged it.
+
+    Attributes:
+        verdict: ok, breach, no data or cannot measure.
+        binding: False where it only warns.
+        value, limit: of a threshold, in its own unit.
+        log_e, log_e_needed: of a sequential guardrail.
+    """
+
+    name: str
+    verdict: str
+    binding: bool = True
+    value: float | None = None
+    limit: float | None = None
+    log_e: float | None = None
+    log_e_needed: float | None = None
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What Prometheus says. Counts are since the stage began.
+
+    Attributes:
+        fault: why nothing is known; None where all was read.
+        guardrails: none while nobody gets the challenger.
+        last_pass: end of the rollback job's last pass, by the reader's own clock.
+        judged: the flag's revision (Unleash's event id) that this pass judged; None where it judged none.
+        champion_requests, challenger_requests: users' requests by the model that the flag gave them.
+        outcomes: feedback on the challenger's.
+        samples, agreements, failures: of the shadow.
+        closeness: of the shadow, too; see there.
+        judged_version: the challenger that this pass judged, as marks name it.
+        version: the challenger that is seen to be served, as marks name it; None where none is.
+        version_since: when every instance began to serve it, where that was after the stage began.
+        mixed: why what was counted is not the work of one challenger on every instance; None where it is.
+        evidence: of how both models compare, where the plan asks for that.
+        evidence_fault: why there is none.
+    """
+
+    fault: str | None = None
+    guardrails: tuple[GuardrailReading, ...] = ()
+    last_pass: datetime | None = None
+    judged: int | None = None
+    judged_version: str | None = None
+    champion_requests: float = 0.0
+    challenger_requests: float = 0.0
+    outcomes: float = 0.0
+    samples: float = 0.0
+    agreements: float = 0.0
+    failures: float = 0.0
+    closeness: Closeness = field(default_factory=Closeness)
+    version: str | None = None
+    version_since: datetime | None = None
+    mixed: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    evidence_fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is to be compared: by which rules, and in which period, where that is not the stage itself."""
+
+    rules: NoWorse
+    cache: EvidenceCache
+    period: tuple[datetime, datetime] | None = None
+
+
+def read(
+    prometheus: Prometheus, arms: Arms, began: datetime, now: datetime, compared: Compared | None = None
+) -> Readings:
+    """All that the conditions of a stage need that began then. Never raises for what Prometheus does."""
     pair: Pair = {}
+    evidence: tuple[Evidence, ...] = ()
+    evidence_fault = None
     since, mixed = began, None
     try:
         seen = _fleet(prometheus, arms, max(now - began, LEAST))
         try:
-            pair = seen.pair()
+            pair = seen.pair(arms)
             since = evidence_since(prometheus, arms, seen, began, now)
         except Mixed as error:
             mixed = str(error)
-        counts = {
-            (one.labels.get("what"), one.labels.get("model")): one.value
-            for one in prometheus.vector(counts_query(arms, max(now - since, LEAST)))
+        found = [
+            one
+            for one in arms.told(prometheus.vector(counts_query(arms, max(now - since, LEAST))))
             if math.isfinite(one.value)
-        }
+        ]
+        counts = {(one.labels.get("what"), one.labels.get("model")): one.value for one in found}
         job = _newest(prometheus.vector(job_query(arms)))
     except PrometheusError as error:
         return Readings(fault=str(error))
+    if compared and not mixed and Model.CHALLENGER in pair:
+        try:
+            stage = compared.period
+            period = _period(prometheus, arms, seen, stage, now) if stage else Period(since, now)
+            evidence = read_evidence(prometheus, arms, compared.rules, period, compared.cache)
+        except PrometheusError as error:  # of these counters alone
+            evidence_fault = str(error)
     ago = _single(job, JobMetric.LAST_AGO)
     judged = _single(job, JobMetric.JUDGED)
     challenger = pair.get(Model.CHALLENGER)
@@ -62,10 +149,21 @@ def read(prometheus: Prometheus, arms: Arms, began: datetime, now: datetime) -> 
         samples=counts.get(("samples", None), 0.0),
         agreements=counts.get(("agreements", None), 0.0),
         failures=counts.get(("failures", None), 0.0),
+        closeness=closeness(found, {name for name in OF_CLOSENESS if _has(arms, name)}),
         version=label(challenger.version, challenger.sha256) if challenger else None,
         version_since=since if since > began else None,
-        mixed=mixed or (_behind(seen) if challenger else None),
+        mixed=mixed or (_behind(seen) if challenger and arms.signals.versions else None),
+        evidence=evidence,
+        evidence_fault=evidence_fault,
     )
+
+
+def _period(
+    prometheus: Prometheus, arms: Arms, seen: Fleet, stage: tuple[datetime, datetime], now: datetime
+) -> Period:
+    """A stage that is over, as far as the models of now were served in it. Raises PrometheusError."""
+    began, until = stage
+    return Period(min(evidence_since(prometheus, arms, seen, began, now), until), until, over=True)
 
 
 def job_query(arms: Arms) -> str:
@@ -79,7 +177,7 @@ def job_query(arms: Arms) -> str:
 
 def _fleet(prometheus: Prometheus, arms: Arms, age: timedelta) -> Fleet:
     """The service's instances and models. Raises PrometheusError, also where they are another rollout's."""
-    seen = fleet(prometheus.vector(" or ".join(terms(arms, age + BLUR))))
+    seen = fleet(prometheus.vector(" or ".join(terms(arms, age + BLUR))), arms)
     if not seen.live:
         raise NotScraped(f"Prometheus hears of no service with {arms.selector}: is it up, and a target?")
     seen.require_ours(arms)
@@ -93,22 +191,35 @@ def _behind(seen: Fleet) -> str | None:
 
 
 def counts_query(arms: Arms, age: timedelta) -> str:
-    """How many requests, outcomes and shadow samples there were for so long."""
+    """How many requests, outcomes and shadow samples there were for so long, as far as is counted."""
+    by = f"sum by ({arms.label}) "
     parts = (
-        ("requests", "sum by (model) ", Metric.ASSIGNMENTS),
-        ("outcomes", "sum by (model) ", Metric.OUTCOMES),
-        ("samples", "sum", Metric.SHADOW_SAMPLES),
-        ("agreements", "sum", Metric.SHADOW_AGREEMENTS),
-        ("failures", "sum", Metric.SHADOW_ERRORS),
+        ("requests", by, "assignments"),
+        ("outcomes", by, "outcomes"),
+        ("samples", "sum", "shadow_samples"),
+        ("agreements", "sum", "shadow_agreements"),
+        ("failures", "sum", "shadow_errors"),
+        *((name, f"sum by ({', '.join(labels)})", f"shadow_{name}") for name, labels in OF_CLOSENESS.items()),
     )
-    span = _promql(age)
-    return " or ".join(
-        f'label_replace({total}(increase({arms.of(name)}[{span}])), "what", "{what}", "", "")'
-        for what, total, name in parts
-    )
+    span, asked = _promql(age), []
+    for what, total, name in parts:
+        try:
+            counted = f"{total}(increase({arms.of(arms.signals.of(name))}[{span}]))"
+        except MissingSignal:
+            continue
+        asked.append(f'label_replace({counted}, "what", "{what}", "", "")')
+    return " or ".join(asked)
 
 
-def guardrails(job: Iterable[Sample]) -> tuple[Guarded, ...]:
+def _has(arms: Arms, name: str) -> bool:
+    try:
+        arms.signals.of(f"shadow_{name}")
+    except MissingSignal:
+        return False
+    return True
+
+
+def guardrails(job: Iterable[Sample]) -> tuple[GuardrailReading, ...]:
     """The verdicts of one job, by the names of the guardrails."""
     named = sorted(
         (one for one in job if one.labels.get("guardrail")), key=lambda one: one.labels["guardrail"]
@@ -128,7 +239,7 @@ def guardrails(job: Iterable[Sample]) -> tuple[Guarded, ...]:
             continue
         numbers = {one.labels.get("__name__"): one.value for one in samples}
         found.append(
-            Guarded(
+            GuardrailReading(
                 name=name,
                 verdict=verdict,
                 binding=numbers.get(JobMetric.BINDING, 1.0) != 0,

@@ -1,17 +1,22 @@
-"""The shadow report of `python -m analysis shadow --format json`, as far as a stage of the plan goes by it.
+"""The shadow report of `./canario report shadow --format json`, as far as a stage of the plan goes by it.
 
 The two know each other by this file alone: its report has `numbers` with the names below.
 """
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-MOST_BYTES = 10_000_000  # a report has some ten thousand
+from common.figures import short
+from flags.canary.marks import label
+from flags.rollout.schema import ShadowReportRule
+
+MOST_BYTES: Final = 10_000_000  # a report has some ten thousand
+SLACK: Final = timedelta(seconds=10)  # between the clocks of this machine and of the one that made the report
 
 
 class _Answer(BaseModel):
@@ -64,6 +69,22 @@ class ShadowReport:
     passed: bool | None = None
     breached: tuple[str, ...] = ()
 
+    def judge(self, rule: ShadowReportRule, version: str | None, now: datetime) -> tuple[bool, str]:
+        """Whether it lets the deployed `version` (a `label`) go on by this rule at `now`, and why."""
+        if self.fault or self.written is None:
+            return False, self.fault or "it has no date"
+        age = now - self.written
+        if age > rule.max_age or age < -SLACK:
+            told = f"made {short(age)} ago" if age > SLACK else "dated in the future"
+            return False, f"{rule.file} was {told}, and {short(rule.max_age)} is the most: make it anew"
+        if version is None or label(self.version, version.rpartition(" ")[2]) != version:
+            return False, f"{rule.file} is about version {self.version}, and {version} is deployed"
+        if self.passed is None:
+            return False, f"{rule.file} was made without --fail-on, so nothing was asked of it"
+        if not self.passed:
+            return False, f"{rule.file}: {'; '.join(self.breached)}"
+        return True, f"made {short(age)} ago on {self.requests:,} requests: all its limits hold"
+
 
 def read_report(path: Path) -> ShadowReport:
     """Read the report; what is wrong with it is a reading too. Never raises."""
@@ -73,7 +94,7 @@ def read_report(path: Path) -> ShadowReport:
         found = _Report.model_validate(json.loads(path.read_text(encoding="utf-8"))).numbers
     except FileNotFoundError:
         return ShadowReport(
-            fault=f"{path} is not there: `python -m analysis shadow --format json --fail-on ...` makes it"
+            fault=f"{path} is not there: `./canario report shadow --format json --fail-on ...` makes it"
         )
     except (OSError, ValueError, RecursionError) as error:
         why = _first(error) if isinstance(error, ValidationError) else str(error)

@@ -1,1 +1,1 @@
-"""The Grafana dashboard, as code: `python -m monitoring.dashboard` writes monitoring/grafana/dashboards/."""
+"""The Grafana dashboard, as code: `./canario dashboard` writes monitoring/grafana/dashboards/."""

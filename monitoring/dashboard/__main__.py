@@ -1,9 +1,10 @@
-"""`python -m monitoring.dashboard`: write the Grafana dashboard from its code."""
+"""`./canario dashboard`: write the Grafana dashboard from its code."""
 
 from pathlib import Path
 
 import click
 
+from common.options import start
 from monitoring.dashboard.build import FILE, Pages, build, render
 
 DEFAULT = Pages()
@@ -25,9 +26,9 @@ def main(out: Path, board: str, unleash: str, runbook: str) -> None:
     A test holds the file in the repository equal to the code. Give addresses where they are others than
     those of docker compose on this machine; an empty one leaves its link out.
     """
-    out.write_text(render(build(Pages(board, unleash.rstrip("/"), runbook))), encoding="utf-8")
+    out.write_text(render(build(Pages(board.rstrip("/"), unleash.rstrip("/"), runbook))), encoding="utf-8")
     click.echo(f"wrote {out}")
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "monitoring.dashboard")

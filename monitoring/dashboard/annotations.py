@@ -48,7 +48,7 @@ def annotations() -> list[models.AnnotationQuery]:
         Annotation(
             "Critical alerts",
             WARN,
-            'max by (alertname) (ALERTS{alertstate="firing", severity="critical"})',
+            'max by (alertname) (ALERTS{alertstate="firing", severity="critical", rollout=~"$rollout|"})',
             title="{{alertname}}",
         ),
     ]

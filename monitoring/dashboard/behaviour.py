@@ -1,126 +1,34 @@
-"""Rows about the models: are they slow, do they fail, what are they worth, what would the challenger say?"""
+"""Rows about the models: is the challenger slower, does it fail, would it have said the same?"""
 
-from common.names import Metric, Model
-from monitoring.dashboard.panels import BAD, Panels, lines, stacked, with_limit
-from monitoring.dashboard.query import RANGE, latency, of_service, per_second, share, within_one_stage
-
-CHALLENGER = f'model="{Model.CHALLENGER}"'
+from common.names import Recorded
+from monitoring.dashboard.panels import Panels, lines
+from monitoring.dashboard.query import recorded
 
 
-def speed() -> Panels:
-    """Is it slower, and does it fail?"""
+def behaviour() -> Panels:
+    """Is it slower, does it fail, does it answer otherwise?"""
     return (
         *(
             lines(
-                f"p{quantile * 100:g} by model",
-                "Of the calls of the model, whoever waits for them: users of a late challenger get the"
-                " champion's answer.",
-                {"{{model}}": latency(quantile)},
+                f"{name} by model",
+                "Of the calls of the model over 5 minutes, whoever waits for them: a service may give users"
+                " the champion's answer where the challenger is late.",
+                {"{{model}}": f"max by (model) ({recorded(series)})"},
                 unit="s",
-                per_line=3,
             )
-            for quantile in (0.5, 0.95)
-        ),
-        with_limit(
-            lines(
-                "p99 by model",
-                "The line is the hard limit of rollback/guardrails.yaml.",
-                {"{{model}}": latency(0.99)},
-                unit="s",
-                per_line=3,
-            ),
-            ((None, "transparent"), (0.2, BAD)),
+            for name, series in (("p50", Recorded.LATENCY_P50), ("p99", Recorded.LATENCY_P99))
         ),
         lines(
             "Error rate by model",
-            "Calls that brought no usable answer in time; its user got the champion's.",
-            {"{{model}}": share(per_second(Metric.ERRORS, by="model"), per_second(Metric.CALLS, by="model"))},
-            unit="percentunit",
-            per_line=3,
-        ),
-        stacked(
-            lines(
-                "Errors of the challenger by reason",
-                "timeout: too late; busy: it owes late answers; open: the breaker keeps calls away."
-                " host: requests that this host kept from it, which are no errors.",
-                {
-                    "{{reason}}": per_second(Metric.ERRORS, CHALLENGER, by="reason"),
-                    "host: {{reason}}": per_second(Metric.PREVENTED, by="reason"),
-                },
-                unit="reqps",
-                per_line=3,
-            )
-        ),
-        lines(
-            "The challenger's process",
-            "Starts of it, calls that it owes, and workers whose breaker is open.",
-            {
-                "starts": f"sum(increase({of_service(Metric.GUEST_STARTS)}[{RANGE}]))",
-                "calls in flight": f"sum({of_service(Metric.IN_FLIGHT)})",
-                "breakers open": f"sum({of_service(Metric.BREAKER_OPEN)})",
-            },
-            unit="short",
-            per_line=3,
-        ),
-    )
-
-
-def worth() -> Panels:
-    """Is it better for the business?"""
-    outcome = 'outcome=~"$outcome"'
-    return (
-        lines(
-            "Outcomes by request assigned",
-            "Feedback by the model that was assigned, over its requests, of $__rate_interval; only where that"
-            " lies in one stage and version. Outcomes come later than requests; the board counts from the"
-            " stage's beginning, the A/B report gives the answer.",
-            {
-                "{{model}}: {{outcome}}": within_one_stage(
-                    per_second(Metric.OUTCOMES, outcome, by="model, outcome")
-                    + "\n/ on (model) group_left () "
-                    + f"({per_second(Metric.ASSIGNMENTS, by='model')} > 0)"
-                )
-            },
+            "Calls that brought no usable answer, of all of 5 minutes.",
+            {"{{model}}": f"max by (model) ({recorded(Recorded.ERROR_RATE)})"},
             unit="percentunit",
         ),
-        lines(
-            "Outcomes",
-            "Feedback as it comes in. `unknown`: about requests that the service does not remember.",
-            {"{{model}}: {{outcome}}": per_second(Metric.OUTCOMES, outcome, by="model, outcome")},
-            unit="cps",
-        ),
-    )
-
-
-def shadow() -> Panels:
-    """What would it have said?"""
-    return (
         lines(
             "Agreement rate",
-            "Part of the shadowed requests for which both models chose the same.",
-            {"agreement": share(per_second(Metric.SHADOW_AGREEMENTS), per_second(Metric.SHADOW_SAMPLES))},
+            "Part of the shadowed requests for which both models chose the same. Empty where the rollout has"
+            " no shadow.",
+            {"agreement": f"max({recorded(Recorded.AGREEMENT_RATE)})"},
             unit="percentunit",
-            per_line=3,
-        ),
-        stacked(
-            lines(
-                "Shadowed requests",
-                "Answered by both; failed in the challenger; dropped before it saw them. The agreement is"
-                " that of those answered.",
-                {
-                    "answered": per_second(Metric.SHADOW_SAMPLES),
-                    "failed: {{reason}}": per_second(Metric.SHADOW_ERRORS, by="reason"),
-                    "dropped: {{reason}}": per_second(Metric.SHADOW_DROPS, by="reason"),
-                },
-                unit="reqps",
-                per_line=3,
-            )
-        ),
-        lines(
-            "Batches",
-            "How long a batch takes inside the challenger's process (p99).",
-            {"p99": latency(0.99, Metric.SHADOW_LATENCY, by="")},
-            unit="s",
-            per_line=3,
         ),
     )

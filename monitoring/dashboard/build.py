@@ -10,19 +10,19 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
 from common.names import JobMetric, Metric
-from monitoring.dashboard import behaviour, jobs, rollout
+from monitoring.dashboard import behaviour, jobs, own_service, rollout
 from monitoring.dashboard.annotations import annotations
 from monitoring.dashboard.panels import SOURCE
+from monitoring.dashboard.query import of_job
 
 FILE: Final = Path(__file__).parents[1] / "grafana" / "dashboards" / "canario.json"
 UID: Final = "canario-rollout"
 ROWS: Final = (
     ("Who gets which model?", rollout.traffic),
     ("Is the challenger worse?", rollout.guardrails),
-    ("Is it slower, does it fail?", behaviour.speed),
-    ("Is it better for the business?", behaviour.worth),
-    ("What would it have said? (shadow)", behaviour.shadow),
-    ("Do the jobs and the log work?", jobs.machinery),
+    ("Is it slower, does it fail, does it answer otherwise?", behaviour.behaviour),
+    ("Do the jobs work?", jobs.machinery),
+    ("Only Canario's own service, the job above: requests, outcomes, shadow, log", own_service.own_service),
 )
 
 
@@ -30,7 +30,7 @@ ROWS: Final = (
 class Pages:
     """Where the links at the top lead; an empty address makes no link."""
 
-    board: str = "http://127.0.0.1:8100/"
+    board: str = "http://127.0.0.1:8100"
     unleash: str = "http://127.0.0.1:4242"
     runbook: str = ""
 
@@ -52,7 +52,7 @@ def build(pages: Pages) -> models.Dashboard:
         board = board.with_variable(variable)
     board._internal.annotations = models.AnnotationContainer(list_val=annotations())
     for title, url in (
-        ("Board", pages.board),
+        ("Board", f"{pages.board}/rollouts/$rollout" if pages.board else ""),
         ("Flag in Unleash", f"{pages.unleash}/projects/default/features/$flag" if pages.unleash else ""),
         ("Runbook", pages.runbook),
     ):
@@ -77,10 +77,10 @@ def render(dashboard: models.Dashboard) -> str:
 
 def _variables() -> tuple[builders.DatasourceVariable | builders.QueryVariable, ...]:
     return (
+        _label_values("rollout", "Rollout", JobMetric.LAST_AGO, "rollout", current="breast-cancer"),
         builders.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _label_values("job", "Service", Metric.CALLS, "job", current="service"),
-        _label_values("guard", "Rollback job", JobMetric.LAST, "job", current="rollback"),
-        _label_values("flag", "Flag", JobMetric.FLAG_SHARE, "flag", current="canary"),
+        _label_values("flag", "Flag", of_job(JobMetric.FLAG_SHARE), "flag", current="canary"),
+        _label_values("job", "Canario's own service", Metric.CALLS, "job", current="service"),
         _label_values("outcome", "Outcome", f'{Metric.OUTCOMES}{{job="$job"}}', "outcome", current="$__all")
         .include_all(True)
         .all_value(".+")

@@ -1,16 +1,20 @@
-"""The row about what watches and records: the rollback job and the prediction log."""
+"""The row about what watches: the rollback job, and the files of all rollouts."""
 
-from common.names import JobMetric, Metric
-from monitoring.dashboard.panels import Panels, lines, rows_of_now, stacked
-from monitoring.dashboard.query import RANGE, of_job, of_service, per_second
+from typing import Final
+
+from common.names import JobMetric, PlanMetric
+from monitoring.dashboard.panels import BAD, GOOD, Panels, lines, rows_of_now, stacked
+from monitoring.dashboard.query import RANGE, of_job
+
+FITS: Final = {0: ("fits", GOOD), 1: ("does not fit", BAD)}
 
 
 def machinery() -> Panels:
-    """Do the jobs and the log work?"""
+    """Do the jobs work?"""
     return (
         stacked(
             lines(
-                "Passes of the rollback job",
+                "Iterations of the rollback job",
                 "By what they came to.",
                 {"{{outcome}}": f"sum by (outcome) (rate({of_job(JobMetric.PASSES)}[{RANGE}]))"},
                 unit="cps",
@@ -18,9 +22,9 @@ def machinery() -> Panels:
             )
         ),
         lines(
-            "Duration of a pass",
+            "Duration of an iteration",
             "It comes every few seconds, so it must take less.",
-            {"pass": f"max({of_job(JobMetric.DURATION)})"},
+            {"iteration": f"max({of_job(JobMetric.DURATION)})"},
             unit="s",
             per_line=3,
         ),
@@ -35,16 +39,6 @@ def machinery() -> Panels:
             per_line=3,
         ),
         lines(
-            "Prediction log",
-            "Records written, and lost for good.",
-            {
-                "{{kind}}": per_second(Metric.LOG_RECORDS, by="kind"),
-                "lost: {{reason}}": per_second(Metric.LOG_DROPS, by="reason"),
-            },
-            unit="cps",
-            per_line=3,
-        ),
-        lines(
             "Messages and decisions that got lost",
             "Of the rollback job; it works all the same.",
             {
@@ -53,12 +47,15 @@ def machinery() -> Panels:
                 "decision": f"sum(increase({of_job(JobMetric.DECISIONS_FAILED)}[{RANGE}]))",
             },
             unit="short",
-            per_line=3,
         ),
         rows_of_now(
-            "Models served",
-            "By the workers of the service.",
-            {"Served": f"max by (model, name, version) ({of_service(Metric.MODEL_INFO)}) == 1"},
-            per_line=3,
+            "Files of all rollouts",
+            "For each job. One that does not fit stops only its own rollout, or leaves it at what the file"
+            " said before.",
+            {
+                "Guardrails": f"max by (rollout) ({JobMetric.ROLLOUT_BROKEN})",
+                "Plan": f"max by (rollout) ({PlanMetric.ROLLOUT_BROKEN})",
+            },
+            columns={"Guardrails": FITS, "Plan": FITS},
         ),
     )

@@ -1,30 +1,38 @@
-"""PromQL of the panels. Names are those of common.names; `$job`, `$guard`, `$flag` are variables of Grafana.
+"""PromQL of the panels. Names are those of common.names; `$rollout`, `$flag`, `$job` are Grafana's variables.
+
+What every rollout has are its recorded series and what the jobs say of it. The series of services are named
+only for Canario's own, which `$job` is.
 
 Ranges are `$__rate_interval`: four scrapes at least, and what a pixel stands for when a week is shown.
 """
 
-from common.names import JobMetric, Metric, Model
+from common.names import JobMetric, Metric, Recorded
 
 RANGE = "$__rate_interval"
 
 
-def of_service(name: str, matchers: str = "") -> str:
-    """A selector of the service's metric, or of a part of it such as `latency_seconds_bucket`."""
-    return f'{name}{{job="$job"{_rest(matchers)}}}'
+def recorded(name: Recorded) -> str:
+    """A recorded series of the rollout."""
+    return f'{name}{{rollout="$rollout"}}'
 
 
 def of_job(name: JobMetric, matchers: str = "") -> str:
-    """A selector of the rollback job's metric."""
-    return f'{name}{{job="$guard"{_rest(matchers)}}}'
+    """A selector of what the rollback job tells of the rollout."""
+    return f'{name}{{rollout="$rollout"{_rest(matchers)}}}'
 
 
 def of_flag(name: JobMetric, matchers: str = "") -> str:
-    """A selector of what the rollback job tells of the flag."""
+    """A selector of what it tells of the flag."""
     return of_job(name, 'flag="$flag"' + _rest(matchers))
 
 
+def of_service(name: str, matchers: str = "") -> str:
+    """A selector of a metric of Canario's own service, or of a part such as `latency_seconds_bucket`."""
+    return f'{name}{{job="$job"{_rest(matchers)}}}'
+
+
 def per_second(name: str, matchers: str = "", *, by: str = "") -> str:
-    """How fast counters of the service grow, added up; `by` names the labels to keep."""
+    """How fast counters of Canario's own service grow, added up; `by` names the labels to keep."""
     kept = f" by ({by})" if by else ""
     return f"sum{kept} (rate({of_service(name, matchers)}[{RANGE}]))"
 
@@ -32,11 +40,6 @@ def per_second(name: str, matchers: str = "", *, by: str = "") -> str:
 def share(part: str, whole: str) -> str:
     """One by the other; no line where there is nothing to divide by."""
     return f"{part}\n/ ({whole} > 0)"
-
-
-def challengers_share(counter: Metric) -> str:
-    """The challenger's part of all that `counter` has by model."""
-    return share(per_second(counter, f'model="{Model.CHALLENGER}"'), per_second(counter))
 
 
 def within_one_stage(rate: str) -> str:
@@ -52,10 +55,9 @@ def within_one_stage(rate: str) -> str:
     return f"({rate})\nand on () ({one_stage})\nand on (model) ({one_version})"
 
 
-def latency(quantile: float, metric: Metric = Metric.LATENCY, *, by: str = "model") -> str:
-    """A quantile in seconds, for each model, or over all with `by=""`."""
-    kept = f"{by}, le" if by else "le"
-    return f"histogram_quantile({quantile:g}, {per_second(f'{metric}_bucket', by=kept)})"
+def quantile(part: float, metric: Metric) -> str:
+    """In seconds, of a histogram of Canario's own service."""
+    return f"histogram_quantile({part:g}, {per_second(f'{metric}_bucket', by='le')})"
 
 
 def verdicts() -> str:

@@ -1,6 +1,6 @@
 """Rows about the rollout: is all well, who gets which model, is the challenger worse?"""
 
-from common.names import JobMetric, Metric
+from common.names import JobMetric, Recorded
 from monitoring.dashboard.panels import (
     BAD,
     GOOD,
@@ -14,15 +14,7 @@ from monitoring.dashboard.panels import (
     states,
     with_limit,
 )
-from monitoring.dashboard.query import (
-    challengers_share,
-    of_flag,
-    of_job,
-    of_service,
-    per_second,
-    verdict,
-    verdicts,
-)
+from monitoring.dashboard.query import of_flag, of_job, recorded, verdict, verdicts
 
 VERDICTS = {0: ("ok", GOOD), 1: ("no data", PLAIN), 2: ("cannot measure", WARN), 3: ("breach", BAD)}
 
@@ -39,9 +31,9 @@ def now() -> Panels:
         ),
         number(
             "Share observed",
-            "Part of the requests that the challenger answered. Less than wanted: its users got the"
-            " champion's answer, see the errors.",
-            challengers_share(Metric.PREDICTIONS),
+            "Part of the answers that were the challenger's, over 5 minutes. Less than wanted: its users got"
+            " the champion's answer, see the errors.",
+            f"max({recorded(Recorded.CHALLENGER_SHARE)})",
             unit="percentunit",
         ),
         number(
@@ -52,14 +44,14 @@ def now() -> Panels:
             steps=((None, GOOD), (1, BAD)),
         ).no_value("nothing judged"),
         number(
-            "Lease left",
+            "Safety timeout in",
             "How long users keep the challenger without a word of the rollback job, while the flag is on.",
             left,
             unit="s",
             steps=((None, BAD), (0, WARN), (300, GOOD)),
         ).no_value("no lease"),
         number(
-            "Last pass of the rollback job",
+            "Last iteration of the rollback job",
             "Seconds since the guard of the canary was last at work; it comes every few seconds.",
             f"min({of_job(JobMetric.LAST_AGO)})",
             unit="s",
@@ -67,12 +59,12 @@ def now() -> Panels:
         ).no_value("not scraped"),
         number(
             "Flags heard of",
-            "Seconds since the worker that waited longest heard from Unleash: so long may a change take to"
+            "Seconds since the instance that waited longest heard from Unleash: so long may a change take to"
             " reach users.",
-            f"max({of_service(Metric.FLAG_FETCHED_AGO)})",
+            f"max({recorded(Recorded.FLAG_AGE)})",
             unit="s",
             steps=((None, GOOD), (15, WARN), (30, BAD)),
-        ),
+        ).no_value("not told"),
     )
 
 
@@ -81,39 +73,21 @@ def traffic() -> Panels:
     return (
         lines(
             "Challenger's share",
-            "Wanted by the flag, of users; assigned and answered, of requests. Users who ask more than others"
-            " move the observed ones.",
+            "Wanted by the flag, of users; answered, of requests. Users who ask more than others move the"
+            " observed one.",
             {
                 "wanted": f"max({of_flag(JobMetric.FLAG_SHARE)})",
-                "challenger, assigned": challengers_share(Metric.ASSIGNMENTS),
-                "challenger, answered": challengers_share(Metric.PREDICTIONS),
+                "challenger, answered": f"max({recorded(Recorded.CHALLENGER_SHARE)})",
             },
             unit="percentunit",
         ),
         stacked(
             lines(
                 "Answers",
-                "Answers that reached users, by the model that gave them.",
-                {"{{model}}": per_second(Metric.PREDICTIONS, by="model")},
+                "Answers that reached users, by the model that gave them, over a minute.",
+                {"{{model}}": f"max by (model) ({recorded(Recorded.REQUEST_RATE)})"},
                 unit="reqps",
             )
-        ),
-        lines(
-            "Predictions by class",
-            "Part of each class among a model's answers. The models meet different users: a lasting"
-            " difference is worth a look, and is no proof.",
-            {
-                "{{model}}: {{class}}": per_second(Metric.PREDICTIONS, by="model, class")
-                + "\n/ on (model) group_left () "
-                + f"({per_second(Metric.PREDICTIONS, by='model')} > 0)"
-            },
-            unit="percentunit",
-        ),
-        lines(
-            "Requests by status",
-            "What clients of the service get.",
-            {"{{status}}": per_second("flask_http_request_total", by="status")},
-            unit="reqps",
         ),
     )
 
@@ -127,10 +101,11 @@ def guardrails() -> Panels:
         "Breached at": JobMetric.LOG_E_LIMIT,
         "Action": JobMetric.BINDING,
     }
+    of = '{rollout=~"$rollout|"}'
     return (
         states(
             "Verdicts",
-            "What each guardrail said in each pass. Empty while nobody gets the challenger.",
+            "What each guardrail said in each iteration. Empty while nobody gets the challenger.",
             verdicts(),
             "{{guardrail}}",
             VERDICTS,
@@ -150,17 +125,18 @@ def guardrails() -> Panels:
         ),
         rows_of_now(
             "Guardrails now",
-            "What was judged in the last pass, in the unit of each guardrail: docs/guardrails.md.",
+            "What was judged in the last iteration, in the unit of each guardrail: docs/guardrails.md.",
             {"Verdict": verdicts()}
             | {name: f"max by (guardrail) ({of_job(metric)})" for name, metric in fields.items()},
             columns={"Verdict": VERDICTS, "Action": {0: ("warns", PLAIN), 1: ("holds up", PLAIN)}},
         ),
         rows_of_now(
             "Alerts",
-            "What fires or is about to, and since when. docs/runbook.md has a paragraph for each.",
+            "What fires or is about to, of this rollout or of none, and since when. docs/runbook.md has a"
+            " paragraph for each.",
             {
                 "Since": "max by (alertname, severity, alertstate, guardrail, flag, reason)"
-                " (ALERTS_FOR_STATE * ignoring (alertstate) group_right () ALERTS) * 1000"
+                f" (ALERTS_FOR_STATE{of} * ignoring (alertstate) group_right () ALERTS{of}) * 1000"
             },
             columns={"Since": "dateTimeFromNow"},
         ),

@@ -1,8 +1,7 @@
-"""Tries the guardrails on what Prometheus remembers: `python -m rollback backtest`.
+"""Tries the guardrails on what Prometheus remembers: `./canario backtest`.
 
 command   the command line
-history   raw counters over days, read piece by piece, and counted as the job counts
-families  calls of both models by how they went, in each step
+history   raw counters over days, read piece by piece: calls of both models by how they went, in each step
 change    a pretended canary drawn from the champion's traffic, and regressions that one injects
 replay    rollouts over the history, weighed by the job's own functions
 report    false rollbacks and delays, as tables and as JSON

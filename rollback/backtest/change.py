@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.durations import parse_duration
 from common.names import Model
-from rollback.backtest.families import Family, Groups
+from rollback.backtest.history import Family, Groups
 
 Dice = np.random.Generator
 LATENCY, ERRORS = "latency", "errors"

@@ -1,4 +1,4 @@
-"""`python -m rollback backtest`: the guardrails tried on what Prometheus remembers."""
+"""`./canario backtest`: the guardrails tried on what Prometheus remembers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,23 +7,24 @@ from typing import TextIO, TypedDict, Unpack
 
 import click
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from common.arms import Arms
 from common.config import ConfigError, load_settings
 from common.durations import format_duration
 from common.errors import CanarioError
 from common.names import Model
 from common.options import MOMENT, DurationType, Parsed, json_file
 from common.prometheus import Prometheus
+from common.rollouts import choose
 from common.terminal import Console
-from rollback.backtest import history, replay
+from rollback.backtest import history, replay, together
 from rollback.backtest.change import ERRORS, LATENCY, How, Injection, parse_injection
-from rollback.backtest.report import fields, show
-from rollback.backtest.results import Study
-from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
-from rollback.kinds.sequential import Counters
-from rollback.outcome import ExitCode
+from rollback.backtest.report import Backtest, fields, show
+from rollback.guardrails.file import Policy
+from rollback.iteration import ExitCode
+from rollback.rollouts import PROGRAM, GuardedFile, policy_of
 from rollback.settings import PrometheusSettings
+from rollback.simulate.report import counted_progress
 
 READ_SECONDS = 60.0  # of one piece of history: nobody waits for a rollback here
 PRETENDED_SHARE = 5.0  # percent, where history has no canary
@@ -44,7 +45,8 @@ class _Options(TypedDict):
     draws: int
     seed: int
     picture_file: Path | None
-    file: Path
+    name: str | None
+    file: Path | None
     json_file: TextIO | None
 
 
@@ -85,8 +87,12 @@ class _Options(TypedDict):
     metavar="FILE",
     help="Draw the evidence over time into this HTML file.",
 )
+@click.option("--rollout", "name", metavar="NAME", help="Whose history, where there are several rollouts.")
 @click.option(
-    "--guardrails", "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, help="File to try."
+    "--guardrails",
+    "file",
+    type=click.Path(path_type=Path),
+    help="File to try, instead of what the rollout's file says.",
 )
 @json_file("Write JSON to FILE, or to standard output instead of the tables.")
 def backtest(**options: Unpack[_Options]) -> None:
@@ -103,20 +109,23 @@ def backtest(**options: Unpack[_Options]) -> None:
 
     \b
     Examples:
-      python -m rollback backtest --since 24h
-      python -m rollback backtest --since 7d --stage 6h --share 5 --inject 'errors x2' --after 1h
-      python -m rollback backtest --since 24h --inject 'latency x1.5' --picture evidence.html
+      ./canario backtest --since 24h
+      ./canario backtest --since 7d --stage 6h --share 5 --inject 'errors x2' --after 1h
+      ./canario backtest --since 24h --inject 'latency x1.5' --picture evidence.html
     """
     try:
-        policy = load_policy(options["file"])
-        settings = load_settings(PrometheusSettings)
+        chosen = choose(GuardedFile, PROGRAM, options["name"])
+        policy = policy_of(chosen, options["file"], history.signals_of(chosen.file.signals))
+        settings = load_settings(PrometheusSettings, chosen.environment)
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
     _check_injections(policy, options["injections"])
+    part = chosen.file.flag
+    arms = chosen.arms(part.name, part.environment, settings.selector)
     prometheus = Prometheus(settings.prometheus_url.get_secret_value(), read=READ_SECONDS)
     try:
-        study = _try(policy, prometheus, settings.selector, options)
+        study = _try(policy, prometheus, arms, options)
     except CanarioError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(ExitCode.CANNOT_MEASURE) from None
@@ -137,17 +146,10 @@ def backtest(**options: Unpack[_Options]) -> None:
         click.echo(f"Picture: {options['picture_file']}")
 
 
-def _try(policy: Policy, prometheus: Prometheus, matchers: str, options: _Options) -> Study:
+def _try(policy: Policy, prometheus: Prometheus, arms: Arms, options: _Options) -> Backtest:
     since, until = options["since"], options["until"] or datetime.now(UTC)
     after = options["after"] or timedelta()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
+    with counted_progress() as progress:
         reading = progress.add_task("reading history", total=None)
         read = history.read(
             prometheus,
@@ -155,7 +157,7 @@ def _try(policy: Policy, prometheus: Prometheus, matchers: str, options: _Option
             since,
             until,
             lambda done, every: progress.update(reading, completed=done, total=every),
-            matchers=matchers,
+            arms=arms,
         )
         families = replay.families(policy, read)
         stage = _stage(read, families, policy, options, until)
@@ -178,7 +180,7 @@ def _try(policy: Policy, prometheus: Prometheus, matchers: str, options: _Option
                         replay.play(policy, read, families, range(first, first + size), recipe, dice)
                     )
                     progress.advance(playing)
-    return Study(
+    return Backtest(
         since=since,
         until=until,
         stage=size * policy.step,
@@ -189,6 +191,7 @@ def _try(policy: Policy, prometheus: Prometheus, matchers: str, options: _Option
         after=after,
         plain=rollouts[0],
         worse=rollouts[1] if len(rollouts) > 1 else [],
+        together=together.look(prometheus, arms, since, until, policy.step),
     )
 
 
@@ -232,7 +235,7 @@ def _pretended(families: replay.Families, share: float | None) -> float | None:
 
 
 def _check_injections(policy: Policy, injections: tuple[Injection, ...]) -> None:
-    named = (each.name for each in policy.sequential if isinstance(each, Counters))
+    named = (each.name for each in policy.guardrails if each.series and not each.edges_of)
     known = list(dict.fromkeys((LATENCY, ERRORS, *named)))
     for injection in injections:
         if injection.what not in known:

@@ -9,9 +9,8 @@ import numpy as np
 import plotille
 
 from rollback.backtest.replay import Rollout, Trail
-from rollback.backtest.report import headline, sentences
-from rollback.backtest.results import Study
-from rollback.counts import Values
+from rollback.backtest.report import Backtest, headline, sentences
+from rollback.guardrails.counts import Values
 
 WIDTH, HEIGHT = 900, 300  # pixels
 POINTS = 450  # of one line; more cannot be told apart
@@ -36,7 +35,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(study: Study) -> str:
+def page(study: Backtest) -> str:
     """One rollout of the study, a chart a sequential guardrail, with what the study came to above it."""
     rollout = shown(study)
     parts = [f"<p>{escape(line)}</p>" for line in sentences(study)]
@@ -48,7 +47,7 @@ def page(study: Study) -> str:
     return _PAGE.format(width=WIDTH, body="\n".join(parts))
 
 
-def terminal(study: Study, *, colours: bool) -> str:
+def terminal(study: Backtest, *, colours: bool) -> str:
     """The guardrail that came nearest to its limit, in characters."""
     rollout = shown(study)
     trail = max(_weighed(rollout), key=_nearness, default=None)
@@ -68,13 +67,13 @@ def terminal(study: Study, *, colours: bool) -> str:
     return f"{what}\n{figure.show()}"
 
 
-def shown(study: Study) -> Rollout:
+def shown(study: Backtest) -> Rollout:
     """The rollout that is drawn: with the regression if there is one, and a breach if there was one."""
     every = study.worse or study.plain
     return next((each for each in every if each.first), every[0])
 
 
-def _chart(study: Study, rollout: Rollout, trail: Trail) -> str:
+def _chart(study: Backtest, rollout: Rollout, trail: Trail) -> str:
     assert trail.log_e is not None and trail.needed is not None  # noqa: S101, PT018 - of `_weighed`
     hours, evidence = _thinned(trail.log_e, rollout.step)
     end = max(hours[-1], 0.01)

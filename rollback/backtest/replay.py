@@ -11,25 +11,25 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from common.arms import Arms
 from common.durations import parse_duration
 from common.names import Metric, Model
 from rollback.backtest.change import ERRORS, LATENCY, Dice, Injection, more_bad, pretend, slower
-from rollback.backtest.families import Family, histogram, pair
-from rollback.backtest.history import BEFORE, History
-from rollback.counts import Counted, Values
-from rollback.edges import FEWEST_CALLS, Buckets, calls
-from rollback.guardrails import Action, Guardrail, Policy, Threshold
-from rollback.kinds.sequential import CounterRatio, Counters, Form, Tail, Worse
-from rollback.measure import LEARNING
-from rollback.plans import NotYet, plan
-from rollback.simulate.policy import rules_of
+from rollback.backtest.history import BEFORE, Family, History, family_of, histogram, key_of
+from rollback.guardrails.counts import Counted, Values
+from rollback.guardrails.edges import FEWEST_CALLS, Buckets, calls
+from rollback.guardrails.file import Policy
+from rollback.guardrails.kinds.base import Guardrail
+from rollback.guardrails.kinds.question import Answers, Moment, NotYet
+from rollback.guardrails.kinds.sequential import first_at_least
+from rollback.guardrails.measure import LEARNING
+from rollback.guardrails.verdict import Action
+from rollback.guardrails.window import Grid, TooYoung
 from rollback.simulate.traffic import Arm, Behaviour, Traffic
-from rollback.tally import Tally
-from rollback.weigh import evidence_needed, path, weigh
-from rollback.window import Grid
 
 Families = Mapping[str, Family]
 """By histogram, or by `bad / total`."""
+NOBODY = Arms("", "")  # counts are made up: nobody is asked
 _ANY = Behaviour(0.02, 0.6, 0.01)  # thresholds look at counts only, whatever the model
 
 
@@ -88,16 +88,15 @@ class Recipe:
 
 def families(policy: Policy, history: History) -> dict[str, Family]:
     """All that the guardrails count, and what thresholds by default look at."""
-    found: dict[str, Family | None] = {
-        each.histogram: histogram(history.counted, each.histogram)
-        for each in policy.sequential
-        if isinstance(each, Tail)
-    }
-    found.setdefault(Metric.LATENCY, histogram(history.counted, Metric.LATENCY))
-    for each in policy.sequential:
-        if isinstance(each, Counters):
-            found[_key(each)] = pair(history.counted, each.bad, each.total)
-    return {key: family for key, family in found.items() if family is not None}
+    found: dict[str, Family | None] = {}
+    for each in policy.guardrails:
+        if (key := key_of(each)) and key not in found:
+            found[key] = family_of(each, history.counted)
+    if Metric.LATENCY not in found:
+        found[Metric.LATENCY] = histogram(history.counted, Metric.LATENCY)
+    # Histograms first, in whatever order the file has them: dice are thrown in this order.
+    in_order = sorted(found.items(), key=lambda one: "/" in one[0])
+    return {key: family for key, family in in_order if family is not None}
 
 
 def play(  # noqa: PLR0913, PLR0917 - each of another kind
@@ -116,9 +115,9 @@ def play(  # noqa: PLR0913, PLR0917 - each of another kind
     for guardrail in policy.guardrails:
         try:
             trails.append(
-                _threshold(policy, guardrail, made)
-                if isinstance(guardrail, Threshold)
-                else _sequential(policy, guardrail, made, past, grid, history.query)
+                _counted(policy, guardrail, made, past, grid, history.query)
+                if guardrail.series
+                else _played(policy, guardrail, made)
             )
         except (NotYet, ValueError) as reason:
             unjudged[guardrail.name] = str(reason)
@@ -142,52 +141,50 @@ def _made(policy: Policy, key: str, family: Family, recipe: Recipe, dice: Dice) 
 def keys_of(policy: Policy, injection: Injection) -> set[str]:
     """Families of counters that a regression changes."""
     return {
-        _key(each)
-        for each in policy.sequential
-        if isinstance(each, Counters)
-        and (each.name == injection.what or (injection.what == ERRORS and not _counts_good(each)))
+        key
+        for each in policy.guardrails
+        if (key := key_of(each)) and not each.edges_of
+        if each.name == injection.what or (injection.what == ERRORS and not each.bad_is_wanted)
     }
 
 
-def _counts_good(guardrail: Counters) -> bool:
-    """Whether what it counts as bad is what one wants, and fewer are worse."""
-    return isinstance(guardrail, CounterRatio) and guardrail.worse is Worse.FEWER
-
-
-def _sequential(  # noqa: PLR0913, PLR0917 - each of another kind
-    policy: Policy, guardrail: Form, made: Families, past: Families, grid: Grid, query: str
+def _counted(  # noqa: PLR0913, PLR0917 - each of another kind
+    policy: Policy, guardrail: Guardrail, made: Families, past: Families, grid: Grid, query: str
 ) -> Trail:
-    key = _key(guardrail) if isinstance(guardrail, Counters) else guardrail.histogram
-    if key not in made:
+    """A guardrail judged by its own counts, as in a pass at the end of the stage."""
+    key = key_of(guardrail)
+    if key is None or key not in made:
         raise NotYet(f"Prometheus has no series of {key}")
-    known, before, learnt = {}, {}, {}
-    if isinstance(guardrail, Tail):
-        known = {key: _buckets(made[key].counted(), (Model.CHAMPION, Model.CHALLENGER))}
-        before = {key: _buckets(past[key].counted())}
-        if calls(before[key]) < FEWEST_CALLS:
-            learnt = _learnt(key, made[key], grid)
-    planned = plan(guardrail, known, before, learnt, grid.start)
-    counts, missing = planned.count(made[key].counted(), grid)
-    tally = Tally(guardrail, policy.alpha, policy.late_start, query, grid, planned.edges, counts, missing)
-    log_e, needed = path(tally), evidence_needed(tally)
-    beyond = np.flatnonzero(log_e >= needed)
-    breach = int(beyond[0]) if len(beyond) else None
-    return Trail(guardrail.name, guardrail.action, breach, weigh(tally).sentence, log_e, needed)
+    known, before = {}, {}
+    learnt: dict[str, tuple[Buckets, datetime]] = {}
+    for name in guardrail.edges_of:
+        known[name] = _buckets(made[name].counted(), (Model.CHAMPION, Model.CHALLENGER))
+        before[name] = _buckets(past[name].counted())
+        if calls(before[name]) < FEWEST_CALLS:
+            learnt |= _learnt(name, made[name], grid)
+    moment = Moment(
+        policy, grid.now, grid.start, grid, known=known, before=before, learnt=learnt, arms=NOBODY
+    )
+    question = guardrail.ask(moment)
+    if isinstance(question, TooYoung):
+        raise NotYet("the stage is too short for it")
+    verdict = question.judge(Answers(counted=made[key].counted(), query=query))
+    needed, log_es = verdict.log_e_needed, verdict.path
+    breach = first_at_least(needed, log_es) if log_es is not None and needed is not None else None
+    return Trail(guardrail.name, guardrail.action, breach, verdict.sentence, log_es, needed)
 
 
-def _threshold(policy: Policy, guardrail: Threshold, made: Families) -> Trail:
-    rolling = guardrail.model_copy(update={"action": Action.ROLLBACK})  # others are not played
-    alone = policy.model_copy(update={"guardrails": (rolling,)})
-    rules, left_out = rules_of(alone, _ANY)
-    if left_out:
+def _played(policy: Policy, guardrail: Guardrail, made: Families) -> Trail:
+    """A guardrail that asks in PromQL, worked out from counts as in a simulation."""
+    rule = guardrail.rule(policy, _ANY)
+    if rule is None:
         raise NotYet("its PromQL cannot be worked out from counts")
-    traffic = _traffic(guardrail, made)
-    return Trail(guardrail.name, guardrail.action, rules[0].judge(traffic), "")
+    return Trail(guardrail.name, guardrail.action, rule.judge(_traffic(rule.looks_at, made)), "")
 
 
-def _traffic(guardrail: Guardrail, made: Families) -> Traffic:
+def _traffic(metric: Metric, made: Families) -> Traffic:
     """What the rules of `simulate` look at; errors are counted over all calls, latencies over those timed."""
-    errors = isinstance(guardrail, Threshold) and Metric.ERRORS in guardrail.value
+    errors = metric is Metric.ERRORS
     key = f"{Metric.ERRORS}/{Metric.CALLS}" if errors else Metric.LATENCY.value
     if key not in made:
         raise NotYet(f"Prometheus has no series of {key}")
@@ -224,7 +221,3 @@ def _buckets(counted: Iterable[Counted], models: tuple[str, ...] = (Model.CHAMPI
             le = each.labels["le"]
             found[le] = found.get(le, 0.0) + float(each.steps.sum())
     return found
-
-
-def _key(guardrail: Counters) -> str:
-    return f"{guardrail.bad}/{guardrail.total}"

@@ -1,20 +1,64 @@
-"""A backtest told: sentences and tables for a person, figures by name for a program."""
+"""What a backtest comes to: sentences and tables for a person, figures by name for a program."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from rich.table import Table
 
 from common.durations import format_duration
+from common.rate import Rate
 from common.terminal import Console
+from rollback.backtest.change import Injection
 from rollback.backtest.replay import Rollout
-from rollback.backtest.results import Study
+from rollback.backtest.together import Together
+from rollback.simulate.study import Breach, Delay, delay, delay_fields, false_rollbacks, rate_fields
 
 MOST_ROWS = 20
 
 
-def sentences(study: Study) -> Iterator[str]:
+@dataclass(frozen=True)
+class Backtest:
+    """All of a backtest."""
+
+    since: datetime
+    until: datetime
+    stage: timedelta
+    step: timedelta
+    draws: int
+    pretended: float | None
+    """The share of the pretended canary; None where the canary is that of history."""
+    injections: tuple[Injection, ...]
+    after: timedelta
+    plain: Sequence[Rollout]
+    """Rollouts without a regression of ours."""
+    worse: Sequence[Rollout]
+    """The same with it; none without."""
+    together: Together | None = None
+    """How much errors of one user hang together; None where the service counts no users."""
+
+    @property
+    def false(self) -> Rate:
+        """How many rollouts without a regression of ours would have been rolled back."""
+        return false_rollbacks([_breach(each, timedelta()) for each in self.plain])[0]
+
+    @property
+    def delay(self) -> Delay:
+        """From the regression to the breach."""
+        return delay(_breach(each, self.after) for each in self.worse)
+
+
+def _breach(rollout: Rollout, after: timedelta) -> Breach | None:
+    first = rollout.first
+    if first is None or first.breach is None:
+        return None
+    seconds = (rollout.moment(first.breach) - rollout.start - after).total_seconds()
+    return Breach(seconds / 60, first.guardrail, rollout.share)
+
+
+def sentences(study: Backtest) -> Iterator[str]:
     """What it came to."""
     share = study.plain[0].share
     kind = (
@@ -33,6 +77,8 @@ def sentences(study: Study) -> Iterator[str]:
         f"{what}: {study.false.hits} of {study.false.runs}"
         f" ({study.false.share:.1%}; 95% interval {low:.1%} to {high:.1%})."
     )
+    if study.together:
+        yield str(study.together)
     if not study.injections:
         return
     after = (
@@ -58,7 +104,7 @@ def headline(rollout: Rollout) -> str:
     return f"{told}, rolled back at {rollout.moment(first.breach):%H:%M:%S} by {first.guardrail}"
 
 
-def show(study: Study, console: Console) -> None:
+def show(study: Backtest, console: Console) -> None:
     """Print it for a person."""
     for line in sentences(study):
         console.print(line, highlight=False, soft_wrap=True)
@@ -87,10 +133,8 @@ def _after(rollout: Rollout, step: int) -> str:
     return f"{seconds / 60:g} min after the beginning"
 
 
-def fields(study: Study) -> dict[str, Any]:
+def fields(study: Backtest) -> dict[str, Any]:
     """The figures by name, JSON types only."""
-    low, high = study.false.interval
-    found = study.delay if study.injections else None
     return {
         "since": study.since.isoformat(),
         "until": study.until.isoformat(),
@@ -100,24 +144,11 @@ def fields(study: Study) -> dict[str, Any]:
         "pretended_share": study.pretended,
         "injections": [each.text for each in study.injections],
         "after_seconds": study.after.total_seconds(),
-        "false_rollbacks": {
-            "rollouts": study.false.runs,
-            "rolled_back": study.false.hits,
-            "rate": study.false.share,
-            "low": low,
-            "high": high,
-        },
-        "delay": found
-        and {
-            "rollouts": found.runs,
-            "missed": found.missed,
-            "rolled_back_before": found.early,
-            "median_minutes": found.median if isfinite(found.median) else None,
-            "p90_minutes": found.late if isfinite(found.late) else None,
-            "by": dict(found.by),
-        },
+        "false_rollbacks": rate_fields(study.false, "rollouts"),
+        "delay": delay_fields(study.delay, "rollouts") if study.injections else None,
         "rollouts": [_rollout(each, injected=False) for each in study.plain]
         + [_rollout(each, injected=True) for each in study.worse],
+        "together": study.together and study.together.fields(),
         "not_judged": dict(study.plain[0].unjudged),
     }
 

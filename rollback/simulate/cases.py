@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from common.durations import format_duration, parse_duration
-from rollback.simulate.study import Case, Stage
+from rollback.simulate.study import Case, PlayedStage
 from rollback.simulate.traffic import Behaviour
 
 RUNBOOK_PLAN = (
-    Stage(0.01, timedelta(hours=24)),
-    Stage(0.05, timedelta(hours=24)),
-    Stage(0.25, timedelta(hours=48)),
+    PlayedStage(0.01, timedelta(hours=24)),
+    PlayedStage(0.05, timedelta(hours=24)),
+    PlayedStage(0.25, timedelta(hours=48)),
 )
 _WATCHED = timedelta(hours=12)  # after the regression; what is not found by then counts as not found
 _LATE = timedelta(hours=6)
@@ -39,23 +39,23 @@ REGRESSIONS = (
 )
 
 
-def equal_models(plan: tuple[Stage, ...], champion: Behaviour) -> Case:
+def equal_models(plan: tuple[PlayedStage, ...], champion: Behaviour) -> Case:
     """A rollout through the whole plan in which nothing is wrong."""
     return Case("equal models", plan, champion)
 
 
-def regressions(plan: tuple[Stage, ...], champion: Behaviour) -> Iterator[Case]:
+def regressions(plan: tuple[PlayedStage, ...], champion: Behaviour) -> Iterator[Case]:
     """Each regression at each share of the plan, one stage by itself."""
     number = 1
     for regression in REGRESSIONS:
         worse = champion.worse(errors=regression.errors, slower=regression.slower, added=regression.added)
         for stage in plan:
-            stages = (Stage(stage.share, regression.after + _WATCHED),)
+            stages = (PlayedStage(stage.share, regression.after + _WATCHED),)
             yield Case(regression.name, stages, worse, regression.after, number)
             number += 1
 
 
-def parse_plan(text: str) -> tuple[Stage, ...]:
+def parse_plan(text: str) -> tuple[PlayedStage, ...]:
     """Read a plan such as "1%:24h,5%:24h,25%:48h".
 
     Raises:
@@ -72,10 +72,10 @@ def parse_plan(text: str) -> tuple[Stage, ...]:
             ) from None
         if not 0 < percent < 100:
             raise ValueError(f"a share of {share}% leaves one of the models without traffic")
-        stages.append(Stage(percent / 100, parse_duration(lasts)))
+        stages.append(PlayedStage(percent / 100, parse_duration(lasts)))
     return tuple(stages)
 
 
-def format_plan(plan: tuple[Stage, ...]) -> str:
+def format_plan(plan: tuple[PlayedStage, ...]) -> str:
     """Write a plan as `parse_plan` reads it."""
     return ",".join(f"{100 * stage.share:g}%:{format_duration(stage.lasts)}" for stage in plan)

@@ -1,37 +1,40 @@
-"""`python -m rollback simulate`: what the guardrails do to rollouts that are made up."""
+"""`./canario simulate`: what the guardrails do to rollouts that are made up."""
 
 import json
 from pathlib import Path
 from typing import TextIO, TypedDict, Unpack
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.config import ConfigError
 from common.options import Parsed, json_file
+from common.rollouts import choose
 from common.terminal import Console
-from rollback.guardrails import DEFAULT_FILE, Policy, load_policy
-from rollback.outcome import ExitCode
+from rollback.guardrails.file import Policy
+from rollback.iteration import ExitCode
+from rollback.rollouts import PROGRAM, GuardedFile, policy_of
 from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions
-from rollback.simulate.policy import rules_of
-from rollback.simulate.report import Study, fields, show
-from rollback.simulate.study import Case, Stage, World, run_all
+from rollback.simulate.report import Simulation, counted_progress, fields, show
+from rollback.simulate.study import Case, PlayedStage, World, rules_of, run_all
 from rollback.simulate.traffic import Behaviour, Bursts
+from rollback.simulate.users import WORLDS
 
 
 class _Options(TypedDict):
     runs: int
     delay_runs: int
-    plan: tuple[Stage, ...]
+    plan: tuple[PlayedStage, ...]
     rate: float
     median: float
     sigma: float
     errors: float
     bursts: tuple[int, float] | None
     hiccups: tuple[int, float] | None
+    world: str | None
     seed: int
     processes: int
-    file: Path
+    name: str | None
+    file: Path | None
     json_file: TextIO | None
 
 
@@ -77,12 +80,21 @@ class _Options(TypedDict):
     metavar="SIZE HOURLY",
     help="The same, but of many users: a hiccup of the whole service.",
 )
+@click.option(
+    "--world",
+    type=click.Choice([*WORLDS]),
+    help="Bad calls that hang together by user, client or region; see docs/statistics.md.",
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same figures.")
 @click.option(
     "--processes", type=click.IntRange(1), default=2, show_default=True, help="That share the work."
 )
+@click.option("--rollout", "name", metavar="NAME", help="Whose guardrails, where there are several rollouts.")
 @click.option(
-    "--guardrails", "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, help="File to try."
+    "--guardrails",
+    "file",
+    type=click.Path(path_type=Path),
+    help="File to try, instead of what the rollout's file says.",
 )
 @json_file("Write JSON to FILE, or to standard output instead of the tables.")
 def simulate(**options: Unpack[_Options]) -> None:
@@ -94,12 +106,16 @@ def simulate(**options: Unpack[_Options]) -> None:
 
     \b
     Examples:
-      python -m rollback simulate                            1,000 rollouts; some minutes
-      python -m rollback simulate --runs 100 --delay-runs 20
-      python -m rollback simulate --guardrails mine.yaml --errors 0.001 --json out.json
+      ./canario simulate                            1,000 rollouts; some minutes
+      ./canario simulate --runs 100 --delay-runs 20
+      ./canario simulate --world retries --runs 100
+      ./canario simulate --guardrails mine.yaml --errors 0.001 --json out.json
     """
+    if options["world"] and (options["bursts"] or options["hiccups"]):
+        raise click.UsageError("--world says how calls hang together; leave out --bursts and --hiccups")
     try:
-        policy = load_policy(options["file"])
+        chosen = choose(GuardedFile, PROGRAM, options["name"])
+        policy = policy_of(chosen, options["file"], chosen.file.signals.canonical())
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(ExitCode.MISCONFIGURED) from None
@@ -112,21 +128,15 @@ def simulate(**options: Unpack[_Options]) -> None:
     json_file.write("\n")
 
 
-def _play(policy: Policy, options: _Options) -> Study:
+def _play(policy: Policy, options: _Options) -> Simulation:
     champion = Behaviour(options["median"] / 1000, options["sigma"], options["errors"])
-    together = options["bursts"] or options["hiccups"]
-    bursts = together and Bursts(*together, one_user=options["bursts"] is not None)
-    world = World(champion, options["rate"], policy.step, options["seed"], bursts)
+    found = options["bursts"] or options["hiccups"]
+    bursts = found and Bursts(*found, one_user=options["bursts"] is not None)
+    together = WORLDS[options["world"]] if options["world"] else None
+    world = World(champion, options["rate"], policy.step, options["seed"], bursts, together)
     cases: list[tuple[Case, int]] = [(equal_models(options["plan"], champion), options["runs"])]
     cases += [(case, options["delay_runs"]) for case in regressions(options["plan"], champion)]
-    with Progress(
-        TextColumn("rollouts"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        bar = progress.add_task("", total=sum(runs for _, runs in cases))
+    with counted_progress() as progress:
+        bar = progress.add_task("rollouts", total=sum(runs for _, runs in cases))
         runs = run_all(policy, world, cases, options["processes"], lambda done: progress.advance(bar, done))
-    return Study(world, options["plan"], rules_of(policy, champion)[1], runs)
+    return Simulation(world, options["plan"], rules_of(policy, champion)[1], runs)

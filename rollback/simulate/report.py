@@ -4,23 +4,33 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from common.rate import Rate
 from common.terminal import Console
 from rollback.simulate.cases import format_plan
-from rollback.simulate.results import Delay, delay, false_rollbacks
-from rollback.simulate.study import Case, Run, Stage, World
+from rollback.simulate.study import (
+    Breach,
+    Case,
+    Delay,
+    PlayedStage,
+    Run,
+    World,
+    delay,
+    delay_fields,
+    false_rollbacks,
+    rate_fields,
+)
 
 GOAL = 0.05  # of rollouts of equal models may be rolled back
 
 
 @dataclass(frozen=True)
-class Study:
+class Simulation:
     """All that was played."""
 
     world: World
-    plan: tuple[Stage, ...]
+    plan: tuple[PlayedStage, ...]
     left_out: tuple[str, ...]
     """Guardrails that roll back and cannot be played."""
     runs: dict[Case, list[Run]]
@@ -36,7 +46,19 @@ class Study:
         return {case: runs for case, runs in self.runs.items() if case.number}
 
 
-def show(study: Study, console: Console) -> None:
+def counted_progress() -> Progress:
+    """A bar on standard error for so many of so many, which goes when all is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def show(study: Simulation, console: Console) -> None:
     """Print a study for a person."""
     world, champion = study.world, study.world.champion
     told = (
@@ -54,7 +76,7 @@ def show(study: Study, console: Console) -> None:
         console.print(_delay_table(study))
 
 
-def fields(study: Study) -> dict[str, Any]:
+def fields(study: Simulation) -> dict[str, Any]:
     """A study as JSON. A delay of null is longer than was watched."""
     world = study.world
     return {
@@ -63,26 +85,32 @@ def fields(study: Study) -> dict[str, Any]:
         "step_seconds": world.step.total_seconds(),
         "champion": asdict(world.champion),
         "bursts": world.bursts and asdict(world.bursts),
+        "together": world.together and asdict(world.together),
         "seed": world.seed,
         "left_out": list(study.left_out),
         "false_rollbacks": {
             "goal": GOAL,
-            "ours": _rate_fields(*false_rollbacks([run.ours for run in study.equal])),
-            "plain": _rate_fields(*false_rollbacks([run.plain for run in study.equal])),
+            "ours": _false_fields([run.ours for run in study.equal]),
+            "plain": _false_fields([run.plain for run in study.equal]),
         },
         "delays": [
             {
                 "regression": case.name,
                 "share": case.stages[0].share,
-                "ours": _delay_fields(delay(run.ours for run in runs)),
-                "plain": _delay_fields(delay(run.plain for run in runs)),
+                "ours": delay_fields(delay(run.ours for run in runs), "runs"),
+                "plain": delay_fields(delay(run.plain for run in runs), "runs"),
             }
             for case, runs in study.worse.items()
         ],
     }
 
 
-def _false_table(study: Study) -> Table:
+def _false_fields(breaches: list[Breach | None]) -> dict[str, Any]:
+    rate, by = false_rollbacks(breaches)
+    return {**rate_fields(rate, "runs"), "by": by}
+
+
+def _false_table(study: Simulation) -> Table:
     table = Table("rules", "rolled back", "95% interval", "by which, in runs", title_justify="left")
     table.title = f"Equal models, {len(study.equal)} rollouts over {format_plan(study.plan)}"
     for name, breaches in (
@@ -97,7 +125,7 @@ def _false_table(study: Study) -> Table:
     return table
 
 
-def _delay_table(study: Study) -> Table:
+def _delay_table(study: Simulation) -> Table:
     table = Table("regression", "share", "ours", "plain ratio", "ours found by", title_justify="left")
     table.title = "Minutes from a regression to the breach: median, 90th percentile"
     name = None
@@ -131,24 +159,3 @@ def _told(measured: Delay) -> str:
     if measured.early:
         notes.append(f"false before {measured.early / (measured.runs + measured.early):.0%}")
     return times + (f" ({'; '.join(notes)})" if notes else "")
-
-
-def _rate_fields(rate: Rate, by: dict[str, int]) -> dict[str, Any]:
-    low, high = rate.interval
-    return {
-        "runs": rate.runs,
-        "rolled_back": rate.hits,
-        "rate": rate.share,
-        "low": low,
-        "high": high,
-        "by": by,
-    }
-
-
-def _delay_fields(measured: Delay) -> dict[str, Any]:
-    finite = {
-        "median_minutes": measured.median if isfinite(measured.median) else None,
-        "p90_minutes": measured.late if isfinite(measured.late) else None,
-    }
-    counts = {"runs": measured.runs, "missed": measured.missed, "rolled_back_before": measured.early}
-    return {**finite, **counts, "by": dict(measured.by)}

@@ -91,6 +91,22 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class ByUser:
+    """What is counted by user: bad user-windows, the first bad call of each user in each ten minutes."""
+
+    champion_bad: Counted
+    """(steps,)"""
+    challenger_bad: Counted
+    """(steps,)"""
+    calls: Counted
+    """All calls of the champion, by bucket of the flag's hash, (steps, buckets)."""
+    bad: Counted
+    """The champion's bad user-windows by bucket, (steps, buckets)."""
+    span: int
+    """Steps of ten minutes."""
+
+
+@dataclass(frozen=True)
 class Traffic:
     """What both models did in each step of a stage."""
 
@@ -98,6 +114,8 @@ class Traffic:
     challenger: Arm
     edges: Values
     """Edges of the service's buckets, in seconds; only those that matter to these models."""
+    by_user: ByUser | None = None
+    """Of traffic that has users."""
 
     def then(self, later: "Traffic") -> "Traffic":
         """This and what came after it."""

@@ -25,7 +25,11 @@ class Outcomes:
     """
 
     def __init__(self, kept: Collection[str], *, is_closed: bool = False) -> None:
-        self._named, self._is_closed = set(kept), is_closed
+        self._kept, self._named, self._is_closed = frozenset(kept), set(kept), is_closed
+
+    def is_kept(self, label: str) -> bool:
+        """Whether the setting or a guardrail names it: those are counted by bucket too."""
+        return label in self._kept
 
     def label(self, outcome: str, is_known: bool) -> tuple[str, str | None]:
         """`outcome` or OTHER, and in the second case why: one of UNNAMED.

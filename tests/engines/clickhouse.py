@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.parquet
 from ibis.expr import datatypes as dt
 
-from analysis.log import Log, records
-from analysis.log.in_database import NAMES
+from analysis.log import Log
+from analysis.log.columns import TABLE_NAMES, TABLES
 
 
 def fill(log: Log, folder: Path, schema: str) -> str:
@@ -15,8 +15,8 @@ def fill(log: Log, folder: Path, schema: str) -> str:
 
     client = clickhouse_connect.get_client(dsn=f"chdb://{folder}")
     client.command(f"CREATE DATABASE {schema}")
-    for kind, name in NAMES.items():
-        columns = ", ".join(f"`{column}` {_type(of)}" for column, of in records.TABLES[kind].items())
+    for kind, name in TABLE_NAMES.items():
+        columns = ", ".join(f"`{column}` {_type(of)}" for column, of in TABLES[kind].items())
         client.command(f"CREATE TABLE {schema}.{name} ({columns}) ENGINE = MergeTree ORDER BY time")
         file = folder / f"{name}.parquet"
         pyarrow.parquet.write_table(log.backend.to_pyarrow(getattr(log, name)), file)

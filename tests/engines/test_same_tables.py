@@ -8,17 +8,16 @@ import duckdb
 import pytest
 
 from analysis.log import BadLines, Log, open_log
-from analysis.measures.experiment import Question
-from analysis.measures.left_out import left_out, named_requests
-from analysis.measures.metric import Kind, Metric
-from analysis.measures.segments import divided
-from analysis.measures.shadow import read_shadow
-from analysis.measures.users import Period, in_test, per_user
+from analysis.log.left_out import left_out, named_requests
+from analysis.metric import Kind, Metric
+from analysis.segments.measure import divided
+from analysis.shadow.measure import read_shadow
+from analysis.users import Covariate, Period, first_requests, in_test, with_measure, with_segments
 from tests.engines.conftest import Opened
 from tests.engines.same import assert_same
+from tests.unit.analysis.lines import BAD, GOOD
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
-from tests.unit.analysis.test_bad_lines import BAD, GOOD
-from tests.unit.analysis.test_users import untidy
+from tests.unit.analysis.untidy_log import untidy
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -89,32 +88,26 @@ def test_parquet_too(logs: tuple[Log, Log], folder: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", list(Kind))
 def test_the_same_users(logs: tuple[Log, Log], kind: Kind) -> None:
     metric = Metric(name="sales", outcome="bought", kind=kind)
-    one, two = (
-        rows(
-            log,
-            per_user(
-                log,
-                metric,
-                since=START,
-                until=START + timedelta(days=7),
-                window=timedelta(hours=6),
-                segment="country",
-            ),
-        )
-        for log in logs
-    )
+    period = Period(START, START + timedelta(days=7), timedelta(hours=6))
+    before = Covariate(START - timedelta(days=14), START)
+    tables = []
+    for log in logs:
+        users = in_test(log, period)
+        table = with_measure(log, metric, period, users, before)
+        asked = first_requests(log, period, users)
+        tables.append(rows(log, with_segments(table, asked, {"segment": "country"})))
+    one, two = tables
     assert len(one) > 50
     assert_same(one, two, where="users")
 
 
 def test_the_same_is_left_out(logs: tuple[Log, Log]) -> None:
     metric = Metric(name="sales", outcome="bought", kind=Kind.COUNT)
-    for from_first in (True, False):
-        period = Period(START, START + timedelta(days=7), timedelta(hours=6), from_first=from_first)
-        one, two = (left_out(log, metric, period, in_test(log, period)) for log in logs)
-        assert one.late
-        assert one.unknown
-        assert_same(one, two, where="left out")
+    period = Period(START, START + timedelta(days=7), timedelta(hours=6))
+    one, two = (left_out(log, metric, period, in_test(log, period)) for log in logs)
+    assert one.late
+    assert one.unknown
+    assert_same(one, two, where="left out")
     assert_same(*(named_requests(log) for log in logs), where="named requests")
 
 
@@ -133,8 +126,8 @@ def test_the_same_shadow(logs: tuple[Log, Log]) -> None:
 def test_the_same_segments(logs: tuple[Log, Log]) -> None:
     metric = Metric(name="sales", outcome="bought", kind=Kind.MEAN)
     until = START + timedelta(days=7)
-    question = Question(START, until, timedelta(hours=6))
+    period = Period(START, until, timedelta(hours=6))
     for least in (5, 100):
-        one, two = (divided(log, metric, question, until, (), least) for log in logs)
+        one, two = (divided(log, metric, period, until, (), least) for log in logs)
         assert set(one.segments) == {"country", "plan"}  # others come with later requests only
         assert_same(one, two, where="segments")

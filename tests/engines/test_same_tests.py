@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from analysis.abtest.examine import Wish, examine
-from analysis.abtest.registration import PlannedUsers, Segment
+from analysis.abtest.examine import ReportOptions, examine
+from analysis.abtest.measure import loaded
+from analysis.abtest.registration import PlannedUsers, RegisteredSegment
 from analysis.log import Log
-from analysis.measures import planning
-from analysis.measures.experiment import loaded
-from analysis.measures.metric import Direction, Kind, Metric
+from analysis.metric import Direction, Kind, Metric
+from analysis.power import question as planning
 from tests.engines.conftest import Opened
 from tests.engines.same import assert_same
-from tests.unit.analysis.abtest.test_registration import registration
+from tests.unit.analysis.abtest.registered import registration
 from tests.unit.analysis.make_log import START, LogPlan, make_records, write_log
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
@@ -33,7 +33,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory, opened: Opened) -> tuple[Log,
     [(Kind.PROPORTION, False), (Kind.MEAN, False), (Kind.COUNT, False), (Kind.MEAN, True)],
 )
 def test_the_same_test(logs: tuple[Log, Log], kind: Kind, sequential: bool) -> None:
-    segment = Segment(property="country", value="NO") if kind is Kind.COUNT else None
+    segment = RegisteredSegment(property="country", value="NO") if kind is Kind.COUNT else None
     test = registration(
         registered=START,
         metric=Metric(name="sales", outcome="bought", kind=kind),
@@ -44,9 +44,9 @@ def test_the_same_test(logs: tuple[Log, Log], kind: Kind, sequential: bool) -> N
         segment=segment,
         guardrails=[Metric(name="returned", outcome="returned", direction=Direction.DECREASE)],
     )
-    wish = Wish(until=UNTIL, sequential=sequential)
-    one, two = (examine(log, test, test.sha256, wish, UNTIL) for log in logs)
-    assert one.found is not None
+    options = ReportOptions(until=UNTIL, sequential=sequential)
+    one, two = (examine(log, test, test.sha256, options, UNTIL) for log in logs)
+    assert one.results is not None
     assert_same(one, two, where="examined")
 
 
@@ -54,7 +54,7 @@ def test_the_same_plan(logs: tuple[Log, Log]) -> None:
     metric = Metric(name="sales", outcome="bought", kind=Kind.MEAN)
     plans = []
     for log in logs:
-        question, arrivals = planning.traffic(log, timedelta(days=1), None)
-        plans.append((question, arrivals, planning.level(log, metric, question)))
+        period, arrivals = planning.traffic(log, timedelta(days=1), None)
+        plans.append((period, arrivals, planning.level(log, metric, period)))
     one, two = plans
     assert_same(one, two, where="plan")

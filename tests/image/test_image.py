@@ -21,7 +21,7 @@ SECRET_FILES = re.compile(
     r"\.env$|\.token$|\.password$|\.secret$|(^|/)\.git/|(^|/)\.canario/|(^|/)tests/unit/"
 )
 # What needs scikit-learn trains and exports models, which is done elsewhere.
-TRAINING = {"service.export", "service.onnx_graph", "service.train"}
+TRAINING = {"service.export", "service.export.convert", "service.train"}
 
 
 def test_it_is_small(engine: Engine, image: str, base: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import requests
 
-from stack.install import debian, installing
 from stack.paths import REPOSITORY, Cache
+from stack.servers import debian
 from tests.integration.conftest import wait_for
 from tests.integration.own_service import free_port
 
@@ -24,9 +24,8 @@ def haproxy() -> tuple[Path, dict[str, str]]:
     cache = Cache.default()
     folder = cache.root / "haproxy"
     binary = folder / "usr" / "sbin" / "haproxy"
-    with installing(cache):
-        if not debian.is_whole(folder, binary):
-            debian.unpack("haproxy", folder, cache, needs=_LIBRARIES)
+    with cache.installing():
+        debian.ensure("haproxy", folder, binary, cache, needs=_LIBRARIES)
     libraries = sorted({str(found.parent) for found in folder.rglob("*.so.*")})
     return binary, {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
 

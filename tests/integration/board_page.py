@@ -19,7 +19,7 @@ AXE: Final[dict[str, Any]] = {
 
 def log_in(page: Page, token: str = BOARD_TOKEN) -> None:
     """Fill in the form."""
-    page.get_by_label("Token").fill(token)
+    page.get_by_label("Token", exact=True).fill(token)
     page.get_by_role("button", name="Show the board").click()
 
 

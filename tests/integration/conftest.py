@@ -1,11 +1,10 @@
 """The real servers: PostgreSQL, Unleash, Prometheus and the service, on free ports, gone with the test run.
 
 One stack serves all tests of the session; each test begins with the canary on at 0% and no fault switched on.
-`make up` need not run, and is not disturbed if it does.
+`./canario up` need not run, and is not disturbed if it does.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +20,12 @@ import requests
 from playwright.sync_api import Browser, sync_playwright
 from sklearn.datasets import load_breast_cancer
 
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_on
-from flags.models import Segment
-from flags.quarantine import lift, quarantined
+from flags.canary.marks import lift, quarantined
+from flags.canary.share import set_share, turn_on
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.models import Segment
 from stack.api import Stack
+from stack.servers.debian import find_browser
 
 FLAG = "canary"
 # The sandbox needs a user namespace, which containers do not have; without the others it calls home.
@@ -160,13 +160,13 @@ class ProductManager:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, for the tests that look at pages; it has the loop of this thread while it runs."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = find_browser()
     if not chromium:
         pytest.fail(
             "the browser tests need Chromium: `sudo apt-get install chromium`, or `make test BROWSER=0`"
         )
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_ARGUMENTS))
+        running = playwright.chromium.launch(executable_path=str(chromium), args=list(CHROMIUM_ARGUMENTS))
         yield running
         running.close()
 

@@ -19,17 +19,14 @@ from common.model_store import ModelStore
 from common.names import Model
 from common.release import Note, Roles
 from drills.load import Load, Sample
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off
-from flags.fleet import fleet
-from flags.marks import BEGIN, unpause
-from flags.people import resume
-from flags.promote import Promoter
-from flags.quarantine import lift, quarantined
-from stack import environment
+from flags.canary.marks import BEGIN, lift, quarantined, resume, unpause
+from flags.canary.share import set_share, turn_off
+from flags.promotion.fleet import fleet
+from flags.promotion.promote import Promoter
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
-from stack.install import models
 from stack.paths import REPOSITORY
+from stack.processes import environment
 from tests.integration.conftest import FLAG, Service, wait_for
 
 SHADOW = "shadow"
@@ -88,7 +85,7 @@ class Scene:
         return ModelStore(self.stack.site.home.models)
 
     def cli(self, *words: str, user: str = "canario-flags") -> tuple[int, str]:
-        """Exit code and what `python -m flags rollout ...` printed."""
+        """Exit code and what `./canario rollout ...` printed."""
         told = self.variables | {"CANARIO_UNLEASH_ADMIN_TOKEN_FILE": str(self.stack.site.secrets.token(user))}
         done = subprocess.run(
             [sys.executable, "-m", "flags", "rollout", *words],
@@ -204,7 +201,7 @@ def _restore(stack: Stack, admin: UnleashAdmin, roles: Roles) -> None:
     promoter, note = Promoter(store, admin, FLAG, asked), Note("a test")
     if store.read().roles.champion != roles.champion:
         promoter.back(note)
-    promoter.challenge(models.folder(stack.site.cache, Model.CHALLENGER), note)
+    promoter.challenge(stack.site.cache.model(Model.CHALLENGER), note)
 
 
 def flipped(samples: Sequence[Sample]) -> dict[str, list[str]]:

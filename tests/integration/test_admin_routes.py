@@ -11,10 +11,9 @@ import pytest
 import requests
 
 from common.model_store import ModelStore
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share, turn_off
-from flags.people import resume
-from flags.quarantine import label, lift, quarantine
+from flags.canary.marks import label, lift, quarantine, resume
+from flags.canary.share import read_state, set_share, turn_off
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
 from tests.integration.own_service import own_service

@@ -17,12 +17,13 @@ import pytest
 import requests
 import yaml
 
-from stack.install import alertmanager, prometheus
 from stack.paths import REPOSITORY, Cache
+from stack.servers import monitoring
 from tests.integration.conftest import wait_for
 from tests.integration.own_service import free_port
 
 MONITORING = REPOSITORY / "monitoring"
+UNVERIFIED = 'rollback_unverified{rollout="breast-cancer"}'
 
 
 @dataclass
@@ -98,17 +99,17 @@ def world(tmp_path: Path) -> Iterator[tuple[World, str]]:
     """The world, and the address of the Alertmanager in it."""
     cache, made = Cache.default(), World(f"127.0.0.1:{free_port()}")
     alerts, scraper = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    made.metrics |= {"rollback_unverified": 0}
+    made.metrics |= {UNVERIFIED: 0}
     commands = (
         (
-            str(alertmanager.binary(cache)),
+            str(monitoring.alertmanager(cache)),
             f"--config.file={write_alertmanager(tmp_path / 'alertmanager', made)}",
             f"--storage.path={tmp_path / 'alertmanager' / 'data'}",
             f"--web.listen-address={alerts}",
             "--cluster.listen-address=",
         ),
         (
-            str(prometheus.binary(cache)),
+            str(monitoring.prometheus(cache)),
             f"--config.file={write_prometheus(tmp_path / 'prometheus', made, alerts)}",
             f"--storage.tsdb.path={tmp_path / 'prometheus' / 'data'}",
             f"--web.listen-address={scraper}",
@@ -122,9 +123,7 @@ def world(tmp_path: Path) -> Iterator[tuple[World, str]]:
         stack.callback(server.shutdown)
         log = stack.enter_context((tmp_path / "log").open("w"))
         for command in commands:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=alertmanager.working_folder(cache)
-            )
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=monitoring.templates(cache))
             stack.callback(process.wait)
             stack.callback(process.terminate)
         yield made, alerts
@@ -137,7 +136,7 @@ def test_alerts_reach_the_right_people_and_what_follows_from_a_rollback_does_not
     errors = 'prediction_errors_total{model="challenger",reason="timeout"}'
     calls, orders = (
         'model_calls_total{model="challenger"}',
-        'rollback_orders_total{guardrail="errors",verified="true"}',
+        'rollback_orders_total{rollout="breast-cancer",guardrail="errors",verified="true"}',
     )
     seen.metrics |= {errors: 0, calls: 0, orders: 0}
 
@@ -148,13 +147,13 @@ def test_alerts_reach_the_right_people_and_what_follows_from_a_rollback_does_not
             return {}
         return {one["labels"]["alertname"]: one["status"]["state"] for one in found}
 
-    seen.metrics["rollback_unverified"] = 1
+    seen.metrics[UNVERIFIED] = 1
     wait_for(lambda: ("page", "RollbackNotVerified", "firing") in seen.told, 15, "a critical alert pages")
-    seen.metrics |= {"rollback_unverified": 0, orders: 1}
+    seen.metrics |= {UNVERIFIED: 0, orders: 1}
     wait_for(lambda: ("page", "RollbackNotVerified", "resolved") in seen.told, 15, "its end is told too")
     wait_for(lambda: ("team", "ChallengerRolledBack", "firing") in seen.told, 15, "a rollback is told")
     seen.metrics |= {errors: 100, calls: 100}
-    wait_for(lambda: states().get("ChallengerErrors") == "suppressed", 15, "what explains it is kept back")
-    assert "ChallengerErrors" not in {alert for _, alert, _ in seen.told}
+    wait_for(lambda: states().get("GuardrailBreached") == "suppressed", 15, "what explains it is kept back")
+    assert "GuardrailBreached" not in {alert for _, alert, _ in seen.told}
     assert {receiver for receiver, alert, _ in seen.told if alert == "RollbackNotVerified"} == {"page"}
     assert {receiver for receiver, alert, _ in seen.told if alert == "ChallengerRolledBack"} == {"team"}

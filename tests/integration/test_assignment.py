@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off, turn_on
+from flags.canary.share import set_share, turn_off, turn_on
+from flags.unleash.admin import UnleashAdmin
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, Service, wait_for
 
 USERS = [f"user-{number}" for number in range(10_000)]

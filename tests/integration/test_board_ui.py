@@ -1,26 +1,52 @@
 """The rollout board on the real servers, in a real browser."""
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off, turn_on
-from flags.errors import Forbidden
-from flags.rollout.place import ROLLBACK_USER as JOB
-from rollback.decision import Decision, Kind, RollbackRecord
-from rollback.decisions import DecisionLog
+from common.rollouts import FOLDER
+from flags.accounts.users import ROLLBACK_USER as JOB
+from flags.canary import marks
+from flags.canary.share import read_state, set_share, turn_off, turn_on
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.errors import Forbidden
+from rollback.decisions.log import DecisionLog
+from rollback.decisions.record import Decision, Kind, RollbackRecord
 from stack.api import Stack
+from stack.paths import REPOSITORY
+from stack.ports import free_port
 from tests.integration.board_page import FRESH_WITHIN_MS, accessible, log_in, says, shown
-from tests.integration.conftest import BOARD_TOKEN, FLAG, Service
+from tests.integration.conftest import BOARD_TOKEN, FLAG, Service, wait_for
 
 PHONE = {"width": 360, "height": 740}
+SMALLEST = {"width": 320, "height": 640}
+SHOP = """\
+name: shop
+description: Which ranker orders the shop's products.
+flag: {{name: {flag}}}
+arms: {{selector: {{job: service}}}}
+signals:
+  calls: model_calls_total
+  errors: prediction_errors_total
+  answers: predictions_total
+guardrails: http-service
+plan: canary
+"""
+TOO_WIDE = """[...document.querySelectorAll('body *')]
+  .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+  .map((one) => one.outerHTML.slice(0, 100))"""
+BEARER = {"Authorization": f"Bearer {BOARD_TOKEN}"}
 NAMELESS = """() => {
   const name = (one) => one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')
     || (one.labels && one.labels.length && one.labels[0].textContent) || one.textContent.trim()
@@ -106,7 +132,7 @@ def test_only_who_has_the_token_may_read(browser: Browser, stack: Stack) -> None
     page.reload()
     expect(page.locator("#board")).to_be_visible()
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
     page.close()
     assert BOARD_TOKEN not in stack.logs("board", 10_000)
 
@@ -279,3 +305,159 @@ def test_it_fits_a_phone_and_the_night(browser: Browser, stack: Stack, service: 
     page.emulate_media(color_scheme="light")
     assert page.evaluate(light) > 200
     context.close()
+
+
+@pytest.fixture
+def several(stack: Stack, own_flag: str, tmp_path: Path) -> Iterator[str]:
+    """The address of a board of two rollouts: ours, and one whose file names only what any service has."""
+    folder = tmp_path / "rollouts"
+    shutil.copytree(FOLDER, folder)
+    (folder / "shop").mkdir()
+    (folder / "shop" / "rollout.yaml").write_text(SHOP.format(flag=own_flag))
+    with _board_with(stack, tmp_path, CANARIO_ROLLOUTS=str(folder)) as address:
+        yield address
+
+
+@contextmanager
+def _board_with(stack: Stack, folder: Path, **variables: str) -> Iterator[str]:
+    """The address of another board on the same servers."""
+    bind = f"127.0.0.1:{free_port()}"
+    environment = stack.env("board") | variables | {"CANARIO_BOARD_BIND": bind}
+    log = folder / "board.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "board"], cwd=REPOSITORY, env=environment, stdout=out, stderr=out
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return requests.get(f"http://{bind}/healthz", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_for(answers, 60, f"a board, see {log}")
+        yield f"http://{bind}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_person_rolls_back_by_a_button_and_is_named_in_the_log(
+    browser: Browser, stack: Stack, admin: UnleashAdmin, tmp_path: Path
+) -> None:
+    set_share(admin, FLAG, 25)
+    secret = "the second token of this test"
+    with _board_with(
+        stack,
+        tmp_path,
+        CANARIO_BOARD_ACT_TOKEN=secret,
+        CANARIO_BOARD_UNLEASH_TOKEN_FILE=str(stack.home.secrets / "canario-flags.token"),
+    ) as address:
+        context = browser.new_context(viewport=SMALLEST)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(address)
+        shown(page)
+        page.get_by_role("button", name="Roll back now").click()
+        page.get_by_label("Token for orders").fill("wrong")
+        page.get_by_role("button", name="Yes, do it").click()
+        expect(page.get_by_role("alert").filter(has_text="that is not the token for orders")).to_be_visible()
+        assert read_state(admin, FLAG).enabled
+        assert page.evaluate(TOO_WIDE) == []
+        accessible(page)
+        page.get_by_label("Token for orders").fill(secret)
+        page.get_by_role("button", name="Yes, do it").click()
+        expect(page.locator("#done")).to_contain_text("every user gets the champion", timeout=10_000)
+        assert not read_state(admin, FLAG).enabled
+        says(page, "everybody has the champion")
+        (pause,) = [tag.value for tag in admin.tags.of(FLAG) if tag.type == marks.PAUSE]
+        assert pause == "rolled back by somebody, on the board"
+        page.get_by_role("button", name="Resume").click()  # the token is known by now
+        page.get_by_role("button", name="Yes, do it").click()
+        expect(page.locator("#done")).to_have_text("The plan goes on.", timeout=10_000)
+        assert marks.PAUSE not in {tag.type for tag in admin.tags.of(FLAG)}
+        context.close()
+
+
+def test_a_list_of_rollouts_leads_to_the_page_of_each(
+    browser: Browser, several: str, service: Service, admin: UnleashAdmin, own_flag: str
+) -> None:
+    set_share(admin, FLAG, 25)
+    set_share(admin, own_flag, 40)
+    service.predict_all([f"user-{number}" for number in range(200)])
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(several)
+    shown(page)
+    says(page, "2 of 2 rollouts need a person.", 10_000)  # no job is at work here
+    rows = page.get_by_role("listitem").filter(has=page.get_by_role("heading", level=3))
+    expect(rows).to_have_count(2)
+    row = rows.filter(has_text="shop")
+    expect(row).to_contain_text("not guarded")
+    expect(row).to_contain_text("40% of the users have the challenger")
+    expect(row).to_contain_text(f"Flag {own_flag} in production")
+    set_share(admin, own_flag, 41)
+    expect(row).to_contain_text("41% of the users", timeout=2 * FRESH_WITHIN_MS)
+    accessible(page)
+    fits(page)
+
+    page.get_by_role("link", name="shop").click()
+    expect(page).to_have_url(f"{several}/rollouts/shop")
+    says(page, "41% of the users have the challenger", 10_000)
+    expect(page.locator("#facts")).to_contain_text("version not known")
+    expect(page.locator("#charts")).to_contain_text("Not available: the rollout names no signal latency.")
+    expect(page.locator("#models")).to_contain_text("Error rate, last 5 min")
+    expect(page.locator("#models")).not_to_contain_text("Agreement")  # its plan has no shadow
+    accessible(page)
+    fits(page)
+    page.reload()  # as somebody to whom the address was sent
+    says(page, "41% of the users have the challenger", 10_000)
+    page.get_by_role("link", name="All rollouts").click()
+    page.get_by_role("link", name="breast-cancer").click()
+    says(page, "25% of the users have the challenger", 10_000)
+    expect(page.locator("#models")).to_contain_text("Agreement")
+
+    page.goto(f"{several}/rollouts/nobody")
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no rollout nobody")
+    accessible(page)
+    page.get_by_role("link", name="shop", exact=True).click()
+    says(page, "41% of the users have the challenger", 10_000)
+    context.close()
+
+
+def test_numbers_of_a_service_come_from_the_series_that_its_file_names(
+    several: str, service: Service, admin: UnleashAdmin, own_flag: str
+) -> None:
+    def asked() -> dict[str, Any]:
+        url = f"{several}/api/board?rollout=shop&span=15m"
+        board: dict[str, Any] = requests.get(url, headers=BEARER, timeout=20).json()
+        return board
+
+    def measured() -> bool:
+        service.predict_all([f"user-{number}" for number in range(50)])
+        numbers = asked()["numbers"]
+        return bool(numbers and numbers["models"][0]["requests_per_second"])
+
+    wait_for(measured, 60, "a rate of the champion's answers")
+    board = asked()
+    champion = board["numbers"]["models"][0]
+    assert (champion["error_rate"], champion["p99"]) == (0.0, None)
+    assert set(board["missing"]) == {"p50", "p99", "agreement", "flags_age", "outcomes", "versions"}
+    assert [one["fault"] for one in board["sources"]] == [None, None, None]
+    charts = {one["key"]: one for one in board["charts"]["all"]}
+    errors = {line["name"]: line["values"] for line in charts["errors"]["lines"]}
+    assert 0.0 in errors["champion"]
+    assert charts["p99"]["missing"]
+    listed = requests.get(f"{several}/api/rollouts", headers=BEARER, timeout=20).json()
+    assert {one["name"]: one["faults"] for one in listed["rollouts"]} == {"breast-cancer": [], "shop": []}
+
+
+def fits(page: Page) -> None:
+    """Fails where somebody with a small phone would have to scroll sideways."""
+    before = page.viewport_size
+    page.set_viewport_size(SMALLEST)  # type: ignore[arg-type]
+    page.wait_for_timeout(500)  # until the charts have the new width
+    assert page.evaluate(TOO_WIDE) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"]
+    page.set_viewport_size(before)  # type: ignore[arg-type]

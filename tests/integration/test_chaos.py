@@ -1,6 +1,7 @@
 """The rollback job killed at any point, with a network that breaks: what is due happens, and nothing else.
 
-A handful of trials here; `make chaos` runs CHAOS_TRIALS of them, and writes its figures to CHAOS_JSON.
+A handful of trials here; `make chaos` runs CHAOS_TRIALS of them, and writes its figures to CHAOS_JSON. Then
+CHAOS_TRIALS_OF_THREE with three rollouts in one process, one of them sick, and the plan's job beside it.
 """
 
 import json
@@ -9,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
@@ -17,15 +18,19 @@ import numpy as np
 import pytest
 
 from bench.backfill import Arm, Traffic, play, prometheus_over
+from common.arms import Arms
 from common.prometheus import Prometheus
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from rollback.act import UnleashCanary
-from rollback.guardrails import load_policy
+from flags.canary.marks import approve_start, label
+from flags.canary.share import read_state, set_share
+from flags.unleash.admin import UnleashAdmin
+from rollback.actions.turn_off import UnleashCanary
+from rollback.guardrails.file import load_policy
+from rollback.iteration import ExitCode
 from rollback.job import Job
-from rollback.outcome import ExitCode
-from stack import environment
 from stack.api import Stack
+from stack.processes import environment
+from tests.integration.chaos import three
+from tests.integration.chaos.three import JOBS
 from tests.integration.chaos.trial import Result, Trial, draw, only
 from tests.integration.conftest import wait_for
 
@@ -33,6 +38,9 @@ TRIALS = int(os.environ.get("CHAOS_TRIALS", "4"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 AHEAD = 1200 + 120 * TRIALS  # seconds of history that lie in the future, for the trials to live in
 FLAGS = [f"chaos-{number}" for number in range(TRIALS)]
+TRIALS_OF_THREE = int(os.environ.get("CHAOS_TRIALS_OF_THREE", "2"))
+AHEAD_OF_THREE = 900 + 150 * TRIALS_OF_THREE
+THREE = [{job: f"three-{number}-{job}" for job in JOBS} for number in range(TRIALS_OF_THREE)]
 SICK, WELL = Arm(p99=3.0), Arm(p99=0.05, errors=0.0)
 
 
@@ -58,7 +66,7 @@ def test_what_is_due_happens_and_nothing_else(
         admin.create_feature(flag, kind="release", description="One trial of the chaos tests.")
         admin.add_strategy(flag, percent=1, stickiness="userId", group=flag)
         set_share(admin, flag, 5)
-    await_evidence(admin, FLAGS[-1], histories[True])
+    await_evidence(admin, Arms(FLAGS[-1], "production", only(FLAGS[-1])), histories[True])
     results = []
     for number, flag in enumerate(FLAGS):
         plan = draw(number, SEED)
@@ -71,12 +79,50 @@ def test_what_is_due_happens_and_nothing_else(
     assert sum(each.kills for each in results) + sum(sum(each.troubles.values()) for each in results) > 0
 
 
-def await_evidence(admin: UnleashAdmin, flag: str, sick: str) -> None:
+@pytest.fixture(scope="module")
+def three_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Prometheus that will go on to see three services, one of which has a sick challenger."""
+    until, history = time.time() + AHEAD_OF_THREE, []
+    for number, job in enumerate(JOBS):
+        arm = SICK if job == three.SICK else WELL
+        traffic = Traffic(seconds=1800 + AHEAD_OF_THREE, challenger=arm)
+        flags = [flags[job] for flags in THREE]
+        played = play(np.random.default_rng(SEED + number), [traffic], until=until, flags=flags)
+        history += [replace(each, labels={**each.labels, "job": job}) for each in played]
+    with prometheus_over(history, tmp_path_factory.mktemp("three")) as url:
+        yield url
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_of_three_in_one_process_only_the_sick_one_is_rolled_back(
+    stack: Stack, admin: UnleashAdmin, three_services: str, tmp_path: Path
+) -> None:
+    for flag in (flag for flags in THREE for flag in flags.values()):
+        admin.create_feature(flag, kind="release", description="One of three of the chaos tests.")
+        admin.add_strategy(flag, percent=1, stickiness="userId", group=flag)
+        set_share(admin, flag, 5)
+        approve_start(admin, flag, label("1", "0" * 64))
+    youngest = THREE[-1][three.SICK]
+    arms = Arms(youngest, "production", three.only(three.SICK, youngest))
+    await_evidence(admin, arms, three_services)
+    environments = environment.rollback(stack.site), environment.rollout(stack.site)
+    results = []
+    for number, flags in enumerate(THREE):
+        plans = draw(number, SEED, three.LAST), draw(number, f"{SEED}/plan", three.LAST)
+        trial = three.ThreeTrial(flags, plans, admin, tmp_path / str(number))
+        results.append(trial.run(environments, stack.addresses.unleash, three_services))
+    print(three.told(results))
+    assert [fault for each in results for fault in each.faults] == []
+    assert sum(each.kills for each in results) + sum(sum(each.troubles.values()) for each in results) > 0
+
+
+def await_evidence(admin: UnleashAdmin, arms: Arms, sick: str) -> None:
     """Wait until the youngest stage is old enough for a breach, in a dry run without troubles."""
-    canary = UnleashCanary(admin, flag)
-    job = Job(load_policy(), Prometheus(sick), canary, only(flag), dry_run=True)
+    canary = UnleashCanary(admin, arms.flag)
+    job = Job(load_policy(), Prometheus(sick), canary, arms, dry_run=True)
     wait_for(lambda: job.run().exit_code is ExitCode.BREACHED, 120, "evidence against the sick challenger")
-    assert read_state(admin, flag).enabled
+    assert read_state(admin, arms.flag).enabled
 
 
 def tell(results: list[Result]) -> None:

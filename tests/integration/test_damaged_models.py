@@ -16,12 +16,11 @@ from pydantic import SecretStr
 from common.model_store import MODEL_FILE, ModelStore
 from common.names import Model
 from common.release import Note
-from flags.admin import UnleashAdmin
-from flags.canary import set_share
-from flags.fleet import Crew, fleet
-from service.reports import WorkerReport
+from flags.canary.share import set_share
+from flags.promotion.fleet import Crew, fleet
+from flags.unleash.admin import UnleashAdmin
+from service.models.reports import WorkerReport
 from stack.api import Stack
-from stack.install import models
 from tests.integration.conftest import SEEN_WITHIN_SECONDS, wait_for
 from tests.integration.own_service import OwnService, own_service
 from tests.integration.steady_load import Seen, steady_load
@@ -83,7 +82,7 @@ def scene(
     if request.param == "roles.json":
         store = ModelStore(tmp_path / "models")
         roles = store.install(
-            models.folder(cache, Model.CHAMPION), models.folder(cache, Model.CHALLENGER), Note("a test")
+            cache.model(Model.CHAMPION), cache.model(Model.CHALLENGER), Note("a test")
         ).roles
         assert roles.challenger
         folders = {
@@ -93,8 +92,7 @@ def scene(
         settings["models"] = str(store.folder)
     else:
         folders = {
-            role: Path(shutil.copytree(models.folder(cache, role), tmp_path / "models" / role))
-            for role in Model
+            role: Path(shutil.copytree(cache.model(role), tmp_path / "models" / role)) for role in Model
         }
         settings |= {str(role): str(folder) for role, folder in folders.items()}
     with own_service(stack, tmp_path / "own", **settings) as service:

@@ -17,13 +17,13 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from board.history import Span, read_history
+from common.arms import Arms
 from common.prometheus import Prometheus
-from common.served import Arms
 from docs.metrics import of_job, of_service, of_token
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share, turn_on
-from flags.lease import ensure_lease, remove_lease
-from rollback.guardrails import DEFAULT_FILE
+from flags.canary.lease import ensure_lease, remove_lease
+from flags.canary.share import read_state, set_share, turn_on
+from flags.unleash.admin import UnleashAdmin
+from rollback.guardrails.file import DEFAULT_FILE
 from stack.api import Stack
 from stack.paths import REPOSITORY
 from tests.dashboard import Query, queries
@@ -35,6 +35,7 @@ SHADOW = "shadow"
 AFTER_A_ROLLBACK = {"Rollbacks", "Alerts A"}
 # Only while something critical fires, for half a minute and more. monitoring/tests makes each of them fire.
 WHEN_CRITICAL = {"Critical alerts"}
+OF_THE_PLAN = {"Files of all rollouts B"}  # whose job does not run here
 
 
 # No fault is needed for a rollback, which would be in the windows of the tests that come after: whatever the
@@ -130,7 +131,7 @@ def test_every_query_of_the_dashboard_has_an_answer(
     stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path
 ) -> None:
     prometheus = Prometheus(stack.addresses.prometheus)
-    asked = [query for query in queries() if query.asker not in WHEN_CRITICAL]
+    asked = [query for query in queries() if query.asker not in WHEN_CRITICAL | OF_THE_PLAN]
     assert len(asked) > 50
     for query in queries():
         prometheus.vector(query.expression)  # none is refused
@@ -146,8 +147,17 @@ def test_every_query_of_the_dashboard_has_an_answer(
             assert outcomes.keys() == {("bought", "champion"), ("bought", "challenger")}
             assert live(stack.addresses.service) == {row.name for row in of_service()}
             assert live(stack.addresses.rollback) == {row.name for row in (*of_job(), *of_token())}
+        set_share(
+            admin, FLAG, 0
+        )  # until Prometheus has seen that nothing was rolled back: it must see a rise
+        started = time.time()
         with rollback_job(stack, tmp_path, STRICT):
-            wait_for(lambda: not read_state(admin, FLAG).enabled, 20, "a rollback")
+            created = f'rollback_orders_created{{rollout!=""}} > {started}'
+            wait_for(lambda: bool(prometheus.vector(created)), 60, "the new job's counters")
+            set_share(admin, FLAG, 50)
+            wait_for(
+                lambda: not read_state(admin, FLAG).enabled, 60, "a rollback"
+            )  # the process starts first
             late = [query for query in asked if query.asker in AFTER_A_ROLLBACK]
             wait_for_series(prometheus, late)
             print(f"all of them after {time.monotonic() - begun:.1f} s")

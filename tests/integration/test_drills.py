@@ -1,4 +1,4 @@
-"""The fault drill's machinery: k6 against a real service. How fast it is, is for `make drill` to say."""
+"""The fault drill's machinery: k6 against a real service. Its speed is for `./canario drill faults`."""
 
 import json
 import subprocess

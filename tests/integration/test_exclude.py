@@ -2,19 +2,19 @@
 
 import time
 
-from flags.admin import UnleashAdmin
-from flags.canary import set_share
-from flags.exclude import Users, exclude, include
+from flags.canary.exclude import ExcludedUsers, exclude, include
+from flags.canary.share import set_share
+from flags.unleash.admin import UnleashAdmin
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, ProductManager, Service, wait_for
 
-NORWAY = Users("country", "NO")
+NORWAY = ExcludedUsers("country", "NO")
 THEIRS = {"contextName": "country", "operator": "NOT_IN", "values": ["DK"]}
 
 
 def test_users_of_a_country_keep_the_champion_on_every_worker(
     service: Service, admin: UnleashAdmin, manager: ProductManager
 ) -> None:
-    new = Users(f"plan-{time.time_ns()}", "free")  # a property that Unleash does not know
+    new = ExcludedUsers(f"plan-{time.time_ns()}", "free")  # a property that Unleash does not know
     manager.edit_strategy(FLAG, constraints=[THEIRS])
     try:
         set_share(admin, FLAG, 100)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from common.names import Metric, Model
-from service.telemetry import GUEST_FAILURES
+from service.metrics.service import CHALLENGER_FAILURES
 from service.train import train
 from stack.api import Stack
 from tests.integration.conftest import wait_for
@@ -69,7 +69,7 @@ def send_slowly(service: OwnService, seconds: int) -> None:
 def blamed(service: OwnService) -> dict[str, float]:
     found = {
         reason: service.metric(f'{Metric.ERRORS}{{model="challenger",reason="{reason}"}}')
-        for reason in GUEST_FAILURES
+        for reason in CHALLENGER_FAILURES
     }
     return {reason: count for reason, count in found.items() if count}
 

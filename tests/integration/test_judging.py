@@ -15,12 +15,12 @@ import pytest
 import requests
 
 from bench.backfill import Arm, Backfilled, Traffic, play, prometheus_over
+from common.arms import Arms
 from common.names import latency_buckets
 from common.prometheus import Prometheus
-from rollback.evidence import rejudge
-from rollback.guardrails import Policy, load_policy
+from rollback.guardrails.file import Policy, load_policy, rejudge
+from rollback.iteration import Iteration
 from rollback.job import Job
-from rollback.outcome import Pass
 from tests.unit.rollback.conftest import STATE, FakeCanary
 
 AHEAD = 600.0  # seconds of history that are still to come
@@ -71,20 +71,23 @@ def _cut(series: Backfilled, now: float) -> Backfilled:
     return replace(series, stamps=series.stamps[seen], values=series.values[seen])
 
 
-def judge(prometheus: Prometheus, hours: float) -> Pass:
+def judge(prometheus: Prometheus, hours: float) -> Iteration:
     began = datetime.now(UTC) - timedelta(hours=hours)
     canary = FakeCanary(replace(STATE, changed_at=began))
-    return Job(ten(), prometheus, canary, dry_run=True).run()
+    return Job(ten(), prometheus, canary, Arms("canary", "production"), dry_run=True).run()
 
 
 def test_equal_models_stay_in_few_requests_whatever_befalls_the_scrapes(tmp_path: Path) -> None:
     with history(tmp_path, Traffic(2.2 * 3600), cut=True) as prometheus:
         done = judge(prometheus, 1)
-    assert done.summary == "fine", [verdict.sentence for verdict in done.verdicts]
+    assert done.outcome == "fine", [verdict.sentence for verdict in done.verdicts]
     assert prometheus.asked <= 6
     errors = next(verdict for verdict in done.verdicts if verdict.guardrail == "errors")
     # All calls of the stage, also those of the gap; but for one step around the restart.
     assert errors.sample == pytest.approx(3600 * 2.5, rel=0.05)
+    assert len(errors.evidence["buckets"]["calls"]) == 5  # ten minutes each, and the last are not over
+    assert np.sum(errors.evidence["buckets"]["calls"]) == pytest.approx(50 * 60 * 50 * 0.95, rel=0.1)
+    assert "each user once in 10 minutes" in errors.sentence
     for verdict in done.verdicts:
         evidence = json.loads(json.dumps(verdict.evidence, allow_nan=False))
         assert rejudge(evidence) == (verdict.status, verdict.sentence, verdict.log_e)
@@ -94,7 +97,7 @@ def test_a_regression_is_found_and_told(tmp_path: Path) -> None:
     slow = Traffic(600, challenger=Arm(p99=0.25))
     with history(tmp_path, Traffic(7000), slow) as prometheus:
         done = judge(prometheus, 1)
-    assert done.summary == "would roll back"
+    assert done.outcome == "would roll back"
     tail = next(verdict for verdict in done.verdicts if verdict.guardrail == "tail-latency")
     assert tail.breached_at is not None
     assert timedelta() < datetime.now(UTC) - tail.breached_at < timedelta(seconds=600)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,26 +10,18 @@ from typing import Any
 import pytest
 
 from common.names import Metric
-from flags.accounts import EDITOR, USERS
-from flags.admin import UnleashAdmin
-from flags.canary import read_state
-from flags.errors import Rejected
-from flags.lease import Lease, ensure_lease, read_lease, remove_lease, renew
-from flags.lease_segment import segment_name
-from stack import environment
+from flags.accounts.users import EDITOR, USERS
+from flags.canary.lease import ensure_lease, read_lease, remove_lease, renew
+from flags.canary.lease_segment import Lease, segment_name
+from flags.canary.share import read_state
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.errors import Rejected
 from stack.api import Stack
-from stack.paths import REPOSITORY
 from tests.integration.conftest import SEEN_WITHIN_SECONDS, ProductManager, wait_for
+from tests.integration.flags_command import FILE, cli
 from tests.integration.own_service import OwnService, own_service
 
 LONG = timedelta(minutes=15)
-FILE = """
-flags:
-  - name: {flag}
-    description: a test
-    leased: true
-    initial: {{enabled: true, percent: 25}}
-"""
 
 
 def until(seconds: float) -> datetime:
@@ -161,22 +151,6 @@ def test_each_of_the_users_may_make_renew_and_remove_a_lease(
     remove_lease(one, own_flag)
     assert read_lease(one, own_flag) is None
     assert admin.feature(own_flag).environments[-1].strategies[0].segments == ()
-
-
-def cli(stack: Stack, *args: str, **settings: str) -> tuple[int, str]:
-    """Exit code and output of `python -m flags` with these CANARIO_ variables."""
-    told = {f"CANARIO_{name.upper()}": value for name, value in settings.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "flags", *args],
-        cwd=REPOSITORY,
-        env=environment.flags(stack.site) | told,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_apply_makes_a_leased_flag_with_links_and_takes_the_lease_off_again(

@@ -16,24 +16,26 @@ from typing import Any
 
 import pytest
 
+from common.arms import Arms
 from common.errors import CanarioError
-from flags import writes
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from flags.errors import ChangedMeanwhile
-from flags.lease import ensure_lease, renew
-from flags.lease_segment import segment_name
-from flags.models import Segment
-from flags.parts import SegmentStore
-from flags.people import history, resume
-from flags.rollout.advance import advance, look_and_decide
-from flags.rollout.decide import Kind
-from flags.writes import change_parameter
+from flags.canary import share as canary
+from flags.canary.history import history
+from flags.canary.lease import ensure_lease, renew
+from flags.canary.lease_segment import segment_name
+from flags.canary.marks import resume
+from flags.canary.share import read_state, set_share
+from flags.canary.writes import change_parameter
+from flags.rollout.controller import advance, look_and_decide
+from flags.rollout.decide import StepKind
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.errors import ChangedMeanwhile
+from flags.unleash.models import Segment
+from flags.unleash.parts import SegmentStore
 from stack.api import Stack
-from stack.machine import postgres
-from stack.postgres import SUPERUSER
+from stack.servers.machine import postgres
+from stack.servers.postgres import SUPERUSER
 from tests.integration.conftest import ProductManager, wait_for
-from tests.integration.test_rollout_people import COUNTRY, PLAN, OpenGates
+from tests.integration.open_gates import COUNTRY, PLAN, OpenGates
 
 MOST_TRIES = 300
 STAGE_SECONDS = 0.25  # and a little more than PLAN wants
@@ -130,7 +132,7 @@ def words(admin: UnleashAdmin, flag: str) -> list[str]:
 def test_a_constraint_that_is_overwritten_is_put_back_and_the_raise_taken_back(
     stack: Stack, admin: UnleashAdmin, job: UnleashAdmin, manager: ProductManager, flag: str
 ) -> None:
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
     _, step = in_order(
         stack,
         flag,
@@ -161,19 +163,19 @@ def test_a_constraint_that_is_overwritten_is_put_back_and_the_raise_taken_back(
 def test_a_share_that_is_overwritten_is_the_persons_again(
     stack: Stack, job: UnleashAdmin, manager: ProductManager, flag: str, share: int
 ) -> None:
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
     _, step = in_order(stack, flag, lambda: manager.set_share(flag, share), lambda: advance(rollout))
     with pytest.raises(ChangedMeanwhile, match=f"it is {share}, as admin wants it"):
         step.result()
     (strategy,) = manager.strategies(flag)
     assert strategy["parameters"]["rollout"] == str(share)
-    assert (look_and_decide(rollout).step.kind is Kind.REFUSE) == (share < 5)
+    assert (look_and_decide(rollout).step.kind is StepKind.REFUSE) == (share < 5)
 
 
 def test_a_strategy_that_was_disabled_stays_so_and_the_flag_off(
     stack: Stack, job: UnleashAdmin, manager: ProductManager, flag: str
 ) -> None:
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
     _, step = in_order(
         stack, flag, lambda: manager.edit_strategy(flag, disabled=True), lambda: advance(rollout)
     )
@@ -185,7 +187,7 @@ def test_a_strategy_that_was_disabled_stays_so_and_the_flag_off(
     state = read_state(job, flag)
     assert not state.enabled
     step_now = look_and_decide(rollout).step
-    assert step_now.kind is Kind.REFUSE
+    assert step_now.kind is StepKind.REFUSE
     assert "(strategy disabled by admin at" in step_now.sentence or "turned off by admin" in step_now.sentence
 
 
@@ -214,7 +216,7 @@ def test_an_order_of_a_person_loses_nothing_either(
 def test_whoever_saves_after_the_program_wins_whole(
     stack: Stack, job: UnleashAdmin, manager: ProductManager, flag: str
 ) -> None:
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
     step, _ = in_order(
         stack,
         flag,
@@ -227,20 +229,20 @@ def test_whoever_saves_after_the_program_wins_whole(
     assert [one["values"] for one in strategy["constraints"]] == [["NO"]]
     assert strategy["parameters"]["rollout"] == "5"
     found = look_and_decide(rollout)
-    assert found.step.kind is Kind.REFUSE
+    assert found.step.kind is StepKind.REFUSE
     assert "admin lowered it" in found.step.sentence
 
 
 def test_what_a_job_undid_that_was_ended_is_put_back_by_the_next(
     stack: Stack, job: UnleashAdmin, manager: ProductManager, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writes, "_check", killed)
+        patch.setattr(canary, "settle", killed)
         _, step = in_order(
             stack,
             flag,

@@ -12,12 +12,12 @@ import requests
 from pydantic import TypeAdapter
 
 from common.names import Metric, Model
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_on
-from service.artifact import load_artifact
+from flags.canary.share import set_share, turn_on
+from flags.unleash.admin import UnleashAdmin
 from service.export import export
-from service.records.schema import FeedbackRecord, PredictionRecord, ShadowRecord
-from service.table import read_table
+from service.export.rows import read_table
+from service.models.artifact import load_artifact
+from service.prediction_log.schema import FeedbackRecord, PredictionRecord, ShadowRecord
 from stack.api import Stack
 from tests.integration.conftest import FLAG, Service, wait_for
 from tests.integration.own_service import OwnService, own_service

@@ -5,18 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off, turn_on
-from flags.people import Held, held, history, resume
+from flags.canary.history import Hold, held, history
+from flags.canary.marks import resume
+from flags.canary.share import set_share, turn_off, turn_on
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.conftest import ProductManager
-from tests.integration.test_lease import cli
+from tests.integration.flags_command import cli
 
 COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
 Edit = Callable[[ProductManager, str], None]
 
 
-def hold(admin: UnleashAdmin, flag: str) -> Held | None:
+def hold(admin: UnleashAdmin, flag: str) -> Hold | None:
     return held(history(admin, flag))
 
 

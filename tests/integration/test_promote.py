@@ -19,14 +19,13 @@ from pydantic import SecretStr
 from common.model_store import MODEL_FILE, ModelStore
 from common.names import Metric, Model
 from common.release import Note, ReleaseError
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off
-from flags.fleet import Fleet, fleet
-from flags.promote import Promoter, Refused
-from service.artifact import load_artifact
-from service.model import OnnxModel
+from flags.canary.share import set_share, turn_off
+from flags.promotion.fleet import Fleet, fleet
+from flags.promotion.promote import Promoter, Refused
+from flags.unleash.admin import UnleashAdmin
+from service.models.artifact import load_artifact
+from service.models.onnx_model import OnnxModel
 from stack.api import Stack
-from stack.install import models
 from tests.integration.conftest import ROW, SEEN_WITHIN_SECONDS, wait_for
 from tests.integration.own_service import OwnService, own_service
 from tests.integration.steady_load import Seen, steady_load
@@ -74,7 +73,7 @@ def scene(stack: Stack, admin: UnleashAdmin, tmp_path: Path) -> Iterator[Scene]:
     admin.add_strategy(flag, percent=0, stickiness="userId", group=flag)
     admin.switch(flag, on=True)
     cache = stack.site.cache
-    champion, challenger = models.folder(cache, Model.CHAMPION), models.folder(cache, Model.CHALLENGER)
+    champion, challenger = cache.model(Model.CHAMPION), cache.model(Model.CHALLENGER)
     store = ModelStore(tmp_path / "models")
     store.install(champion, challenger, NOTE)
     settings = {

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from flags.accounts import EDITOR, USERS
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share, turn_off, turn_on
-from flags.errors import Forbidden, NotFound, Quarantined
-from flags.people import held, history
-from flags.quarantine import LIFT, QUARANTINE, RESUME, label, lift, quarantine, quarantined
+from flags.accounts.users import EDITOR, USERS
+from flags.canary.history import held, history
+from flags.canary.marks import LIFT, QUARANTINE, RESUME, label, lift, quarantine, quarantined
+from flags.canary.share import read_state, set_share, turn_off, turn_on
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.errors import Forbidden, NotFound, Quarantined
 from stack.api import Stack
 from tests.integration.conftest import ProductManager
-from tests.integration.test_lease import FILE, cli
+from tests.integration.flags_command import FILE, cli
 
 BAD, GOOD = label("1.4.0", "0a1b2c3d4e5f6789"), label("1.5.0", "ff" * 32)
 
@@ -117,12 +117,12 @@ def test_the_command_line_refuses_names_the_ways_out_and_takes_them(
     for args in (("set", own_flag, "25"), forced):
         code, told = cli(stack, *args, **known)
         assert code == 4
-        assert f"{BAD} was rolled back and is in quarantine. Deploy another version" in told
+        assert f"{BAD} was rolled back and is blocked. Deploy another version" in told
     assert read_state(admin, own_flag).percent == 5
     code, told = cli(stack, *forced, "--override", "tried on staging", **known)
     assert (code, read_state(admin, own_flag).percent) == (0, 25), told
-    assert f"in quarantine: {BAD}" in cli(stack, "show", own_flag)[1]
-    card.write_text('{"version": "1.4.1", "sha256": "ff00000000000000"}', encoding="utf-8")
+    assert f"blocked: {BAD}" in cli(stack, "show", own_flag)[1]
+    card.write_text('{"version": "1.4.1", "sha256": "ff00000000000000", "name": "x"}', encoding="utf-8")
     assert cli(stack, "set", own_flag, "26", **known)[0] == 0
     code, told = cli(stack, "set", own_flag, "27")
     assert code == 4

@@ -2,23 +2,26 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from stack import environment
+from flags.canary.share import read_state, set_share
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from stack.paths import REPOSITORY
+from stack.processes import environment
 from tests.integration.conftest import FLAG, Service
+from tests.unit.waiting import until
 
 
 def one_pass(stack: Stack, **settings: str) -> tuple[int, dict[str, Any], str]:
-    """Exit code, document and log of `python -m rollback --json` with these CANARIO_ variables."""
+    """Exit code, document and log of `./canario rollback --json` with these CANARIO_ variables."""
     variables = environment.rollback(stack.site)
     for name, value in settings.items():
         variables.pop(f"CANARIO_{name.upper()}_FILE", None)
@@ -50,6 +53,42 @@ def test_too_little_traffic_is_no_data_and_no_rollback(
     assert code == 0
     assert {verdict["verdict"] for verdict in document["verdicts"]} == {"no data"}
     assert read_state(admin, FLAG).enabled
+
+
+def test_errors_are_judged_by_the_users_whom_the_service_counts(
+    stack: Stack, service: Service, admin: UnleashAdmin
+) -> None:
+    set_share(admin, FLAG, 40)
+    users = iter(range(10**6))
+
+    def errors() -> dict[str, Any]:
+        service.predict_all([f"by-user-{next(users)}" for _ in range(200)])
+        _, document, _ = one_pass(stack)
+        verdicts = {each["guardrail"]: each for each in document["verdicts"]}
+        assert "cannot measure" not in {each["verdict"] for each in verdicts.values()}, verdicts
+        errors: dict[str, Any] = verdicts["errors"]
+        return errors
+
+    until(lambda: errors()["verdict"] == "ok", 60, every=2)
+    assert "each user once in 10 minutes" in errors()["sentence"]
+    before = counted_buckets(service)
+    answers = service.predict_all([f"by-user-{next(users)}" for _ in range(1000)])
+    fell_back = sum(answer["reason"].startswith("fallback") for answer in answers)
+    after = counted_buckets(service)
+    called = {key: calls - before.get(key, 0) for key, calls in after.items() if calls > before.get(key, 0)}
+    # The bucket is the flag's own, so its share parts them; who falls back is the champion's too.
+    assert {bucket <= 40 for model, bucket in called if model == "challenger"} == {True}
+    of_champion = {bucket: calls for (model, bucket), calls in called.items() if model == "champion"}
+    assert sum(calls for bucket, calls in of_champion.items() if bucket <= 40) == fell_back
+    assert sum(of_champion.values()) == sum(answer["model"] == "champion" for answer in answers)
+    assert len(of_champion) > 55
+
+
+def counted_buckets(service: Service) -> dict[tuple[str, int], float]:
+    """`bucket_calls_total` of /metrics by model and bucket."""
+    text = requests.get(f"{service.url}/metrics", timeout=10).text
+    series = re.findall(r'^bucket_calls_total\{bucket="(\d+)",model="(\w+)"\} (\S+)$', text, re.MULTILINE)
+    return {(model, int(bucket)): float(calls) for bucket, model, calls in series}
 
 
 def test_without_prometheus_the_job_cannot_measure_and_the_flag_stays(
@@ -108,7 +147,7 @@ def test_a_missing_setting_is_said() -> None:
 
 
 def demo(stack: Stack, folder: Path) -> dict[str, Any]:
-    """The figures of `make demo` on this stack, and what it printed under `printed`."""
+    """The figures of `./canario demo` on this stack, and what it printed under `printed`."""
     folder.mkdir()
     figures_file = folder / "demo.json"
     stack.start("rollback")
@@ -136,7 +175,7 @@ def demo(stack: Stack, folder: Path) -> dict[str, Any]:
 def test_a_slow_challenger_is_rolled_back_and_nobody_else_notices(
     stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path
 ) -> None:
-    """The acceptance scenario, as `make demo` runs it."""
+    """The acceptance scenario, as `./canario demo` runs it."""
     figures = demo(stack, tmp_path / "first")
     slow = [fault for fault in figures["faults"] if "more than before" in fault]
     if slow and slow == figures["faults"]:  # a single request: it may be the machine, once

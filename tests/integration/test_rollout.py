@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from drills.target import of_stack
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from flags.lease import ensure_lease, remove_lease
-from flags.people import history
-from flags.quarantine import quarantined
+from flags.canary.history import history
+from flags.canary.lease import ensure_lease, remove_lease
+from flags.canary.marks import quarantined
+from flags.canary.share import read_state, set_share
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.conftest import FLAG, Service
 from tests.integration.rollout_scene import Scene, flipped, scene_of, wait_until
@@ -104,7 +104,7 @@ def test_a_challenger_that_goes_bad_is_stopped_and_not_raised_again(scene: Scene
         assert (state.enabled, state.percent) == (False, 25)
         code, told = scene.cli("advance", user="canario-rollout")
         assert code == 12, told
-        assert "was rolled back and is in quarantine" in told
+        assert "was rolled back and is blocked" in told
     assert shares(scene, since) == [1, 5, 25, 0]
     assert [one for one in load.samples if one.failed] == []
     assert flipped(load.samples) == {}, "back at most once, by the rollback"

@@ -11,40 +11,24 @@ from datetime import timedelta
 
 import pytest
 
+from common.arms import Arms
 from common.errors import CanarioError
-from flags.admin import UnleashAdmin
-from flags.people import Change, history, resume
-from flags.rollout.advance import advance, look_and_decide
-from flags.rollout.decide import Kind
-from flags.rollout.look import Rollout
+from flags.canary.history import Change, history
+from flags.canary.marks import resume
+from flags.rollout.controller import advance, look_and_decide
+from flags.rollout.decide import StepKind
 from flags.rollout.report import sentence
-from flags.rollout.schema import Plan
-from flags.rollout.situation import Readings, Situation
+from flags.rollout.situation import Rollout
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.models import Written
 from stack.api import Stack
 from tests.integration.conftest import ProductManager
+from tests.integration.open_gates import COUNTRY, PLAN, OpenGates
 
 TRIALS = int(os.environ.get("CANARIO_TEST_ROLLOUT_TRIALS", "10"))
 AT_ONCE = int(os.environ.get("CANARIO_TEST_ROLLOUT_AT_ONCE", "3"))  # trials: each has a flag of its own
 MOMENT = timedelta(seconds=3)  # milliseconds, on a machine that has nothing else to do
 AFTER_SECONDS = 1.5  # some steps of the plan
-COUNTRY = {"contextName": "country", "operator": "IN", "values": ["NO"]}
-PLAN = Plan.model_validate(
-    {"begin": "by_itself", "stages": [{"share": share, "least": "200ms"} for share in (1, 5, 25, 50, 100)]}
-)
-
-
-class OpenGates(Rollout):
-    """Gates that ask Prometheus are open at once, so that the next step is always about to be taken."""
-
-    def measure(self, seen: Situation) -> Readings:
-        return Readings(
-            version="1 abc",
-            judged_version="1 abc",
-            last_pass=seen.now,
-            judged=10**9,
-            champion_requests=1000,
-            challenger_requests=1000,
-        )
 
 
 def archive_and_revive(manager: ProductManager, flag: str) -> None:
@@ -95,7 +79,7 @@ def trial(job: UnleashAdmin, admin: UnleashAdmin, manager: ProductManager, name:
     admin.create_feature(flag, kind="release", description=name)
     admin.add_strategy(flag, percent=0, stickiness="userId", group=flag)
     admin.switch(flag, on=True)
-    rollout = OpenGates(PLAN, job, flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(flag, job.environment), "shadow")
     loop = Loop(rollout)
     thread = threading.Thread(target=loop.run)
     thread.start()
@@ -114,7 +98,7 @@ def trial(job: UnleashAdmin, admin: UnleashAdmin, manager: ProductManager, name:
     found = look_and_decide(rollout)
     assert found.step.sentence
     if mine and stops(mine[-1]):
-        assert found.step.kind is Kind.REFUSE, (name, sentence(found))
+        assert found.step.kind is StepKind.REFUSE, (name, sentence(found))
         assert "admin" in found.step.sentence, sentence(found)
     return sentence(found)
 
@@ -166,9 +150,9 @@ def test_resume_lets_the_plan_go_on_and_not_before(
 ) -> None:
     manager.set_share(own_flag, 5)
     time.sleep(0.3)
-    rollout = OpenGates(PLAN, admin, own_flag, "shadow")
+    rollout = OpenGates(PLAN, admin, Arms(own_flag, admin.environment), "shadow")
     found = advance(rollout)
-    assert found.step.kind is Kind.REFUSE
+    assert found.step.kind is StepKind.REFUSE
     assert "admin lowered it" in found.step.sentence
     resume(admin, own_flag, "looked at it")
     assert advance(rollout).done == "5% -> 25%: 25% of the users get the challenger"
@@ -187,13 +171,13 @@ def test_a_person_that_is_a_moment_faster_is_not_overrun(
     manager.set_share(own_flag, 5)
     resume(admin, own_flag, "begin")
     time.sleep(0.3)
-    rollout = OpenGates(PLAN, job, own_flag, "shadow")
+    rollout = OpenGates(PLAN, job, Arms(own_flag, job.environment), "shadow")
     real = UnleashAdmin.change_parameter
 
-    def slow(self: UnleashAdmin, *words: str, **rest: str) -> None:
+    def slow(self: UnleashAdmin, *words: str, **rest: str) -> Written:
         monkeypatch.setattr(UnleashAdmin, "change_parameter", real)
         EDITS[edit](manager, own_flag)  # between the last look and the write
-        real(self, *words, **rest)
+        return real(self, *words, **rest)
 
     monkeypatch.setattr(UnleashAdmin, "change_parameter", slow)
     with pytest.raises(CanarioError, match=r"admin changed .* in the moment in which it was raised to 25%"):
@@ -205,4 +189,4 @@ def test_a_person_that_is_a_moment_faster_is_not_overrun(
     assert strategy.get("disabled", False) == (edit == "disable")
     assert (len(strategy["constraints"]) == 1) == (edit == "constrain")
     kind = look_and_decide(rollout).step.kind
-    assert (kind is Kind.REFUSE) == (edit != "constrain")
+    assert (kind is StepKind.REFUSE) == (edit != "constrain")

@@ -24,15 +24,14 @@ from common.model_store import METADATA_FILE
 from common.names import Model
 from drills.load import Load
 from drills.target import of_stack
-from flags import lease
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share, turn_off
-from flags.quarantine import label, quarantine, quarantined
-from flags.rollout.gates import BEGIN
-from stack import environment
+from flags.canary import lease
+from flags.canary.marks import label, quarantine, quarantined
+from flags.canary.share import read_state, set_share, turn_off
+from flags.rollout.conditions import BEGIN
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
-from stack.install import models
 from stack.paths import REPOSITORY
+from stack.processes import environment
 from tests import runbook
 from tests.integration.conftest import FLAG, ProductManager, wait_for
 from tests.integration.rollout_scene import PLAN, SHADOW, Scene, scene_of, wait_until
@@ -50,7 +49,7 @@ class Reader:
     """Somebody who goes through the page with a shell, on the servers of `scene`.
 
     Attributes:
-        more: variables of the shell, beside those of `python3 -m stack exec`.
+        more: variables of the shell, beside those of `./canario exec`.
         before: what must have happened before the paragraph with this heading.
     """
 
@@ -119,7 +118,7 @@ class Reader:
 def new_model(stack: Stack, tmp_path: Path) -> Path:
     """The artifact of a new version."""
     folder = tmp_path / "new-model"
-    shutil.copytree(models.folder(stack.site.cache, Model.CHALLENGER), folder)
+    shutil.copytree(stack.site.cache.model(Model.CHALLENGER), folder)
     metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
     (folder / METADATA_FILE).write_text(json.dumps(metadata | {"version": "2"}), encoding="utf-8")
     return folder
@@ -194,8 +193,8 @@ def test_stop_the_challenger_now(read: Reader, manager: ProductManager) -> None:
 
 
 def _give_roles_back(read: Reader) -> None:
-    model = models.folder(read.scene.stack.site.cache, Model.CHALLENGER)
-    line = f"python -m flags models challenger {model}"
+    model = read.scene.stack.site.cache.model(Model.CHALLENGER)
+    line = f"./canario models challenger {model}"
     read.run(runbook.Command("", "", line, ("...",), 0))
 
 
@@ -285,7 +284,7 @@ def _roll_back(read: Reader) -> None:
 
 
 def _lift(read: Reader) -> None:
-    line = f'python -m flags lift {FLAG} --reason "the next paragraph"'
+    line = f'./canario lift {FLAG} --reason "the next paragraph"'
     read.run(runbook.Command("", "", line, ("...",), 0))
 
 
@@ -319,7 +318,7 @@ def _guard(scene: Scene) -> AbstractContextManager[object]:
 
 def _switch_on_at_zero(read: Reader) -> None:
     for flag in (FLAG, SHADOW):
-        line = f"python -m flags on {flag}"
+        line = f"./canario on {flag}"
         read.run(runbook.Command("", "", line, ("...",), 0))
 
 
@@ -334,7 +333,7 @@ def test_drills(read: Reader) -> None:
 
     def wait_for_its_end(command: runbook.Command) -> None:
         if command.heading == "The guard dies" and "show" in command.line:
-            line = f"CANARIO_LEASE={LEASE} python -m flags lease {FLAG}"
+            line = f"CANARIO_LEASE={LEASE} ./canario lease {FLAG}"
             read.run(runbook.Command("", "", line, ("...",), 0))
             time.sleep(6)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from common.names import Metric
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_off
+from flags.canary.share import set_share, turn_off
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, ProductManager, Service, wait_for
 from tests.integration.own_service import own_service

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.names import Metric
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_on
-from service.shadow_metrics import DROPS, FAILURES
+from flags.canary.share import set_share, turn_on
+from flags.unleash.admin import UnleashAdmin
+from service.metrics.models import DROPS, FAILURES
 from stack.api import Stack
 from tests.integration.conftest import SEEN_WITHIN_SECONDS, Service, wait_for
 from tests.integration.own_service import OwnService, own_service

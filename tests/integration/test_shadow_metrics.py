@@ -12,12 +12,11 @@ import requests
 from sklearn.datasets import load_breast_cancer
 
 from common.names import Metric, Model, Recorded
-from flags.admin import UnleashAdmin
-from flags.canary import set_share, turn_on
-from service.artifact import load_artifact
-from service.model import OnnxModel
+from flags.canary.share import set_share, turn_on
+from flags.unleash.admin import UnleashAdmin
+from service.models.artifact import load_artifact
+from service.models.onnx_model import OnnxModel
 from stack.api import Stack
-from stack.install import models
 from tests.integration.conftest import SEEN_WITHIN_SECONDS, Service, wait_for
 
 SHADOW = "shadow"
@@ -56,7 +55,7 @@ def prometheus(stack: Stack, service: Service, admin: UnleashAdmin) -> Iterator[
 def rows(stack: Stack) -> dict[bool, list[list[float]]]:
     """Rows about which the two models that are served agree, and those about which they do not."""
     cache = stack.site.cache
-    champion, challenger = (OnnxModel(load_artifact(models.folder(cache, role))) for role in Model)
+    champion, challenger = (OnnxModel(load_artifact(cache.model(role))) for role in Model)
     found: dict[bool, list[list[float]]] = {True: [], False: []}
     for values in load_breast_cancer().data.tolist():
         row = np.array([values], dtype=np.float32)

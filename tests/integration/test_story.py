@@ -1,4 +1,4 @@
-"""`make story` on the real servers: what was simulated is found, and the flags are as they were."""
+"""`./canario story` on the real servers: what was simulated is found, and the flags are as they were."""
 
 import json
 import signal
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flags.admin import UnleashAdmin
-from flags.canary import CanaryState, read_state
+from flags.canary.share import read_state
+from flags.canary.state import CanaryState
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from stack.paths import REPOSITORY
 from tests.integration.conftest import wait_for
@@ -52,7 +53,7 @@ def test_the_story_comes_out_as_simulated(guarded: Stack, admin: UnleashAdmin, t
     assert [meaning(read_state(admin, flag)) for flag in ("canary", "shadow")] == before
     (folder,) = (each for each in (guarded.home.data / "story").iterdir() if each.is_dir())
     assert len(list(folder.glob("*.html"))) == 5
-    assert "python -m flags exclude canary country=DK" in told
+    assert "./canario exclude canary country=DK" in told
     assert "Now 0% of the users in DK get the challenger" in told
 
 

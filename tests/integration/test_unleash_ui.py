@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from drills import unleash_ui as ui
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from flags.lease import ensure_lease, remove_lease
-from flags.lease_segment import segment_name
+from flags.canary.lease import ensure_lease, remove_lease
+from flags.canary.lease_segment import segment_name
+from flags.canary.share import read_state, set_share
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.board_page import open_board, says, shown
 from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, ProductManager, Service, wait_for
@@ -143,7 +143,7 @@ def test_after_a_rollback_the_event_log_names_the_job(
             wait_for(lambda: not read_state(admin, FLAG).enabled, 45, "the rollback")
             says(board, "The challenger was rolled back today at", 20_000)  # beside 60 requests a second
         ui.open_event_log(page, stack.addresses.unleash, FLAG)
-        # The newest entries stand first: the mark of quarantine, and the flag turned off.
+        # The newest entries stand first: the mark of the block, and the flag turned off.
         for what in ("feature-environment-disabled", "feature-tagged"):
             entry = page.locator("li, article, div").filter(has_text=what)
             entry = entry.filter(has_text="canario-rollback").last
@@ -155,7 +155,7 @@ def test_after_a_rollback_the_event_log_names_the_job(
         why = re.compile("because of (challenger-)?errors: everybody has the champion")
         expect(board.get_by_role("heading", level=1)).to_contain_text(why, timeout=10_000)
         expect(board.locator("#decision")).to_contain_text("It decided to turn the flag off")
-        expect(board.locator("#answer")).to_contain_text("is in quarantine")
+        expect(board.locator("#answer")).to_contain_text("was rolled back and is blocked")
     finally:
         stack.stop("rollback")
         stack.site.home.drill.unlink()

@@ -16,12 +16,12 @@ import yaml
 
 from common.model_store import MODEL_FILE
 from common.names import Model
-from flags.admin import UnleashAdmin
-from flags.canary import read_state, set_share
-from stack import environment, monitoring
+from flags.canary.share import read_state, set_share
+from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
-from stack.install import models
 from stack.paths import REPOSITORY
+from stack.processes import environment
+from stack.servers import monitoring
 from tests.integration.conftest import FLAG, Service, wait_for
 from tests.integration.own_service import own_service
 from tests.integration.rollout_scene import GUARDRAILS, Scene, scene_of, wait_until
@@ -46,7 +46,7 @@ def scene(stack: Stack, admin: UnleashAdmin, tmp_path: Path) -> Iterator[Scene]:
 def version_of(scene: Scene, version: str) -> Path:
     """The stack's challenger as another version: the same model, which nobody has shadowed as that."""
     folder = scene.folder / f"challenger-{version}"
-    shutil.copytree(models.folder(scene.stack.site.cache, Model.CHALLENGER), folder)
+    shutil.copytree(scene.stack.site.cache.model(Model.CHALLENGER), folder)
     (metadata,) = (each for each in folder.iterdir() if each.name == "model.json")
     told = json.loads(metadata.read_text(encoding="utf-8"))
     metadata.write_text(json.dumps(told | {"version": version}), encoding="utf-8")
@@ -111,7 +111,7 @@ def one_pass(stack: Stack, folder: Path, **settings: str) -> tuple[int, str]:
 @contextmanager
 def scraped_too(stack: Stack, url: str) -> Iterator[Any]:
     """Prometheus scrapes this service beside the stack's; the function that it gives sets its labels."""
-    file = monitoring.config(stack.site).parent / "targets" / "service.yml"
+    file = monitoring.prometheus_config(stack.site).parent / "targets" / "service.yml"
     before = file.read_text(encoding="utf-8")
 
     def scrape(**labels: str) -> None:

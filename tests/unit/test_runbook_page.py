@@ -9,10 +9,12 @@ from tests.runbook import FILE, Command, anchor, commands, headings, inline, pag
 MAKEFILE = FILE.parents[1] / "Makefile"
 # What `make WORD` of the page runs is run by a command of the page, or by this test.
 RUN_BY = {
-    "make up": "tests/integration/conftest.py",
-    "make demo": "python -m drills demo",
-    "make drill-rollback": "python -m drills rollback",
-    "make drill": "tests/integration/test_drills.py",
+    "./canario up": "tests/integration/conftest.py",
+    "./canario": "tests/unit/launcher/test_launcher.py",
+    "./canario shell": "tests/unit/launcher/test_launcher.py",
+    "./canario demo": "./canario demo",
+    "./canario drill rollback": "./canario drill rollback",
+    "./canario drill faults": "tests/integration/test_drills.py",
     "make chaos": "tests/integration/test_chaos.py",
 }
 
@@ -85,12 +87,10 @@ def test_every_block_is_a_session_that_a_test_runs() -> None:
 @pytest.mark.parametrize("line", sorted(set(inline(page()))))
 def test_a_command_in_the_text_is_run_by_a_block_or_a_test(line: str) -> None:
     blocks = [one.line for one in commands(page())]
-    if line.startswith("make "):
-        word = " ".join(line.split()[:2])
-        assert re.search(
-            rf"^{word.removeprefix('make ')}:", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE
-        )
-        run_by = RUN_BY[word]
+    if run_by := RUN_BY.get(line):
+        if line.startswith("make "):
+            word = line.removeprefix("make ")
+            assert re.search(rf"^{word}:", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE)
         assert any(one.startswith(run_by) for one in blocks) or (FILE.parents[1] / run_by).exists()
     else:
         bare = re.split(r' "', line)[0]  # reasons differ

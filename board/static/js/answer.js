@@ -1,8 +1,10 @@
 // The answer, what is wrong with the sources, the stages, and the few facts that everybody asks for.
 import { $, h, show } from "./dom.js";
+import { MARKS } from "./marks.js";
 import { DASH, capital, hourSeconds, percent, span, timeOf, when, withTimes } from "./words.js";
 
-const MARKS = { good: "✓", bad: "!", wait: "…", plain: "i" };
+const SILENT = { "decisions log": "cannot be read", "rollout file": "does not fit, so this page goes by what it said before" };
+const UNKNOWN = "unknown version"; // of a service that exports none
 const TOLD = new Set(["now", "skipped", "rolled back", "not reached"]);
 
 let said = null;
@@ -18,7 +20,7 @@ export function showAnswer(board) {
       ? withTimes(before)
       : [withTimes(before), timeOf(answer.until, when(answer.until)), withTimes(after)];
   });
-  document.title = `${answer.tone === "bad" ? "⚠ " : ""}${answer.now.split(";")[0].split(":")[0]} – ${board.flag}`;
+  document.title = `${answer.tone === "bad" ? "⚠ " : ""}${answer.now.split(";")[0].split(":")[0]} – ${board.rollouts > 1 ? board.name : board.flag}`;
   announce(board);
 }
 
@@ -41,8 +43,8 @@ export function showFaults(board) {
   show("faults", faults.map((one) => [one.name, one.fault, one.read_at]), () =>
     faults.map((one) =>
       h("p", { class: "fault-line" },
-        h("strong", {}, `${capital(one.name)} ${one.name === "decisions log" ? "cannot be read" : "does not answer"}. `),
-        one.read_at ? ["Last read ", timeOf(one.read_at), "; trying again. "] : "Trying again. ",
+        h("strong", {}, `${capital(one.name)} ${SILENT[one.name] ?? "does not answer"}. `),
+        one.name === "rollout file" ? null : one.read_at ? ["Last read ", timeOf(one.read_at), "; trying again. "] : "Trying again. ",
         h("span", { class: "small" }, one.fault)),
     ));
 }
@@ -71,16 +73,17 @@ export function showFacts(board) {
     const wanted = rollout.enabled ? percent(rollout.share) : "off";
     add("Wanted by the flag", wanted, !rollout.enabled ? "everybody has the champion" : rollout.only_where.length ? `only where ${rollout.only_where.join(" and ")}` : "of the users");
   }
-  add("Observed", percent(numbers?.observed_share), "of the last minute's answers");
+  add("Observed", percent(numbers?.observed_share), numbers && numbers.rates_over !== 60 ? `of the answers of the last ${span(numbers.rates_over)}` : "of the last minute's answers");
   if (rollout?.began) add("In this stage", { since: rollout.began }, rollout.stage);
   if (rollout) {
     const lease = rollout.lease;
     const exposed = rollout.enabled && rollout.share !== 0;
     const then = exposed ? "then everybody has the champion" : "nobody has the challenger now";
-    add("Lease left", lease ? { until: lease.until } : "none", lease ? then : "the share holds by itself", exposed && lease && lease.seconds_left <= 0 ? "bad" : "");
+    add("Safety timeout", lease ? { until: lease.until } : "none", lease ? then : "the share holds by itself", exposed && lease && lease.seconds_left <= 0 ? "bad" : "");
   }
-  add("Guarded", numbers?.guard_seen ? { since: numbers.guard_seen, ago: true } : DASH, numbers && !numbers.guarded ? "the rollback job is silent" : "last pass of the rollback job", numbers?.guarded ? "" : "bad");
-  if (rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");
+  add("Guarded", numbers?.guard_seen ? { since: numbers.guard_seen, ago: true } : DASH, numbers && !numbers.guarded ? "the rollback job is silent" : "last iteration of the rollback job", numbers?.guarded ? "" : "bad");
+  if (rollout?.challenger === UNKNOWN) add("Challenger", "version not known", "the service does not say which it serves");
+  else if (rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");
   show("facts", facts, () =>
     facts.map((fact) =>
       h("div", { "data-tone": fact.tone },
@@ -108,5 +111,5 @@ export function showSources(board) {
   show("sources", board.sources, () =>
     board.sources.map((one) =>
       h("li", { "data-ok": one.ok }, h("span", { class: "dot", "aria-hidden": "true" }),
-        `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
+        one.name === "rollout file" ? "Rollout file: does not fit" : `${capital(one.name)}: ${one.ok ? "read at" : "silent since"} ${one.read_at ? hourSeconds(one.read_at) : "the start"}`)));
 }

@@ -1,7 +1,7 @@
 // The charts: uPlot on a canvas, and behind each a sentence and a table for those who do not see it.
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { $, h, show } from "./dom.js";
-import { capital, duration, hour, percent, plain, share, timeOf, when } from "./words.js";
+import { capital, duration, hour, percent, plain, share, timeOf, when, withTimes } from "./words.js";
 
 const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
 const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
@@ -35,8 +35,8 @@ const big = (key) => (key.startsWith(OUTCOME) ? { title: `Outcome: ${key.slice(O
 export function showCharts(board) {
   latest = board;
   const charts = (board.charts?.all ?? []).filter((one) => big(one.key));
-  show("charts", charts.map((one) => one.key), () => charts.map((one) => figure(one.key, big(one.key))));
-  for (const chart of charts) draw(board, chart, big(chart.key));
+  show("charts", charts.map((one) => [one.key, one.missing]), () => charts.map((one) => (one.missing ? none(big(one.key), one.missing) : figure(one.key, big(one.key)))));
+  for (const chart of charts.filter((one) => !one.missing)) draw(board, chart, big(chart.key));
 }
 
 export function showGuardrails(board) {
@@ -51,12 +51,12 @@ export function showGuardrails(board) {
       h("header", {}, h("h3", { id: `h-${one.name}` }, one.name), h("span", { id: `${id}-pill` })),
       h("p", { id: `${id}-words`, class: "words" }),
       h("div", { id: `${id}-then` }),
-      h("div", { id: `${id}-meter`, class: "meter", "aria-hidden": "true" }),
+      h("div", { id: `${id}-meter`, class: "meter", hidden: one.verdict === "not available", "aria-hidden": "true" }),
       key in charts ? figure(key, { small: true }) : null,
       h("p", { class: "small" }, `${one.description}${ACTIONS[one.action] ?? ""}`),
     ]);
     show(`${id}-pill`, [one.verdict, one.tone], () => h("span", { class: `pill ${one.tone}` }, one.verdict));
-    show(`${id}-words`, one.words, () => one.words);
+    show(`${id}-words`, one.words, () => withTimes(one.words));
     show(`${id}-then`, one.then, () => (one.then ? then(one.then) : []));
     show(`${id}-meter`, [one.reached, one.tone], () => meter(one));
     if (charts[key]) draw(board, charts[key], { format: plain, least: 0, small: true, limit: charts[key].limit });
@@ -82,6 +82,10 @@ function meter(one) {
   bar.style.inlineSize = `${Math.min(100, Math.max(0, 80 * (one.reached ?? 0)))}%`;
   return [bar, h("span", { class: "limit" })];
 }
+
+/** In place of a chart of what the service does not tell. */
+const none = ({ title }, why) =>
+  h("div", { class: "card chart" }, h("p", { class: "chart-title" }, title), h("p", { class: "note" }, withTimes(`${capital(why)}.`)));
 
 function figure(key, { title, counted, small }) {
   const id = idOf(key);

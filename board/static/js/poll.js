@@ -1,12 +1,15 @@
 // Asks the board every few seconds, and not while nobody looks.
 
-const EVERY = 3000;
 const PATIENCE = 8000; // for one answer
+const FAILED = new Set([400, 404, 409]); // with a document that says why
 
-/** Calls `told(document, whether somebody logged in)`, `refused(status)` or `away(when it was last there)`. */
+/**
+ * Calls `told(document, whether somebody logged in)`, `refused(status)`, `failed(status, document)` where the board
+ * answers and cannot tell, or `away(when it was last there)`; `every` so many milliseconds.
+ */
 export class Poll {
-  constructor({ address, told, refused, away }) {
-    Object.assign(this, { address, told, refused, away, last: null, timer: null, asking: null });
+  constructor({ address, every, told, refused, failed, away }) {
+    Object.assign(this, { address, every, told, refused, failed, away, last: null, timer: null, asking: null });
     document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.now()));
     window.addEventListener("online", () => this.now());
   }
@@ -18,6 +21,7 @@ export class Poll {
     this.asking = asking;
     const patience = setTimeout(() => asking.abort(), PATIENCE);
     let status = 0;
+    let fault = null;
     try {
       const answer = await fetch(this.address(), { signal: asking.signal, credentials: "same-origin" });
       status = answer.status;
@@ -25,7 +29,7 @@ export class Poll {
         const found = await answer.json();
         this.last = Date.now();
         this.told(found, answer.headers.get("Canario-Login") === "cookie");
-      }
+      } else if (FAILED.has(status)) fault = await answer.json();
     } catch {
       status = 0;
     } finally {
@@ -33,8 +37,9 @@ export class Poll {
     }
     if (this.asking !== asking) return; // a newer question is on its way, or nobody looks
     if (status === 401 || status === 403) return this.refused(status);
-    if (status !== 200) this.away(this.last);
-    if (!document.hidden) this.timer = setTimeout(() => this.now(), EVERY);
+    if (fault) this.failed(status, fault);
+    else if (status !== 200) this.away(this.last);
+    if (!document.hidden) this.timer = setTimeout(() => this.now(), this.every);
   }
 
   /** Ask no more until `now`. */

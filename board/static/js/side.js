@@ -16,7 +16,7 @@ export function showGates(board) {
     if (!rollout) return h("p", { class: "note" }, "Not known.");
     const notes = [
       ...(rollout.step === "refuse" || rollout.step === "finished" ? [rollout.why] : []),
-      ...(rollout.step === "refuse" ? [] : rollout.quarantine.map((one) => `In quarantine: version ${one}`)),
+      ...(rollout.step === "refuse" ? [] : rollout.quarantine.map((one) => (one === "unknown version" ? "Blocked: any version, because the service does not say which it serves" : `Blocked: version ${one}`))),
     ];
     return [
       notes.map((note) => h("p", { class: "hold" }, withTimes(capital(note)), ".")),
@@ -31,9 +31,9 @@ function gate(one) {
   return h("li", { "data-holds": one.holds },
     h("span", { class: "mark", "aria-hidden": "true" }, one.holds ? "✓" : "…"),
     h("div", {},
-      h("strong", {}, one.name), h("span", { class: "unseen" }, one.holds ? " holds: " : " is shut: "),
+      h("strong", {}, one.name), h("span", { class: "unseen" }, one.holds ? " is met: " : " is not met: "),
       h("span", { class: "why" }, withTimes(one.sentence)),
-      one.until ? h("span", { class: "small" }, "open ", timeOf(one.until, when(one.until)), " at this pace") : null));
+      one.until ? h("span", { class: "small" }, "met ", timeOf(one.until, when(one.until)), " at this pace") : null));
 }
 
 export function showDecision(board) {
@@ -70,7 +70,7 @@ export function showChanges(board) {
 function change(one) {
   const who = PROGRAMS[one.who];
   const moved = one.users_before !== one.users_after;
-  const users = one.flag === "shadow" ? "of the requests are copied" : "of the users";
+  const users = one.copies ? "of the requests are copied" : "of the users";
   return h("li", { "data-kind": one.kind, "data-person": one.person },
     h("p", {}, one.kind === "rollback" ? h("strong", { class: "pill bad" }, "rollback") : null,
       h("strong", {}, one.person ? one.who : capital(who ?? one.who)), one.person ? h("span", { class: "small inline" }, " (a person)") : null),

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flags.admin import UnleashAdmin
-from flags.canary import read_state
-from rollback.decisions import DecisionLog
-from rollback.evidence import rejudge
+from flags.canary.share import read_state
+from flags.unleash.admin import UnleashAdmin
+from rollback.decisions.log import DecisionLog
+from rollback.guardrails.file import rejudge
 from stack.paths import REPOSITORY
 from tests.integration.chaos.proxy import Proxy, Trouble
 
@@ -55,14 +55,17 @@ class Result:
     """What went wrong; nothing, it is to be hoped."""
 
 
-def draw(number: int, seed: int) -> Plan:
-    """The plan of a trial. Every second one is due; outages last some requests, the rest hits single ones."""
+def draw(number: int, seed: int | str, last: int = LAST) -> Plan:
+    """The plan of a trial. Every second one is due; outages last some requests, the rest hits single ones.
+
+    `last`: the last request that may meet trouble.
+    """
     dice = random.Random(f"{seed}/{number}")
 
     def troubles() -> dict[int, Trouble]:
         found: dict[int, Trouble] = {}
         for _ in range(dice.randint(1, 3)):
-            kind, first = dice.choice(list(Trouble)), dice.randint(1, LAST)
+            kind, first = dice.choice(list(Trouble)), dice.randint(1, last)
             lasts = dice.randint(2, 6) if kind in {Trouble.CUT, Trouble.REFUSED} else 1
             found |= dict.fromkeys(range(first, first + lasts), kind)
         return found
@@ -89,7 +92,7 @@ class Trial:
         begun = time.monotonic()
         with ExitStack() as stack:
             doors = [
-                stack.enter_context(Proxy(_address(url), troubles, self._kill))
+                stack.enter_context(Proxy(address(url), troubles, self._kill))
                 for url, troubles in ((unleash, self._plan.unleash), (prometheus, self._plan.prometheus))
             ]
             variables = {
@@ -163,16 +166,7 @@ class Trial:
                 self._job.wait()
 
     def _passes(self, outcome: str) -> int:
-        """How many passes with this outcome the log tells of."""
-        log = self._folder / "job.log"
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-        found = 0
-        for line in lines:
-            try:
-                found += json.loads(line).get("outcome") == outcome
-            except ValueError:
-                continue  # a line that a kill cut off
-        return found
+        return passes(self._folder / "job.log", outcome, self._flag)
 
     def _check(self, result: Result) -> None:
         """Every due rollback happened, no other one, and each is explained."""
@@ -194,7 +188,20 @@ class Trial:
                     result.faults.append(f"{name}: {verdict['guardrail']} judged again is {status.value}")
 
 
-def _address(url: str) -> tuple[str, int]:
+def passes(log: Path, outcome: str, flag: str) -> int:
+    """How many passes of this flag with this outcome the log tells of."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    found = 0
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # a line that a kill cut off
+        found += (told.get("outcome"), told.get("flag")) == (outcome, flag)
+    return found
+
+
+def address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     assert parts.hostname
     assert parts.port

@@ -1,33 +1,26 @@
-"""What analysis.measures.users says, once more in plain Python, slowly and in the order of its docstring."""
+"""What analysis.users says, once more in plain Python, slowly and in the order of its docstring."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from analysis.measures.users import SLACK
+from analysis.metric import Metric
+from analysis.users import SLACK, Covariate, Period
 from tests.unit.analysis.make_log import Record
 
 Rows = dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Wish:
-    """The arguments of `per_user` under their names."""
-
-    since: datetime
-    until: datetime
-    window: timedelta
-    segment: str | None = None
-    before: timedelta | None = None
-    from_first: bool = False
-    before_until: datetime | None = None
-
-
-def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) -> Rows:
-    """user -> the columns of `per_user`."""
-    since, until, window, segment = wish.since, wish.until, wish.window, wish.segment
+def plain_users(
+    records: Sequence[Record],
+    metric: Metric,
+    period: Period,
+    covariate: Covariate,
+    segment: str | None = None,
+) -> Rows:
+    """user -> the columns of `in_test`, of `with_measure`, and of `with_segments` for `segment`."""
+    since, until, window = period.since, period.until, period.window
     asked = sorted(
         (
             (_time(r), r["assigned"] == "challenger", r)
@@ -38,7 +31,7 @@ def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) 
     )
     told: dict[str | int, Record] = {}
     for number, record in enumerate(sorted(records, key=_time)):
-        if record["kind"] == "feedback" and record["outcome"] == outcome:
+        if record["kind"] == "feedback" and record["outcome"] == metric.outcome:
             told.setdefault(record["request_id"] or number, record)
     users: Rows = {}
     for time, _, record in asked:
@@ -47,7 +40,6 @@ def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) 
                 "first": time,
                 "assigned": record["assigned"],
                 "arms": set(),
-                "requests": 0,
                 "values": [],
             }
             user = users.setdefault(
@@ -55,12 +47,11 @@ def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) 
             )
             if segment and time == user["first"]:  # of two at the same time, the lesser value
                 user["segment"] = min(user["segment"] or "", record["context"].get(segment) or "") or None
-            user["requests"] += 1
-            user["arms"].add(record["assigned"])
+            if time <= user["first"] + window:
+                user["arms"].add(record["assigned"])
     outcomes = list(told.values())
-    _earn(users, [r for t, _, r in asked if since <= t < until], outcomes, window, from_first=wish.from_first)
-    begin = since - wish.before if wish.before is not None else datetime.min.replace(tzinfo=UTC)
-    end = wish.before_until or since
+    _earn(users, [r for t, _, r in asked if since <= t < until], outcomes, window)
+    begin, end = covariate.since, covariate.until
     earlier: Rows = {r["user"]: {"first": None, "values": []} for t, _, r in asked if begin <= t < end}
     _earn(
         earlier,
@@ -70,15 +61,13 @@ def plain_users(records: Sequence[Record], outcome: str, kind: str, wish: Wish) 
     )
     for name, user in users.items():
         user |= {"outcomes": len(user["values"]), "total": sum(user["values"])}
-        user |= {"converted": int(user["outcomes"] > 0), "assignments": len(user["arms"])}
-        user["measure"] = _measure(user["values"], kind)
-        user["before"] = _measure(earlier[name]["values"], kind) if name in earlier else None
+        user["assignments"] = len(user["arms"])
+        user["measure"] = _measure(user["values"], metric.kind)
+        user["before"] = _measure(earlier[name]["values"], metric.kind) if name in earlier else None
     return users
 
 
-def _earn(
-    users: Rows, asked: Sequence[Record], told: Sequence[Record], window: timedelta, from_first: bool = False
-) -> None:
+def _earn(users: Rows, asked: Sequence[Record], told: Sequence[Record], window: timedelta) -> None:
     by_id: dict[str, list[Record]] = defaultdict(list)
     for record in asked:
         by_id[record["request_id"]].append(record)
@@ -88,7 +77,7 @@ def _earn(
             fitting = [r for r in by_id[record["request_id"]] if _time(record) <= _time(r) + window]
             if fitting:
                 user = users[fitting[0]["user"]]
-                if not from_first or _time(record) <= user["first"] + window:
+                if user["first"] is None or _time(record) <= user["first"] + window:
                     user["values"].append(value)
         elif record["user"] in users:
             first = users[record["user"]]["first"]

@@ -8,11 +8,13 @@ import numpy as np
 
 from board.facts import Facts
 from board.history import Counts, History, Span
-from board.numbers import PLAN_SEEN, UP, Numbers
+from board.numbers import Numbers
+from board.series import PLAN_SEEN, UP
 from board.watch import Reading
 from common.names import JobMetric, Model, Recorded
-from flags.rollout.situation import Readings, Situation
-from rollback.guardrails import load_policy
+from flags.rollout.readings import Readings
+from flags.rollout.situation import Situation
+from rollback.guardrails.file import load_policy
 from tests.unit.flags.rollout.scenes import GOOD, NOW, PLAN, at
 
 POLICY = load_policy()

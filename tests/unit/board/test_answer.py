@@ -1,18 +1,22 @@
 """The two sentences on top, as a table of situations."""
 
+import ast
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from board.answer import answer_of, listed
+from board.answer import GATE_WORDS, answer_of, listed
+from board.assemble import assemble
 from board.document import Answer
 from board.facts import Facts
 from board.watch import Reading
+from common.figures import moment
 from common.names import Recorded
-from flags.rollout.situation import Guarded, Readings
-from flags.snapshot import moment
+from flags.rollout import conditions
+from flags.rollout.readings import GuardrailReading, Readings
 from tests.unit.board.scenes import DOWN, facts, numbers
 from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, PLAN, VERSION, at, flag, off, share
 
@@ -21,7 +25,7 @@ CHAMPION = "everybody has the champion"
 BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
 
 
-def judged(*guardrails: Guarded, **fields: Any) -> Facts:
+def judged(*guardrails: GuardrailReading, **fields: Any) -> Facts:
     readings = replace(GOOD, guardrails=guardrails, **fields)
     return facts(told=numbers(readings))
 
@@ -33,7 +37,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
     ("known", "tone", "now"),
     [
         (
-            judged(Guarded("errors", "ok")),
+            judged(GuardrailReading("errors", "ok")),
             "good",
             f"{FIVE}; all guardrails are fine.",
         ),
@@ -43,27 +47,27 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
             f"{FIVE}; 1 of 2 guardrails are fine, the others need more calls, and agreement warns.",
         ),
         (
-            judged(Guarded("errors", "breach"), Guarded("tail", "breach")),
+            judged(GuardrailReading("errors", "breach"), GuardrailReading("tail", "breach")),
             "bad",
             f"{FIVE}; errors and tail are breached.",
         ),
         (
-            judged(Guarded("errors", "cannot measure"), Guarded("tail", "ok")),
+            judged(GuardrailReading("errors", "cannot measure"), GuardrailReading("tail", "ok")),
             "bad",
             f"{FIVE}; errors is not to be measured.",
         ),
         (
-            judged(Guarded("errors", "no data")),
+            judged(GuardrailReading("errors", "no data")),
             "wait",
             f"{FIVE}; the guardrails need more calls to judge it.",
         ),
         (
-            judged(Guarded("errors", "ok"), judged=1),
+            judged(GuardrailReading("errors", "ok"), judged=1),
             "bad",
             f"{FIVE}; the rollback job has not judged it: it cannot read the flag, its log says why.",
         ),
         (
-            judged(Guarded("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
+            judged(GuardrailReading("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
             "bad",
             f"{FIVE}; nobody guards it: the rollback job was last heard of 7m ago.",
         ),
@@ -78,14 +82,14 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
             f"{FIVE}; how it does is not known, because Prometheus does not answer.",
         ),
         (
-            facts(at(100), told=numbers(replace(GOOD, guardrails=(Guarded("errors", "ok"),)))),
+            facts(at(100), told=numbers(replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),)))),
             "good",
             "All users have the challenger; all guardrails are fine.",
         ),
         (
             facts(
                 at(5, constraints=("country IN NO",)),
-                told=numbers(replace(GOOD, guardrails=(Guarded("errors", "ok"),))),
+                told=numbers(replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),))),
             ),
             "good",
             "5% of the users where country IN NO have the challenger; all guardrails are fine.",
@@ -93,7 +97,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
         (
             facts(at(5, lease_until=NOW - timedelta(minutes=2))),
             "bad",
-            f"The lease ran out 2m ago: {CHAMPION} until the rollback job vouches for the challenger again.",
+            f"The lease ran out 2m ago: {CHAMPION} until the rollback job renews it.",
         ),
         (
             facts(at(0)),
@@ -169,13 +173,12 @@ def test_what_was_known_is_told_as_what_it_is() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("enabled", "does"),
-    [(True, "raises the share"), (False, "turns the flag on (its slider alone does nothing)")],
-)
-def test_a_blocked_version_and_what_the_slider_does_then(enabled: bool, does: str) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_blocked_version_and_the_three_ways_on(enabled: bool) -> None:
     told = answer_of(facts(at(5, enabled=enabled, quarantined=(VERSION,)))).next
-    assert f"or a person {does} in Unleash" in told
+    assert "was rolled back and is blocked. Try it again: `./canario lift canary" in told
+    assert "A new version: `./canario models challenger FOLDER`" in told
+    assert told.endswith("Keep it off: nothing to do.")
 
 
 @pytest.mark.parametrize(
@@ -183,17 +186,16 @@ def test_a_blocked_version_and_what_the_slider_does_then(enabled: bool, does: st
     [
         (facts(), "25% waits for a person's approval."),
         (facts(numbers=Reading(None, None, DOWN)), "25% waits for Prometheus and a person's approval."),
-        (facts(at(0)), "1% may come now: all gates are open."),
-        (facts(at(0, shadow=flag(0))), "The shadow may come now: all gates are open."),
+        (facts(at(0)), "1% may come now: all conditions are met."),
+        (facts(at(0, shadow=flag(0))), "The shadow may come now: all conditions are met."),
         (facts(at(100)), "It becomes the champion now: the challenger has come through the whole plan."),
         (
             facts(at(5, paused=("lunch",))),
-            "Nothing comes by itself: it is paused (lunch) until"
-            ' `python -m flags rollout resume --reason "..."`.',
+            'Nothing comes by itself: it is paused (lunch) until `./canario rollout resume --reason "..."`.',
         ),
         (
             facts(plan=BY_HAND),
-            "Nothing comes by itself until a person begins the rollout: `python -m flags rollout begin`.",
+            "Nothing comes by itself until a person begins the rollout: `./canario rollout begin`.",
         ),
         (facts(at(5, begun=(VERSION,)), plan=BY_HAND), "25% waits for a person's approval."),
         (
@@ -218,5 +220,28 @@ def test_the_earliest_time_is_told_where_one_gate_knows_it() -> None:
     assert answer.until == seen.changes[-1].at + timedelta(hours=24)
 
 
+def test_a_command_names_the_rollout_where_there_are_several() -> None:
+    known = facts(plan=BY_HAND, name="ranker")
+    assert answer_of(known).next.endswith("`./canario rollout begin`.")
+    board = assemble(replace(known, rollouts=2))
+    assert board.answer.next.endswith("`./canario rollout begin --rollout ranker`.")
+    assert board.rollout
+    assert "rollout begin --rollout ranker`" in board.rollout.gates[0].sentence
+
+
 def test_a_list_reads_as_one() -> None:
     assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_every_condition_that_is_no_guardrail_has_words() -> None:
+    """What has none is taken for a guardrail: "waits for a good verdict of window"."""
+    tree = ast.parse(Path(conditions.__file__).read_text(encoding="utf-8"))
+    named = {
+        each.args[0].value
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Call)
+        and ast.unparse(each.func) == "Condition"
+        and isinstance(each.args[0], ast.Constant)
+    }
+    assert {"window", "challenger", "time"} <= named
+    assert named <= set(GATE_WORDS)

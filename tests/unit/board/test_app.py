@@ -7,29 +7,27 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
 from board import access
 from board.app import HEADERS, create_app
-from board.settings import BoardSettings
 
 TOKEN = "a token of more than twenty characters"
 LOCAL = "http://127.0.0.1:8100"
 
 
-def settings(**fields: Any) -> BoardSettings:
+def environment(**fields: str) -> dict[str, str]:
     """Of a board whose Unleash and Prometheus refuse connections at once."""
     told = {
         "unleash_url": "http://127.0.0.1:1",
-        "unleash_admin_token": SecretStr("user:x"),
-        "prometheus_url": SecretStr("http://127.0.0.1:1"),
+        "unleash_admin_token": "user:x",
+        "prometheus_url": "http://127.0.0.1:1",
     }
-    return BoardSettings(**(told | fields))
+    return {f"CANARIO_{name.upper()}": value for name, value in (told | fields).items()}
 
 
 @pytest.fixture(scope="module")
 def guarded_app() -> Flask:
-    return create_app(settings(board_token=SecretStr(TOKEN), board_bind="0.0.0.0:8100"))
+    return create_app(environment(board_token=TOKEN, board_bind="0.0.0.0:8100"))
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def guarded(guarded_app: Flask) -> FlaskClient:
 
 @pytest.fixture(scope="module")
 def local() -> FlaskClient:
-    return create_app(settings()).test_client()
+    return create_app(environment()).test_client()
 
 
 def test_all_sources_down_is_an_answer(local: FlaskClient) -> None:
@@ -88,7 +86,7 @@ def test_the_form_gives_a_cookie_that_holds_no_token(guarded: FlaskClient) -> No
 
 
 def test_behind_https_the_cookie_goes_no_other_way() -> None:
-    app = create_app(settings(board_token=SecretStr(TOKEN), board_url="https://board.example/"))
+    app = create_app(environment(board_token=TOKEN, board_url="https://board.example/"))
     cookie = app.test_client().post("/login", json={"token": TOKEN}).headers["Set-Cookie"]
     assert cookie.startswith("__Host-canario-board=")
     assert "Secure" in cookie
@@ -126,7 +124,7 @@ def test_another_token_ends_all_cookies(guarded: FlaskClient) -> None:
     given = (
         guarded.post("/login", json={"token": TOKEN}).headers["Set-Cookie"].split(";")[0].partition("=")[2]
     )
-    other = create_app(settings(board_token=SecretStr(TOKEN + "2"))).test_client()
+    other = create_app(environment(board_token=TOKEN + "2")).test_client()
     other.set_cookie(access.COOKIE, given)
     assert other.get("/api/board").status_code == 401
 

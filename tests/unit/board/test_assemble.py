@@ -13,9 +13,10 @@ from board.document import Board, Source
 from board.facts import Facts
 from board.sources import Told
 from board.watch import Reading
-from flags.quarantine import ROLLED_BACK as ROLLED_BACK_MARK
-from flags.rollout.situation import Guarded, Situation
-from rollback.decision import Decision, Kind, RollbackRecord, Turn
+from flags.canary.marks import ROLLED_BACK as ROLLED_BACK_MARK
+from flags.rollout.readings import GuardrailReading
+from flags.rollout.situation import Situation
+from rollback.decisions.record import Decision, Kind, RollbackRecord, Turn
 from tests.unit.board.scenes import DOWN, facts, history, numbers
 from tests.unit.flags.rollout.scenes import (
     GOOD,
@@ -244,56 +245,67 @@ LOOK = "nothing is turned off, somebody should look"
     ("told", "words", "tone", "reached"),
     [
         (
-            Guarded("errors", "ok", log_e=1.2, log_e_needed=4.0),
+            GuardrailReading("errors", "ok", log_e=1.2, log_e_needed=4.0),
             f"Fine: {WEIGHED} at 30% of the threshold.",
             "good",
             0.3,
         ),
         (
-            Guarded("errors", "ok", log_e=-0.5, log_e_needed=4.0),
+            GuardrailReading("errors", "ok", log_e=-0.5, log_e_needed=4.0),
             "Fine: no evidence against the challenger.",
             "good",
             0.0,
         ),
         (
-            Guarded("errors", "breach", log_e=4.5, log_e_needed=4.0),
+            GuardrailReading("errors", "breach", log_e=4.5, log_e_needed=4.0),
             f"Breached: {WEIGHED} 4.5, threshold 4.0; {TAKEN}.",
             "bad",
             1.125,
         ),
         (
-            Guarded("challenger-p99", "ok", value=0.12, limit=0.2),
+            GuardrailReading("challenger-p99", "ok", value=0.12, limit=0.2),
             "Fine: 120 ms, at most 200 ms is allowed.",
             "good",
             0.6,
         ),
         (
-            Guarded("agreement", "breach", binding=False, value=0.45, limit=0.9),
+            GuardrailReading("agreement", "breach", binding=False, value=0.45, limit=0.9),
             f"Breached: 45%, at least 90% is allowed; {LOOK}.",
             "wait",
             5.5,
         ),
         (
-            Guarded("agreement", "ok", binding=False, value=0.97, limit=0.9),
+            GuardrailReading("agreement", "ok", binding=False, value=0.97, limit=0.9),
             "Fine: 97.0%, at least 90% is allowed.",
             "good",
             0.3,
         ),
-        (Guarded("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
+        (GuardrailReading("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
         (
-            Guarded("errors", "cannot measure"),
+            GuardrailReading("errors", "cannot measure"),
             "Cannot be measured: the log of the rollback job says why.",
             "bad",
             None,
         ),
-        (Guarded("my-own", "ok"), "Fine.", "good", None),
+        (GuardrailReading("my-own", "ok"), "Fine.", "good", None),
     ],
 )
-def test_verdicts_in_words(told: Guarded, words: str, tone: str, reached: float | None) -> None:
+def test_verdicts_in_words(told: GuardrailReading, words: str, tone: str, reached: float | None) -> None:
     board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
     one = next(each for each in board.guardrails if each.name == told.name)
     assert (one.words, one.tone) == (words, tone)
     assert one.reached == pytest.approx(reached)
+
+
+@pytest.mark.parametrize("verdict", ["no data", "cannot measure"])
+def test_a_guardrail_that_does_not_judge_tells_which_values_the_label_has(verdict: str) -> None:
+    readings = replace(
+        GOOD, guardrails=(GuardrailReading("errors", verdict), GuardrailReading("my-own", "ok"))
+    )
+    board = assemble(facts(told=numbers(readings, unseen='no series has model="challenger"')))
+    words = {each.name: each.words for each in board.guardrails}
+    assert words["errors"].endswith(' No series has model="challenger".')
+    assert words["my-own"] == "Fine."
 
 
 def test_a_silent_job_judges_nothing() -> None:
@@ -398,13 +410,13 @@ COMBINATIONS = [each for size in range(7) for each in combinations(PARTS, size)]
 @pytest.mark.parametrize("parts", COMBINATIONS, ids=lambda parts: "+".join(parts) or "none")
 def test_whatever_is_down_nothing_looks_fine_that_is_not_seen(parts: tuple[str, ...]) -> None:
     down = set(parts)
-    fine = replace(GOOD, guardrails=(Guarded("errors", "ok"),))
+    fine = replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),))
     if "job" in down:
         fine = replace(fine, guardrails=(), last_pass=None, judged=None)
     elif "unleash" in down:
         fine = replace(fine, guardrails=(), judged=None)
     elif "service" in down:
-        fine = replace(fine, guardrails=(Guarded("errors", "cannot measure"),))
+        fine = replace(fine, guardrails=(GuardrailReading("errors", "cannot measure"),))
     now = numbers().now | {("up", ""): 0.0 if "service" in down else 1.0}
     if "plan" in down:
         del now["plan", ""]

@@ -1,5 +1,8 @@
 """Who may read follows from where it listens."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -51,6 +54,20 @@ def test_faults_are_told_with_exit_code_2() -> None:
     assert "error: " in result.output
     result = CliRunner(env=GIVEN | {"CANARIO_GUARDRAILS": "/no/such/file"}).invoke(main, ["--check"])
     assert (result.exit_code, "cannot be read" in result.output) == (2, True)
+
+
+def test_one_file_that_does_not_fit_is_told_and_keeps_no_other_from_being_shown(
+    monkeypatch: pytest.MonkeyPatch, write: Callable[..., Path], environment: dict[str, str]
+) -> None:
+    write("ranker")
+    write("search", "name: search\n")
+    started: list[str] = []
+    monkeypatch.setattr("os.execv", lambda program, _: started.append(program))
+    result = CliRunner(env=environment).invoke(main, [])
+    assert "search/rollout.yaml:1: flag: Field required" in result.output
+    assert "the board is at http://127.0.0.1:8100" in result.output
+    assert (result.exit_code, len(started)) == (0, 1)
+    assert CliRunner(env=environment).invoke(main, ["--check"]).exit_code == 2
 
 
 def test_help_names_every_setting() -> None:

@@ -11,15 +11,16 @@ import pytest
 
 from board.history import Span, counts_of, read_history
 from board.numbers import read_numbers
-from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader
+from board.sources import WHOLE_AT_LEAST_EVERY, DecisionReader, FlagReader, Shared
 from common.answers import Sample, Track
+from common.arms import Arms
 from common.prometheus import Prometheus, PrometheusError
-from common.served import Arms
-from flags.errors import ChangedMeanwhile
-from flags.rollout.look import Rollout
-from flags.rollout.situation import Readings
-from rollback.decision import Decision, Kind, StopRecord
-from rollback.decisions import DecisionError, DecisionLog
+from flags.canary.feed import Feed
+from flags.rollout.readings import Readings
+from flags.rollout.situation import Rollout
+from flags.unleash.errors import ChangedMeanwhile
+from rollback.decisions.log import DecisionError, DecisionLog
+from rollback.decisions.record import Decision, Kind, StopRecord
 from tests.unit.flags.rollout.scenes import PLAN, at
 
 NOW = datetime.now(UTC)
@@ -31,11 +32,13 @@ class Looked:
 
     def __init__(self) -> None:
         self.whole = 0
-        self.event: int | None = 7
-        self.admin = SimpleNamespace(events=SimpleNamespace(last=self._last))
+        self.event = 7
+        self.flag, self.shadow_flag, self.arms = ARMS.flag, "shadow", ARMS
 
-    def _last(self, _types: object) -> Any:
-        return None if self.event is None else SimpleNamespace(id=self.event)
+    def stamp(self, flag: str, environment: str) -> tuple[int, ...]:
+        """As of a Feed: the event was about the flag's shadow."""
+        assert environment == ARMS.environment
+        return (self.event if flag == self.shadow_flag else 0,)
 
     def look(self) -> Any:
         self.whole += 1
@@ -47,9 +50,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     return Looked()
 
 
-def reader(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> FlagReader:
+def reader(looked: Looked, monkeypatch: pytest.MonkeyPatch, shared: Shared | None = None) -> FlagReader:
     monkeypatch.setattr("board.sources.replace", lambda rollout, **_changes: rollout)
-    return FlagReader(cast(Rollout, looked))
+    return FlagReader(cast(Rollout, looked), cast(Feed, looked), shared or Shared())
 
 
 def test_flags_are_read_whole_only_after_an_event(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +70,20 @@ def test_flags_are_read_whole_now_and_then(looked: Looked, monkeypatch: pytest.M
     read = reader(looked, monkeypatch)
     first = read()
     read._last = replace(first, now=first.now - WHOLE_AT_LEAST_EVERY)
+    read()
+    assert looked.whole == 2
+
+
+def test_the_more_rollouts_the_more_seldom_each_is_read_whole(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Shared()
+    read = reader(looked, monkeypatch, shared)
+    first, shared.rollouts = read(), 100
+    read._last = replace(first, now=first.now - timedelta(seconds=45))
+    read()
+    assert looked.whole == 1
+    read._last = replace(first, now=first.now - timedelta(seconds=51))
     read()
     assert looked.whole == 2
 
@@ -150,7 +167,7 @@ class Asked:
 
     def vector(self, query: str, at: datetime | None = None) -> list[Sample]:
         self.queries.append(query)
-        return next(self.vectors)
+        return next(self.vectors, [])
 
     def matrix(self, query: str, start: datetime, step: timedelta, points: int) -> list[Track]:
         self.queries.append(query)
@@ -175,15 +192,27 @@ def test_numbers_are_of_the_stage_and_finite() -> None:
             Sample({"__name__": "latency_seconds:p99", "model": "champion"}, 0.01),
             Sample({"__name__": "error_rate", "model": "champion"}, float("nan")),
         ],
+        [Sample({"what": "model_requests:rate1m", "model": "champion"}, 40.0)],  # which is not recorded
         [Sample({"model": "challenger", "outcome": "bought"}, 12.0)],
+        [Sample({"model": value}, 1.0) for value in ("champion", "v3")],
     )
     seen = at(5)
     found = read_numbers(rollout_with(asked, Readings(version="2")), seen)
     assert found.of("latency_seconds:p99", "champion") == 0.01
     assert found.of("error_rate", "champion") is None
+    assert found.of("model_requests:rate1m", "champion") == 40.0
     assert found.outcomes == {("challenger", "bought"): 12.0}
     assert found.since == max(seen.changes[-1].at, found.since)
-    assert asked.queries[1].startswith("sum by (model, outcome) (increase(outcomes_total{")
+    assert asked.queries[-2].startswith("sum by (model, outcome) (increase(outcomes_total{")
+    assert asked.queries[-1].startswith("count by (model) (model_calls_total{")
+    assert (found.unseen or "").endswith('has model="challenger" so far; model is "champion", "v3"')
+
+
+def test_who_calls_the_challenger_is_not_asked_where_it_is_called() -> None:
+    called = Sample({"__name__": "model_requests:rate1m", "model": "challenger"}, 2.0)
+    asked = Asked([called])
+    assert read_numbers(rollout_with(asked, Readings(version="2")), at(5)).unseen is None
+    assert not any(query.startswith("count by") for query in asked.queries)
 
 
 def test_numbers_begin_with_the_version_where_that_came_later() -> None:
@@ -195,7 +224,7 @@ def test_numbers_begin_with_the_version_where_that_came_later() -> None:
 def test_without_unleash_the_numbers_are_of_an_hour() -> None:
     asked = Asked([], [])
     read_numbers(rollout_with(asked, Readings(fault="never asked")), None)
-    assert "[3600s]" in asked.queries[1]
+    assert "[3600s]" in asked.queries[-1]
 
 
 def test_a_fault_of_prometheus_is_one_of_the_source() -> None:
@@ -207,7 +236,7 @@ def test_a_history_has_steady_moments() -> None:
     asked = Asked()
     found = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
     again = read_history(cast(Prometheus, asked), Span.HOUR, ARMS)
-    assert len(asked.queries) == 4
+    assert len(asked.queries) == 6
     assert asked.queries[0].startswith("max by (__name__, model, guardrail) (")
     assert len(found.times) == Span.HOUR.points == 241
     assert all(moment % 15 == 0 for moment in (*found.times, *again.times))

@@ -2,9 +2,8 @@
 
 import logging
 import socket
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from common import metrics_port
 from common.metrics_port import serve
+from tests.unit.waiting import until
 
 AGAIN = 0.02
 
@@ -32,13 +32,6 @@ def registry() -> CollectorRegistry:
     return made
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 10
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
-
-
 def served(bind: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://{bind}/metrics", timeout=2) as answer:
@@ -52,8 +45,8 @@ def test_a_port_that_was_taken_is_served_when_it_is_free(
 ) -> None:
     with taken_port() as bind:
         serve(bind, registry, again_after=AGAIN)  # and whoever calls goes on
-        assert eventually(lambda: "begins again" in caplog.text)
-    assert eventually(lambda: served(bind))
+        until(lambda: "begins again" in caplog.text)
+    until(lambda: served(bind))
 
 
 def test_a_server_that_ended_is_made_again(
@@ -70,7 +63,7 @@ def test_a_server_that_ended_is_made_again(
     with taken_port() as bind:
         pass
     serve(bind, registry, again_after=AGAIN)
-    assert eventually(lambda: served(bind))
+    until(lambda: served(bind))
     made[0][0].shutdown()
-    assert eventually(lambda: len(made) == 2 and served(bind))
+    until(lambda: len(made) == 2 and served(bind))
     assert "it has ended" in {getattr(record, "error", "") for record in caplog.records}

@@ -1,6 +1,5 @@
 """The models folder on disk: whole whenever its writer dies, and for many writers at once."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,20 +14,10 @@ from common import model_store
 from common.config import ConfigError
 from common.model_store import METADATA_FILE, MODEL_FILE, ModelStore
 from common.release import Note, Release, ReleaseError, challenged, promoted, settled
-from service import artifact
+from tests.unit.common.model_folder import model
 
 NOTE = Note("a test")
 REPOSITORY = Path(__file__).parents[3]
-
-
-def model(folder: Path, name: str, content: bytes = b"onnx") -> Path:
-    """A folder that holds as much of a model as a store looks at."""
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx = content + name.encode()
-    (folder / MODEL_FILE).write_bytes(onnx)
-    told = {"name": name, "version": "1", "sha256": hashlib.sha256(onnx).hexdigest(), "features": []}
-    (folder / METADATA_FILE).write_text(json.dumps(told), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -36,10 +25,6 @@ def store(tmp_path: Path) -> ModelStore:
     made = ModelStore(tmp_path / "models")
     made.install(model(tmp_path / "a", "a"), model(tmp_path / "b", "b"), NOTE)
     return made
-
-
-def test_files_are_named_as_the_service_names_them() -> None:
-    assert (MODEL_FILE, METADATA_FILE) == (artifact.MODEL_FILE, artifact.METADATA_FILE)
 
 
 def test_installing_copies_models_under_names_of_their_content(store: ModelStore, tmp_path: Path) -> None:
@@ -107,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_stays_as_it_is(
         raise OSError(30, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", refuse)
+        patch.setattr(os, "open", refuse)
         with pytest.raises(ReleaseError, match="cannot be written: Read-only file system"):
             store.change(lambda now: promoted(now, NOTE))
     with monkeypatch.context() as patch:
@@ -122,16 +107,16 @@ def test_a_folder_that_cannot_be_written_is_told_and_stays_as_it_is(
     assert store.roles_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("step", ["write_text", "replace"])
+@pytest.mark.parametrize(("where", "step"), [(os, "open"), (Path, "replace")])
 def test_a_full_disk_leaves_the_old_release(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch, step: str
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, where: object, step: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     before = store.read()
     with monkeypatch.context() as patch:
-        patch.setattr(Path, step, full)
+        patch.setattr(where, step, full)
         with pytest.raises(ReleaseError, match="No space left"):
             store.change(lambda now: promoted(now, NOTE))
     assert store.read() == before
@@ -180,7 +165,7 @@ for number in range(30):
     if writer == 0:
         while True:
             store.change(lambda now: challenged(now, None, Note("a test")))
-    time.sleep(0.02 + number / 1000)
+    time.sleep(0.02 + number / 1000)  # the moment of the kill, somewhere in a write: another each time
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
     revision = store.read().revision

@@ -1,6 +1,7 @@
 """The statistics, held to published numbers, to their guarantee and to slower ways of writing them down."""
 
-from math import exp, log
+from dataclasses import replace
+from math import log
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from common.sequential import (
     AROUND_TWO,
     EVEN,
+    Buckets,
     Counts,
     LateStart,
     Values,
@@ -16,7 +18,6 @@ from common.sequential import (
     log_e_limit,
     log_e_steps,
     log_e_totals,
-    sample_ratio_log_e,
 )
 
 CALLS = 750  # a step: 15 s at 50 a second
@@ -60,10 +61,6 @@ def test_reference_numbers(x: int, expected: float) -> None:
     assert log_e_calls(one_step, mixture=EVEN) == pytest.approx([expected], rel=1e-5)
 
 
-def test_reference_number_of_the_sample_ratio() -> None:
-    assert exp(-sample_ratio_log_e(156, 212, 0.5)) == pytest.approx(0.0748645, rel=1e-5)
-
-
 def test_a_step_is_split_as_one_likes_while_the_share_is_constant(dice: np.random.Generator) -> None:
     steps = play(dice, (3, 40), 0.2, 0.01, 0.02)
     steps = Counts(np.full((3, 40), 600.0), steps.champion_bad, np.full((3, 40), 150.0), steps.challenger_bad)
@@ -92,7 +89,7 @@ def test_late_starts_are_what_they_are_said_to_be(dice: np.random.Generator, ste
 
 
 def test_late_starts_share_their_weight() -> None:
-    assert LateStart(240, 48, 0.3).weights().sum() == pytest.approx(0.3)
+    assert LateStart(240, 48, 0.3).weights.sum() == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25])
@@ -241,5 +238,63 @@ def test_calls_are_no_fewer_than_the_bad_ones_among_them() -> None:
 
 def test_whole_numbers_do(dice: np.random.Generator) -> None:
     counts = play(dice, (2, 9), 0.25, 0.1, 0.1)
-    whole = Counts(*(np.asarray(values, dtype=np.int64) for values in vars(counts).values()))
+    whole = Counts(*(np.asarray(values, dtype=np.int64) for values in counts.arms))
     assert log_e(whole) == pytest.approx(log_e(counts))
+
+
+def test_the_dispersion_of_buckets_is_pearsons() -> None:
+    calls, bad = np.full((2, 4), 100.0), np.array([[1.0, 1, 1, 1], [7, 1, 1, 7]])
+    # After both spans: 20 of 800, so 5 of 200 are expected in each bucket, and 8, 2, 2, 8 found.
+    expected = 4 * 9 / (200 * 0.025 * 0.975) / 3
+    assert Buckets(40, calls, bad).dispersions() == pytest.approx([1, 1, expected])
+    # The second span by itself: 16 of 400; 4 of 100 are expected.
+    assert Buckets(40, calls, bad).dispersions(1) == pytest.approx([1, 4 * 9 / (100 * 0.04 * 0.96) / 3])
+    assert Buckets(40, calls, bad).dispersions(least=5) == pytest.approx([5, 5, 5])
+    nothing = np.zeros((3, 4))
+    assert Buckets(40, nothing, nothing).dispersions() == pytest.approx([1, 1, 1, 1])
+    assert Buckets(40, calls[:, :1], bad[:, :1]).dispersions() == pytest.approx([1, 1, 1])
+
+
+def with_buckets(dice: np.random.Generator, steps: int, spread: float) -> Counts:
+    """One run, and the champion's buckets in spans of 40 steps."""
+    counts = play(dice, (1, steps), 0.05, 0.01, 0.02)
+    calls = np.full((steps // 40, 95), 315.0)
+    bad = dice.poisson(3.15 * dice.gamma(1 / spread, spread, (1, 95)), calls.shape)
+    return Counts(*(each[0] for each in counts.arms), buckets=Buckets(40, calls, bad.astype(np.float64)))
+
+
+def test_users_who_are_alike_are_as_many_calls(dice: np.random.Generator) -> None:
+    counts = with_buckets(dice, 480, 0.5)
+    same = np.zeros((12, 95))
+    late = LateStart(120, 3, 0.25)
+    alike = replace(counts, buckets=Buckets(40, same, same))
+    assert log_e(alike, late=late) == pytest.approx(log_e_calls(counts, late=late))
+    assert log_e(alike, effect=1.5, dispersion=3) == pytest.approx(
+        log_e_calls(counts, effect=1.5, dispersion=3)
+    )
+
+
+def test_each_beginning_has_the_dispersion_of_its_own_time(dice: np.random.Generator) -> None:
+    counts = with_buckets(dice, 480, 0.5)
+    assert counts.buckets is not None
+    late = LateStart(120, 3, 0.25)
+    whole = np.exp(_users_from(counts, 0)) * 0.75
+    for number, weight in enumerate(late.weights, 1):
+        whole += weight * np.exp(_users_from(counts, 120 * number))
+    assert log_e(counts, late=late) == pytest.approx(np.log(whole))
+
+
+def _users_from(counts: Counts, begin: int) -> Values:
+    """log e of a stage that begins at that step; 0 before it."""
+    assert counts.buckets is not None
+    spans = Buckets(40, counts.buckets.calls[begin // 40 :], counts.buckets.bad[begin // 40 :])
+    rest = Counts(*(each[begin:] for each in counts.arms), buckets=spans)
+    return np.concatenate((np.zeros(begin), log_e(rest)))
+
+
+def test_evidence_of_calls_bounds_that_of_users(dice: np.random.Generator) -> None:
+    for spread in (0.01, 0.3, 2):
+        counts = with_buckets(dice, 960, spread)
+        bound = np.logaddexp(0, log_e_calls(counts))
+        assert (log_e(counts) <= bound + 1e-9).all()
+    assert log_e(counts).max() < log_e_calls(counts).max() / 2

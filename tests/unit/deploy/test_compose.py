@@ -13,13 +13,13 @@ import yaml
 from board.settings import BoardSettings
 from common.config import StrictModel, load_settings
 from deploy import env
-from flags.models_cli import ModelsSettings
+from flags.cli.models import ModelsSettings
 from flags.rollout.schema import load_plan
 from flags.rollout.settings import RolloutJobSettings, RolloutSettings
 from flags.settings import BootstrapSettings, FlagsSettings
 from rollback.settings import RollbackSettings
 from service.settings import Settings
-from stack.chosen import OWN
+from stack.processes.environment import OWN
 from stack.traffic import main as traffic
 from tests.unit.deploy import compose
 from tests.unit.deploy.compose import ONE_SHOT, OURS, REPOSITORY, SERVICES, environment_of
@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[type[StrictModel], ...]] = {
     "provision": (BootstrapSettings, FlagsSettings, ModelsSettings, RolloutSettings),
     "service": (Settings,),
     "rollback": (RollbackSettings,),
-    "rollout": (RolloutJobSettings,),
+    "rollout": (RolloutSettings, RolloutJobSettings),
     "board": (BoardSettings,),
 }
 
@@ -164,7 +164,7 @@ FIXED = OWN | {"UNLEASH_PUBLIC_URL", "BOARD_URL"}
 ENVIRONMENT_OF: dict[str, tuple[type[StrictModel], ...]] = {
     "service": (Settings,),
     "rollback": (RollbackSettings,),
-    "rollout": (RolloutJobSettings,),
+    "rollout": (RolloutSettings, RolloutJobSettings),
     "board": (BoardSettings,),
 }
 

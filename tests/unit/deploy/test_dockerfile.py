@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 
-from service.records.files import FOLDER_MODE
+from service.prediction_log.files import FOLDER_MODE
 from service.settings import Settings
 from tests.unit.deploy.compose import OURS, REPOSITORY, SERVICES
 from tests.unit.deploy.dockerfile import image_environment, instructions, stages

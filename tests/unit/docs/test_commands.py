@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from tests.unit.docs.test_pages import PAGES, REPOSITORY
+from tests.unit.docs.pages import PAGES, REPOSITORY
 
 MAKE = re.compile(r"(?:`|^(?=make [^\n]*(?:#|=))|&& )make ([a-z][a-z0-9-]*)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ([a-z_.]+)((?: [a-z][a-z-]*)*)")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
-DOCS = REPOSITORY / "docs"
-PAGES = sorted((*DOCS.glob("*.md"), *DOCS.glob("decisions/*.md"), REPOSITORY / "README.md"))
+from tests.unit.docs.pages import DOCS, PAGES, REPOSITORY
+
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 

@@ -3,37 +3,32 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 
 from common.config import PREFIX
+from common.durations import parse_duration
 from docs import settings
+from docs.rooms import ROOMS
 from docs.settings import REPOSITORY
+from flags.settings import ModelsFolder
 
 VARIABLE = re.compile(r"\bCANARIO_[A-Z0-9_]*[A-Z0-9]\b")
-ROOMS = (
-    "analysis",
-    "bench",
-    "board",
-    "common",
-    "deploy",
-    "drills",
-    "flags",
-    "monitoring",
-    "rollback",
-    "service",
-    "stack",
-)
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 # Between the stack and its own supervisor, and no setting.
 INTERNAL = {"CANARIO_STACK_HOME", "CANARIO_STACK_SPEC"}
 
 
 def places() -> Iterator[Path]:
     """Everything that names variables but tests, which make some up."""
-    for room in (*ROOMS, "docs"):
+    for room in ROOMS:
         yield from (
             path for path in (REPOSITORY / room).rglob("*") if path.suffix in {".py", ".md", ".yml", ".yaml"}
         )
@@ -67,12 +62,20 @@ def loaded() -> Iterator[tuple[str, type[BaseModel]]]:
                 yield here, getattr(importlib.import_module(homes.get(model, here)), model)
 
 
+def on_page() -> Mapping[str, set[str]]:
+    """Each variable of the committed page, and the defaults that it tells: those of processes may differ."""
+    found = defaultdict(set)
+    for name, _, default, _ in ROW.findall(settings.PAGE.read_text(encoding="utf-8")):
+        found[name].add(default)
+    return found
+
+
 def test_the_page_is_what_the_code_says() -> None:
     assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "run: python -m docs.settings"
 
 
 def test_every_variable_that_is_named_anywhere_is_on_the_page() -> None:
-    known = settings.variables() | {f"{name}_FILE" for name in settings.variables()} | INTERNAL
+    known = {*on_page(), *(f"{name}_FILE" for name in on_page()), *INTERNAL}
     assert {name: file for name, file in named().items() if name not in known} == {}
 
 
@@ -81,7 +84,33 @@ def test_every_setting_that_a_process_loads_is_on_the_page() -> None:
     assert len(models) > 5, "the search finds the processes"
     for where, model in models:
         fields = {f"{PREFIX}{field.upper()}" for field in model.model_fields}
-        assert fields <= settings.variables(), where
+        assert fields <= on_page().keys(), where
+
+
+def means(told: str, field: FieldInfo) -> bool:
+    """Whether what the page tells as a default is one: given as the variable, it is as if there were none."""
+    if field.is_required():
+        return told == "**required**"
+    if field.default is None or str(field.default) in ("", "()"):
+        return told == "none"
+    text = told.strip("`")
+    if isinstance(field.default, timedelta):
+        return parse_duration(text) == field.default
+    if isinstance(field.default, Path):
+        return REPOSITORY / text == REPOSITORY / field.default
+    assert field.annotation is not None
+    return bool(TypeAdapter[Any](field.annotation).validate_strings(text) == field.default)
+
+
+def test_a_default_on_the_page_is_what_an_absent_variable_means() -> None:
+    wrong = {
+        (f"{PREFIX}{name.upper()}", str(field.default))
+        for _, model in loaded()
+        for name, field in model.model_fields.items()
+        if not (name == "models" and issubclass(model, ModelsFolder))  # the text of its section tells that
+        if not any(means(told, field) for told in on_page()[f"{PREFIX}{name.upper()}"])
+    }
+    assert not wrong
 
 
 def test_no_variable_on_the_page_is_invented() -> None:

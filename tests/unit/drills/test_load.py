@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from drills.load import Load
+from tests.unit.waiting import until
 
 ANSWER = b'{"model": "champion", "assigned": "champion", "reason": "flag_off"}'
 
@@ -22,7 +23,7 @@ def serve() -> Iterator[Callable[..., str]]:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                time.sleep(delay)
+                time.sleep(delay)  # a server that is slow
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -45,7 +46,7 @@ def serve() -> Iterator[Callable[..., str]]:
 def test_requests_leave_on_time_although_answers_are_slow(serve: Callable[..., str]) -> None:
     began = time.monotonic()
     with Load(serve(delay=0.3), [[1.0]], ["a", "b"], rate=20) as load:
-        time.sleep(1.0)
+        time.sleep(1.0)  # real time is what the load keeps to
         most = (time.monotonic() - began) * 20 + 2
     samples = load.samples
     assert 10 <= len(samples) <= most  # waiting for each answer, it would be 4
@@ -62,13 +63,11 @@ def test_a_wrong_answer_is_a_failure(
     serve: Callable[..., str], how: dict[str, Any], status: int | None
 ) -> None:
     with Load(serve(**how), [[1.0]], ["a"], rate=20) as load:
-        time.sleep(0.3)
-    assert load.samples
+        until(lambda: len(load.samples) >= 4)
     assert all(each.failed and each.status == status for each in load.samples)
 
 
 def test_a_server_that_is_gone_is_a_failure() -> None:
     with Load("http://127.0.0.1:9", [[1.0]], ["a"], rate=20) as load:
-        time.sleep(0.3)
-    assert load.samples
+        until(lambda: len(load.samples) >= 4)
     assert all(each.failed and each.status is None for each in load.samples)

@@ -8,8 +8,7 @@ import pytest
 from drills.judge import Measured, Outcome, Outsiders
 from drills.load import Sample
 from drills.rollback import LAST_GOAL, OFF_GOAL, PLAN, Trial, as_json, as_table, in_words, measure, passed
-from drills.scenario import Result
-from drills.timeline import Phase
+from drills.scenario import Phase, Result
 from tests.unit.rollback.conftest import STATE
 
 OUTSIDERS = Outsiders(380, 1000, 0, 0.003, 0.01, 0.01, 0.02)

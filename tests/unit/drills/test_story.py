@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from common.names import Model
-from drills.story.ending import Findings, compared, decision, faults
-from drills.story.truth import TRUTH, Country, Truth
+from drills.story.truth import TRUTH, Country, Findings, Truth, compared, decision, faults
 
 FOUND = Findings(0.978, 0.978, "too_early", "better", 0.06, (0.03, 0.09), frozenset({"DK"}))
 

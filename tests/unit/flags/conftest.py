@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from flags.admin import UnleashAdmin
-from flags.http import Timeouts
+from flags.unleash.admin import UnleashAdmin
+from flags.unleash.http import Timeouts
+from tests.unit.flags.fake_unleash import FakeUnleash
 from tests.unit.flags.server import Server, serving
-from tests.unit.flags.unleash import FakeUnleash
 
 TOKEN = "user:flags"
 QUICK = Timeouts(connect=0.5, read=0.5, backoff=0.01)

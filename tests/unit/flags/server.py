@@ -78,7 +78,7 @@ def serving() -> Iterator[Server]:
             self._send(server.answer(call))
 
         def _send(self, answer: Answer) -> None:
-            time.sleep(answer.delay)
+            time.sleep(answer.delay)  # a server that is slow, for the deadlines of real clients
             if answer.cut:
                 self.close_connection = True
                 return

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.install import alertmanager
 from stack.paths import Cache
-from tests.unit.monitoring.test_rules import ALERTS, MONITORING, ROOT
+from stack.servers import monitoring
+from tests.unit.monitoring.rules import MONITORING, NAMES, ROOT, every_alert
 
 FILE = MONITORING / "alertmanager.yml"
 CONFIG: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
@@ -22,10 +22,12 @@ DOCUMENT = ROOT / "docs" / "monitoring.md"
 
 def amtool(*arguments: str | Path) -> str:
     """What Alertmanager's own tool says. It is never skipped."""
-    local = alertmanager.amtool(Cache.default())
+    local = monitoring.amtool(Cache.default())
     found = os.environ.get("CANARIO_AMTOOL") or (str(local) if local.exists() else shutil.which("amtool"))
     if not found:
-        pytest.fail("amtool is missing: `make up` brings it with Alertmanager, or name it in CANARIO_AMTOOL")
+        pytest.fail(
+            "amtool is missing: `./canario up` brings it with Alertmanager, or name it in CANARIO_AMTOOL"
+        )
     done = subprocess.run(
         [found, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=60
     )
@@ -37,7 +39,7 @@ def test_the_configuration_is_valid() -> None:
     assert "SUCCESS" in amtool("check-config", FILE)
 
 
-@pytest.mark.parametrize("alert", ALERTS.values(), ids=lambda alert: alert["alert"])
+@every_alert
 def test_what_is_critical_pages_somebody_and_the_rest_can_wait(alert: Mapping[str, Any]) -> None:
     labels = {"alertname": alert["alert"], **alert["labels"]}
     words = [f"{name}={value}" for name, value in labels.items()]
@@ -54,7 +56,22 @@ def test_inhibitions_speak_of_alerts_that_exist() -> None:
     text = str(CONFIG["inhibit_rules"])
     named = {name for names in re.findall(r'alertname=~?"([^"]+)"', text) for name in names.split("|")}
     assert named
-    assert named <= set(ALERTS)
+    assert named <= NAMES
+
+
+def test_what_is_known_of_one_rollout_keeps_back_nothing_of_another() -> None:
+    assert all(rule["equal"] == ["rollout"] for rule in CONFIG["inhibit_rules"])
+
+
+def test_a_message_is_of_one_rollout_unless_it_is_of_a_process_that_serves_many() -> None:
+    shown = amtool("config", "routes", "show", f"--config.file={FILE}")
+    assert "RolloutJobSilent" in shown
+    assert CONFIG["route"]["group_by"] == ["alertname", "rollout"]
+    page, team = CONFIG["route"]["routes"]
+    of_processes = str([*page["routes"], team])
+    found = {name for names in re.findall(r'alertname=~"([^"]+)"', of_processes) for name in names.split("|")}
+    assert found <= NAMES
+    assert all(route["group_by"] == ["alertname"] for route in (*page["routes"], team))
 
 
 def test_nobody_is_told_and_nothing_is_secret_by_default() -> None:

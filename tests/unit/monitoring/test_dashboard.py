@@ -12,12 +12,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from common.names import Metric
 from monitoring.dashboard.__main__ import main
 from monitoring.dashboard.annotations import EXTRA
 from monitoring.dashboard.build import UID, Pages, build, render
-from rollback.guardrails import load_policy
 from tests.dashboard import FILE, document, panels, queries
-from tests.unit.monitoring.test_rules import KNOWN, PROMQL, ROOT, metric_names, run_promtool
+from tests.unit.monitoring.rules import KNOWN, PROMQL, ROOT, metric_names, run_promtool
 
 PROVISIONING = FILE.parents[1] / "provisioning"
 every_panel = pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
@@ -39,7 +39,22 @@ OTHERS = {"ALERTS_FOR_STATE", "flask_http_request_total"}
 
 
 def test_the_file_is_what_the_code_makes() -> None:
-    assert FILE.read_text(encoding="utf-8") == render(build(Pages())), "run python -m monitoring.dashboard"
+    assert FILE.read_text(encoding="utf-8") == render(build(Pages())), "run ./canario dashboard"
+
+
+def test_it_answers_what_somebody_on_call_asks() -> None:
+    """What must be drawn, whatever makes it: who gets what, is it worse, do the jobs work."""
+    drawn = {name for query in queries() for name in metric_names(query.expression)}
+    assert drawn >= {
+        *("rollback_flag_share", "predictions_total", "assignments_total"),
+        *("rollback_verdict", "rollback_value", "rollback_limit", "ALERTS"),
+        *("latency_seconds:p50", "latency_seconds:p99", "error_rate", "model_requests:rate1m"),
+        *("challenger_share", "agreement_rate", "prediction_errors_total"),
+        *("challenger_calls_prevented_total", "challenger_breaker_open"),
+        *("outcomes_total", "shadow_samples_total"),
+        *("rollback_last_pass_ago_seconds", "flag_state_age_seconds", "log_drops_total"),
+        *("rollback_flag_changed_timestamp_seconds", "rollback_orders_total"),
+    }
 
 
 def again(text: str) -> Any:
@@ -97,10 +112,30 @@ def test_queries_use_only_metrics_that_exist(query: Any) -> None:
     }
 
 
-def test_the_line_of_the_p99_is_the_guardrails() -> None:
-    (panel,) = [one for one in panels() if one["title"] == "p99 by model"]
-    (limit,) = [one.limit for one in load_policy().thresholds if one.name == "challenger-p99"]
-    assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == limit
+def test_everything_is_of_the_rollout_and_only_one_row_is_of_our_own_service() -> None:
+    first = document()["templating"]["list"][0]
+    assert (first["name"], first["query"]["query"]) == (
+        "rollout",
+        "label_values(rollback_last_pass_ago_seconds, rollout)",
+    )
+    row, own = "", set()
+    for panel in document()["panels"]:
+        if panel["type"] == "row":
+            row = panel["title"]
+            continue
+        for target in panel["targets"]:
+            names = {*Metric, "flask_http_request_total"} & metric_names(target["expr"])
+            of_service = bool(names) or "$job" in target["expr"] or "_bucket" in target["expr"]
+            if of_service:
+                own.add(row)
+            elif panel["title"] != "Files of all rollouts":
+                selectors = re.findall(r"[\w:]+(\{[^}]*\})", target["expr"])
+                assert selectors
+                assert all(re.search(r'rollout=~?"\$rollout', one) for one in selectors), panel["title"]
+    assert len(own) == 1
+    assert "Only Canario's own service" in own.pop()
+    for annotation in document()["annotations"]["list"]:
+        assert "$rollout" in annotation["expr"]
 
 
 def test_outcomes_are_drawn_within_one_stage_and_version_only(tmp_path: Path) -> None:
@@ -114,7 +149,8 @@ def test_outcomes_are_drawn_within_one_stage_and_version_only(tmp_path: Path) ->
         )
         for model, step in of.items()
     ]
-    changed = 'rollback_flag_changed_timestamp_seconds{job="rollback", flag="canary", by="%s"}'
+    of_flag = 'rollout="breast-cancer", flag="canary"'
+    changed = f'rollback_flag_changed_timestamp_seconds{{{of_flag}, by="%s"}}'
     served = 'model_info{job="service", model="%s", version="%s", sha256="%s"}'
     series = [
         *counted,

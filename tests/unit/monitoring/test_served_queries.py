@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from common.arms import Arms, ServedModel
 from common.names import Model
-from common.served import Arms, ServedModel, settled_query, terms
-from tests.unit.monitoring.test_rules import run_promtool
+from common.served import settled_query, terms
+from tests.unit.monitoring.rules import run_promtool
 
 ARMS = Arms("canary", "production")
 CHAMPION = ServedModel("x", "0", "c")

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from common.served import Arms
-from flags.canary import CanaryState
-from rollback.guardrails import Policy
+from common.arms import Arms
+from flags.canary.state import CanaryState
+from rollback.guardrails.file import Policy
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def server() -> Iterator[Server]:
             form = {name: values[0] for name, values in parse_qs(text).items()}
             state.asked.append((self.path, form))
             answer = state.reply(self.path, form)
-            time.sleep(answer.delay)
+            time.sleep(answer.delay)  # a server that is slow, for the deadlines of real clients
             length = len(answer.body) if answer.claimed_length is None else answer.claimed_length
             with suppress(BrokenPipeError):  # the client has given up, as it should
                 self.send_response(answer.status)
@@ -131,13 +131,14 @@ def serving(
         "follow": [({"flag": "canary", "environment": "production"}, instances)],
         "serve": [(each, instances / max(len(challengers), 1)) for each in served],
         "last": [*((each, now) for each in served), *left],
+        "arms": [({"model": model}, 2) for model in ("champion", "challenger")],
     }
 
 
-def at_zero(*names: str) -> list[tuple[dict[str, str], Reading]]:
+def at_zero(*names: str, **labels: str) -> list[tuple[dict[str, str], Reading]]:
     """Counters as the service makes them for both models when it starts."""
     return [
-        ({"__name__": name, "model": model}, lambda _at: 0.0)
+        ({"__name__": name, "model": model, **labels}, lambda _at: 0.0)
         for name in names
         for model in ("champion", "challenger")
     ]
@@ -158,6 +159,8 @@ class Numbers:
     fleet: Fleet = field(default_factory=lambda: serving(MODEL["version"]))
     settled: float | None = None
     """How many seconds ago every instance was first seen to serve this challenger, where another one left."""
+    whole: float | None = None
+    """Series of a histogram that has no buckets."""
     before: dict[str, float] = field(default_factory=dict)
     """The champion's calls before the stage, by the edge of their bucket."""
 
@@ -192,6 +195,8 @@ class Numbers:
             return None if self.settled is None else NOW.timestamp() - self.settled
         if query == "vector(time())":
             return NOW.timestamp()
+        if query.startswith("count("):
+            return self.whole
         if query.startswith("max(max_over_time(up"):
             return self.up
         if query.startswith("sum by (le)") and "_bucket" in query:

@@ -16,7 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import rollback.__main__ as cli
+from flags.canary.state import CanaryState
+from rollback import guard
 from rollback.settings import RollbackSettings
+from tests.unit.rollback import conftest
 from tests.unit.rollback.conftest import (
     STATE,
     Answer,
@@ -26,13 +29,19 @@ from tests.unit.rollback.conftest import (
     at_zero,
     standing_still,
 )
+from tests.unit.waiting import until
 
 Start = Callable[..., subprocess.Popen[str]]
 
 TOKEN = "user:not-to-be-told"
 FINE = Numbers(
-    {"histogram_quantile": 0.01, "sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000},
-    counters=at_zero("prediction_errors_total", "model_calls_total", "assignments_total"),
+    {"histogram_quantile": 0.01, "((sum(increase(prediction_errors": 0.0, "sum": 5000, "min": 9000},
+    counters=[
+        *at_zero(
+            "user_windows_bad_total", "prediction_errors_total", "model_calls_total", "assignments_total"
+        ),
+        *at_zero("bucket_calls_total", "bucket_user_windows_bad_total", bucket="7"),
+    ],
     before={"0.2": 0, "+Inf": 0},
 )
 RISING = standing_still(range(9))
@@ -63,7 +72,7 @@ def nowhere() -> str:
 def environment(server: Server, nowhere: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A healthy Prometheus, and no Unleash."""
     server.reply = FINE
-    monkeypatch.setattr("rollback.watchman.CLOSE_SECONDS", 0.1)  # no mark can be made in this Unleash
+    monkeypatch.setattr("rollback.services.CLOSE_SECONDS", 0.1)  # no version can be blocked in this Unleash
     return {
         "CANARIO_UNLEASH_URL": nowhere,
         "CANARIO_UNLEASH_ADMIN_TOKEN": TOKEN,
@@ -110,7 +119,7 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
         (replace(FINE, still=RISING), replace(STATE, enabled=False), "off, and not seen to stop", 4),
     ],
 )
-def test_one_pass_of_the_shipped_guardrails(
+def test_one_iteration_of_the_shipped_guardrails(
     server: Server,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
@@ -120,7 +129,7 @@ def test_one_pass_of_the_shipped_guardrails(
     code: int,
 ) -> None:
     server.reply = numbers
-    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary(state))  # type: ignore[arg-type]
+    monkeypatch.setattr(guard, "UnleashCanary", lambda *_: FakeCanary(state))  # type: ignore[arg-type]
     table = run(environment)
     assert table.exit_code == code
     assert f"canary in production: {outcome}" in table.stdout
@@ -130,10 +139,30 @@ def test_one_pass_of_the_shipped_guardrails(
 
 
 @pytest.mark.usefixtures("_logging")
-def test_a_pass_as_a_document(
+@pytest.mark.parametrize(
+    ("state", "outcome", "code"),
+    [(STATE, "would roll back", 1), (replace(STATE, enabled=False), "not exposed", 0)],
+)
+def test_a_dry_run_acts_on_nothing_and_verifies_no_stop(
+    server: Server,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: CanaryState,
+    outcome: str,
+    code: int,
+) -> None:
+    server.reply, canary = replace(SLOW, still=RISING), FakeCanary(state)
+    monkeypatch.setattr(guard, "UnleashCanary", lambda *_: canary)
+    result = run(environment, "--dry-run")
+    assert (result.exit_code, canary.orders) == (code, 0)
+    assert f"canary in production: {outcome}" in result.stdout
+
+
+@pytest.mark.usefixtures("_logging")
+def test_an_iteration_as_a_document(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary())
+    monkeypatch.setattr(guard, "UnleashCanary", lambda *_: FakeCanary())
     printed = json.loads(run(environment, "--json").stdout)
     file = tmp_path / "pass.json"
     assert run(environment, "--json", str(file)).stdout == ""
@@ -150,7 +179,7 @@ def test_a_pass_as_a_document(
 def test_a_bug_does_not_look_like_a_rollback(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "UnleashCanary", lambda *_: FakeCanary(read_fault=KeyError("bug")))
+    monkeypatch.setattr(guard, "UnleashCanary", lambda *_: FakeCanary(read_fault=KeyError("bug")))
     result = run(environment)
     assert result.exit_code == 3
     assert json.loads(result.stderr.splitlines()[-1])["error"] == "KeyError: 'bug'"
@@ -174,13 +203,43 @@ def test_check_shows_each_guardrail_and_acts_on_none(
     code: int,
 ) -> None:
     server.reply, canary = numbers, FakeCanary()
-    monkeypatch.setattr("rollback.check.UnleashCanary", lambda *_: canary)
+    monkeypatch.setattr("rollback.guard.UnleashCanary", lambda *_: canary)
     shown = run({**environment, "COLUMNS": "200"}, "check")
     assert (shown.exit_code, words in shown.stdout, canary.orders) == (code, True, 0)
-    for name in ("errors", "tail-latency", "challenger-p99", "evidence", "limit"):
+    for name in ("errors", "tail-latency", "challenger-p99", "test score", "threshold", "limit"):
         assert name in shown.stdout
     document = json.loads(run(environment, "check", "--json").stdout)
     assert (document["exit_code"], document["dry_run"]) == (code, True)
+
+
+@pytest.mark.usefixtures("_logging")
+@pytest.mark.parametrize(("up", "code", "words"), [(1, 0, "there"), (0, 3, "is the name right")])
+def test_check_tells_which_series_are_there_while_nobody_gets_the_challenger(
+    server: Server,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    up: int,
+    code: int,
+    words: str,
+) -> None:
+    off = FakeCanary(state=replace(STATE, enabled=False))
+    monkeypatch.setattr("rollback.guard.UnleashCanary", lambda *_: off)
+    told = [
+        {"metric": {"canario_query": f"{part} {signal}", "model": model}, "value": [0, "2"]}
+        for signal in ("calls", "latency", "answers")
+        for part in ("of", "all")
+        for model in ("champion", "challenger")
+    ]
+    server.reply = lambda _path, _form: conftest.result("vector", told if up else [])
+    shown = run({**environment, "COLUMNS": "200"}, "check")
+    assert (shown.exit_code, words in shown.stdout) == (code, True), shown.output
+    assert "nobody gets the challenger" in shown.stdout
+    document = json.loads(run(environment, "check", "--json").stdout)
+    assert {"calls", "errors", "latency", "answers", "outcomes"} <= {
+        one["signal"] for one in document["signals"]
+    }
+    server.reply = lambda _path, _form: Answer(b"", status=500)
+    assert run(environment, "check").exit_code == 3
 
 
 @pytest.mark.usefixtures("_logging")
@@ -229,7 +288,7 @@ def test_all_faults_of_the_configuration_are_told_at_once(tmp_path: Path) -> Non
     ("arguments", "fault"),
     [
         (["--every", "15"], "'15' is no duration"),
-        (["--every", "5s", "--json"], "--json writes one pass"),
+        (["--every", "5s", "--json"], "--json writes one iteration"),
         (["--json", "/no/such/folder/x"], "No such file"),
         (["--guardrails", "/no/such/file"], "/no/such/file: cannot be read"),
         (["--now"], "No such option"),
@@ -253,12 +312,13 @@ def test_the_loop_goes_on_without_unleash_until_a_signal(
         message = json.loads(process.stderr.readline())["message"]
         seen += [] if message == "the token could not be checked" else [message]  # in a thread of its own
     assert seen == ["watching", "cannot measure", "cannot measure"]
-    server.reply = lambda _path, _form: Answer(b"", delay=3)  # the signal comes in the middle of a query
-    time.sleep(0.5)
+    server.reply = lambda _path, _form: Answer(b"", delay=6)  # the signal comes in the middle of a query
+    asked = len(server.asked)
+    until(lambda: len(server.asked) > asked)
     process.send_signal(number)
     began = time.monotonic()
     _, rest = process.communicate(timeout=10)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4  # that would go on for 5 s
     assert process.returncode == 0
     assert json.loads(rest.splitlines()[-1])["message"] == "stopped"
 

@@ -2,12 +2,7 @@ import pytest
 
 from common.config import ConfigError, load_settings
 from rollback.settings import RollbackSettings
-
-ENVIRONMENT = {
-    "CANARIO_UNLEASH_URL": "http://127.0.0.1:4242",
-    "CANARIO_UNLEASH_ADMIN_TOKEN": "user:abc",
-    "CANARIO_PROMETHEUS_URL": "http://reader:hunter2@prometheus.local:9090/prefix/",
-}
+from tests.unit.rollback.environment import ENVIRONMENT
 
 
 def test_defaults_and_an_address_with_a_password() -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,15 @@ from werkzeug.test import TestResponse
 
 from common.names import Model
 from service.app import close, create_app
-from service.artifact import load_artifact
-from service.flag_cache import FlagCache
-from service.guest.sandbox import Sandbox, Terms
-from service.guest.wire import rows_in_a_packet
+from service.assignment.sdk import FlagCache
+from service.challenger.launcher import WorkerSpec
+from service.challenger.process import SupervisedWorker
+from service.challenger.protocol import rows_in_a_packet
+from service.models.artifact import load_artifact
 from service.settings import Settings
 from service.train import train
 from tests.unit.service.raw_http import is_up
+from tests.unit.waiting import until
 
 REPOSITORY = Path(__file__).parents[3]
 NOBODY = "http://127.0.0.1:9"  # the discard port: refuses at once
@@ -115,12 +116,12 @@ def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
 
 
 @pytest.fixture
-def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
-    """What a guest of the tests is granted."""
-    return Terms(
+def spec(models: dict[Model, Path], tmp_path: Path) -> WorkerSpec:
+    """The challenger's process of the tests."""
+    return WorkerSpec(
         artifact=load_artifact(models[Model.CHALLENGER]),
-        outputs=3,
         channels=2,
+        call_rows=10,
         batch_rows=rows_in_a_packet(load_artifact(models[Model.CHALLENGER]).metadata),
         patience_seconds=0.02,
         hang_seconds=1.0,
@@ -131,11 +132,11 @@ def terms(models: dict[Model, Path], tmp_path: Path) -> Terms:
 
 
 @pytest.fixture
-def sandbox(terms: Terms) -> Iterator[tuple[Sandbox, list[float]]]:
-    """A guest's process, and the durations of replies that came too late."""
+def worker(spec: WorkerSpec) -> Iterator[tuple[SupervisedWorker, list[float]]]:
+    """The challenger's process, and the durations of replies that came too late."""
     late: list[float] = []
-    made = Sandbox(terms, on_late=late.append)
-    made.start()
+    made = SupervisedWorker(spec, on_late=late.append)
+    made.start(lambda: False)  # on a busy machine imports of the lowest priority take long
     yield made, late
     made.close()
 
@@ -166,11 +167,8 @@ def address(
         process = subprocess.Popen(
             [sys.executable, "-m", "service"], cwd=REPOSITORY, env=environment, stderr=out
         )
-    end = time.monotonic() + 30
-    while not is_up(here):
-        assert process.poll() is None
-        assert time.monotonic() < end, "the service does not come up"
-        time.sleep(0.1)
+    until(lambda: process.poll() is not None or is_up(here), 30)
+    assert process.poll() is None
     yield here
     process.terminate()
     process.wait(20)

@@ -1,4 +1,4 @@
-"""Models as engineers may have them, each as a function that `python -m service.export` can be given."""
+"""Models as engineers may have them, each as a function that `./canario export` can be given."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -87,6 +88,32 @@ def churn(encoder: Any = None) -> Brought:
     return make_pipeline(columns, LogisticRegression()).fit(frame, labels), frame
 
 
+def churn_with_gaps() -> Brought:
+    """Numbers that may be missing beside strings."""
+    frame, labels = _customers()
+    frame = frame.assign(visits=frame["visits"].astype(float))
+    frame.loc[::7, "visits"] = np.nan
+    frame.loc[::5, "months as customer"] = np.nan
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = ColumnTransformer(
+        [
+            ("numbers", numbers, ["months as customer", "visits"]),
+            ("strings", OneHotEncoder(handle_unknown="ignore"), ["plan", "label"]),
+        ],
+        remainder="passthrough",
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(frame, labels), frame
+
+
+def diabetes_with_gaps() -> Brought:
+    """A regressor behind an imputer, its rows in one tensor."""
+    data = load_diabetes(as_frame=True)
+    rows = data.data.copy()
+    rows.loc[::4, "bmi"] = np.nan
+    rows.loc[::6, "bp"] = np.nan
+    return make_pipeline(SimpleImputer(strategy="median"), Ridge()).fit(rows, data.target), rows
+
+
 def churn_by_number() -> Brought:
     """A challenger of the above that has another encoder."""
     return churn(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1))
@@ -137,6 +164,23 @@ def gaps() -> Brought:
     frame = frame.copy()
     frame.loc[3, "visits"] = np.nan
     return fitted, frame
+
+
+def nameless() -> Brought:
+    fitted, frame = churn()
+    frame = frame.copy()
+    frame.loc[3, "plan"] = None
+    return fitted, frame
+
+
+def empty() -> Brought:
+    fitted, frame = churn()
+    return fitted, frame.assign(visits=np.nan)
+
+
+def endless() -> Brought:
+    fitted, frame = churn()
+    return fitted, frame.assign(visits=np.inf)
 
 
 def dates() -> Brought:

@@ -10,7 +10,7 @@ from flask import Response
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service.bulkhead import Shared
+from service.api.rollout import Shared
 
 Start = Callable[..., FlaskClient]
 THREADS = 8
@@ -54,7 +54,7 @@ def held(start: Start) -> Iterator[Held]:
     [
         ("rollout.get_rollout", "/admin/rollout"),
         ("admin.get_canary", "/admin/canary"),
-        ("models.get_models", "/admin/models"),
+        ("status.get_models", "/admin/models"),
         ("prometheus_metrics", "/metrics"),
         ("openapi", "/openapi.json"),
     ],

@@ -4,26 +4,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import mmh3
 import pytest
 from flask.testing import FlaskClient
 from sklearn.datasets import load_breast_cancer
 
 from common.names import Metric
+from service.challenger.client import Failure
 from tests.unit.service.conftest import ROW, flag, rollout
+from tests.unit.service.series import sample
 
 Start = Callable[..., FlaskClient]
-
-
-def sample(client: FlaskClient, name: str, **labels: str) -> float:
-    """The value of one series in /metrics."""
-    wanted = {f'{key}="{value}"' for key, value in labels.items()}
-    for line in client.get("/metrics").text.splitlines():
-        series, _, value = line.rpartition(" ")
-        if series.partition("{")[0] == name and wanted <= set(
-            series.partition("{")[2].rstrip("}").split(",")
-        ):
-            return float(value)
-    raise AssertionError(f"no series {name}{labels}")
 
 
 def test_without_unleash_and_without_memory_the_champion_answers(start: Start) -> None:
@@ -113,6 +104,44 @@ def test_counts_what_was_assigned_called_and_answered(start: Start) -> None:
         )
         == 3
     )
+
+
+def test_counts_calls_by_bucket_and_the_users_whom_a_model_failed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(flag(rollout(0)))
+    bucket = str(mmh3.hash("canary:u", signed=False) % 100 + 1)
+    assert sample(client, Metric.USER_WINDOWS_BAD, model="champion") == 0
+    assert client.post("/predict", json={"user_id": "u", "features": ROW}).status_code == 200
+
+    def fails(*_: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr("service.models.onnx_model.OnnxModel.answer", fails)
+    for user in ("u", "u", "v"):
+        assert client.post("/predict", json={"user_id": user, "features": ROW}).status_code == 500
+    of_bucket = {"model": "champion", "bucket": bucket}
+    assert sample(client, Metric.BUCKET_CALLS, **of_bucket) == 3
+    assert sample(client, Metric.BUCKET_USER_WINDOWS_BAD, **of_bucket) == 1
+    assert sample(client, Metric.USER_WINDOWS_BAD, model="champion") == 2
+    assert sample(client, Metric.USER_WINDOWS_DROPPED) == 0
+
+
+def test_a_failure_of_the_challenger_is_its_own_and_the_hosts_is_nobodys(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(flag(rollout(100)))
+    for reason in ("timeout", "timeout", "starting"):
+        failure = Failure(reason)
+        monkeypatch.setattr("service.challenger.client.ChallengerClient._call", lambda *_, said=failure: said)
+        answer = client.post("/predict", json={"user_id": "u", "features": ROW}).get_json()
+        assert answer["reason"] == f"fallback_{reason}"
+    assert sample(client, Metric.USER_WINDOWS_BAD, model="challenger") == 1
+    assert sample(client, Metric.USER_WINDOWS_BAD, model="champion") == 0
+    bucket = str(mmh3.hash("canary:u", signed=False) % 100 + 1)
+    for model, calls in (("challenger", 2), ("champion", 3)):
+        assert sample(client, Metric.BUCKET_CALLS, model=model, bucket=bucket) == calls
+        assert sample(client, Metric.CALLS, model=model) == calls
 
 
 @pytest.mark.parametrize("missing", ["canary", "shadow"])
@@ -212,7 +241,7 @@ def test_http_errors_are_problems_too(start: Start, call: dict[str, Any], status
 def test_a_bug_says_nothing_of_itself(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     client = start()
     parts = client.application.extensions["canario"]
-    monkeypatch.setattr(parts.predictor, "predict", lambda *_: 1 / 0)
+    monkeypatch.setattr(parts.assigner, "assign", lambda *_: 1 / 0)
     response = client.post("/predict", json={"user_id": "u", "features": ROW})
     assert response.status_code == 500
     assert response.content_type == "application/problem+json"

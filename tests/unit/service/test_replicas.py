@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.reports import Reports, WorkerReport
+from service.models.reports import Reports, WorkerReport
 from service.settings import Settings
 
 
@@ -19,5 +19,5 @@ def test_each_tells_of_its_own_workers_only(settings: Settings, monkeypatch: pyt
     one, other = (replica(monkeypatch, host, settings) for host in ("3f0a", "77c2"))
     assert one != other
     assert one.parent == other.parent == settings.state_dir
-    Reports(one).tell(WorkerReport(pid=15, revision=2))
+    Reports(one).write(WorkerReport(pid=15, revision=2))
     assert not list(other.glob("*"))

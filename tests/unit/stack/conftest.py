@@ -11,10 +11,9 @@ import pytest
 
 from stack.paths import Cache, Home
 from stack.ports import DEFAULTS
-from stack.programs import Program
-from stack.settings import Settings
-from stack.site import Site
-from stack.supervisor import Supervisor
+from stack.processes.programs import Program
+from stack.processes.supervisor import Supervisor
+from stack.site import Settings, Site
 
 
 @pytest.fixture

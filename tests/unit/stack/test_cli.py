@@ -7,8 +7,7 @@ from click.testing import CliRunner, Result
 
 from stack.cli import cli
 from stack.paths import Home
-from stack.settings import PROGRAMS
-from stack.site import Site
+from stack.site import PROGRAMS, Site
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_wrong_usage_is_code_2(words: list[str], said: str) -> None:
 def test_without_an_up_there_is_nothing_to_ask(words: list[str]) -> None:
     result = invoke(*words)
     assert result.exit_code == 1
-    assert "nothing was started here yet: `make up` does" in result.output
+    assert "nothing was started here yet: `./canario up` does" in result.output
 
 
 @pytest.mark.usefixtures("at_home")
@@ -70,7 +69,7 @@ def test_status_of_a_stack_that_does_not_run_is_code_1(site: Site) -> None:
     result = invoke("status")
     assert result.exit_code == 1
     assert result.output.count("stopped") == len(PROGRAMS)
-    assert "nothing runs: `make up` starts it" in result.output
+    assert "nothing runs: `./canario up` starts it" in result.output
 
 
 @pytest.mark.usefixtures("at_home")

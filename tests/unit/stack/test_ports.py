@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import StackError
 from stack.ports import DEFAULTS, FREE_RANGE, HOST, assign, holder, recall, remember
+from stack.shell import StackError
 
 
 def used(*ports: int) -> Callable[[int], str | None]:

@@ -2,10 +2,13 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from stack.progress import Progress, Silent
+from stack.progress import REQUEST, Progress, Silent, summary
+from stack.secrets import MAKERS
+from stack.site import Settings, Site
 
 
 def clock(*times: float) -> Iterator[float]:
@@ -51,3 +54,18 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.step("step"):
         progress.say("note")
     assert capsys.readouterr().out == ""
+
+
+def test_the_last_words_tell_addresses_and_one_secret(site: Site) -> None:
+    text = summary(site)
+    assert all(address in text for address in ("127.0.0.1:4242", "127.0.0.1:8000", "127.0.0.1:9090"))
+    assert "/projects/default/features/canary" in text
+    told = [name for name in MAKERS if site.secrets.read(name) in text]
+    assert told == ["unleash-admin.password"]
+    assert REQUEST.is_file()
+
+
+def test_the_last_words_are_only_about_what_there_is(site: Site) -> None:
+    text = summary(replace(site, settings=Settings(programs=("postgres",))))
+    assert "Unleash" not in text
+    assert "curl" not in text

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flags import bootstrap
-from flags.accounts import USERS
-from stack.errors import StackError
+from flags.accounts import bootstrap
+from flags.accounts.users import USERS
 from stack.secrets import MAKERS, PAT_USERS, RENEW_BEFORE, Secrets, sdk_token, strong_password
+from stack.shell import StackError
 
 
 @pytest.fixture

@@ -3,16 +3,15 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from stack.errors import StackError
 from stack.paths import REPOSITORY
-from stack.shell import failure, run, tail
-from stack.supervisor import still_alive
+from stack.processes.supervisor import still_alive
+from stack.shell import StackError, failure, run, tail
+from tests.unit.waiting import until
 
 
 def test_output_goes_into_the_log(tmp_path: Path) -> None:
@@ -45,10 +44,8 @@ def test_an_interruption_takes_the_whole_command_along(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "a.log")], cwd=REPOSITORY, stderr=subprocess.DEVNULL
     )
     parent = psutil.Process(process.pid)
-    end = time.monotonic() + 10
-    while len(children := parent.children(recursive=True)) < 3 and time.monotonic() < end:
-        time.sleep(0.02)
-    assert len(children) == 3
+    until(lambda: len(parent.children(recursive=True)) == 3)
+    children = parent.children(recursive=True)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=10)
     assert still_alive(children, 5) == []

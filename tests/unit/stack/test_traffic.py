@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from service.schema import PredictRequest
+from service.api.request import PredictRequest
 from stack.traffic import COUNTRIES, PLANS, Sender, bodies
 
 Answers = Iterator[tuple[int, object]]

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tea_tasting.aggr import Aggregates
 
-from analysis.measures.experiment import BEFORE, MEASURE, ArmReading, Arms
-from analysis.measures.metric import Kind
+from analysis.abtest.measure import BEFORE, MEASURE, ArmReading, ArmReadings
+from analysis.metric import Kind
 from analysis.statistics.counts import ValueCounts
 
 Values = NDArray[np.float64]
@@ -21,9 +21,9 @@ def arm(values: Values, kind: Kind, before: Values | None = None) -> ArmReading:
         {MEASURE: float(spread[0, 0]), BEFORE: float(spread[1, 1])},
         {(BEFORE, MEASURE): float(spread[0, 1])},
     )
-    return ArmReading(len(values), aggregates, ValueCounts.of(values) if kind is Kind.COUNT else None, None)
+    return ArmReading(aggregates, ValueCounts.of(values) if kind is Kind.COUNT else None)
 
 
-def arms(champion: Values, challenger: Values, kind: Kind = Kind.PROPORTION) -> Arms:
+def arms(champion: Values, challenger: Values, kind: Kind = Kind.PROPORTION) -> ArmReadings:
     """Both arms, without anything from before."""
-    return Arms(arm(champion, kind), arm(challenger, kind))
+    return ArmReadings(arm(champion, kind), arm(challenger, kind))

@@ -22,6 +22,7 @@ class Visit(NamedTuple):
     country: str = "NO"
     answered: str | None = None
     version: str = "1"
+    share: float | None = None
 
 
 def write_visits(folder: Path, visits: Sequence[Visit]) -> Path:
@@ -32,6 +33,8 @@ def write_visits(folder: Path, visits: Sequence[Visit]) -> Path:
         record = prediction(plan, dice, visit.user, {"country": visit.country}, visit.arm, time)
         model = visit.answered or visit.arm
         record |= {"request_id": str(number), "model": model, "model_version": visit.version}
+        if visit.share is not None:
+            record["share"] = visit.share
         records.append(record | {"model_name": model})
         if visit.outcome is not None:
             told = time + timedelta(days=visit.outcome)
@@ -58,4 +61,16 @@ def crowd(
         arm = "challenger" if arms[number] else "champion"
         happens = dice.random() < (challenger if arms[number] else champion)
         visits.append(Visit(f"u{number}", days * number / users, arm, 0.1 if happens else None, name))
+    return visits
+
+
+def covered(challenger_before: bool) -> list[Visit]:
+    """Half of the users always buy and half never do, before and in the test; the challenger loses a few."""
+    visits = []
+    for number in range(400):
+        arm, buys = ("challenger" if number % 2 else "champion"), number % 4 < 2
+        early = arm if challenger_before and number >= 200 else "champion"
+        visits.append(Visit(f"u{number}", -2 + number / 400, early, 0.1 if buys else None))
+        loses = arm == "challenger" and number % 32 == 1
+        visits.append(Visit(f"u{number}", 6 * number / 400, arm, 0.1 if buys and not loses else None))
     return visits

@@ -1,4 +1,4 @@
-"""`python -m analysis abtest register` and `report`."""
+"""`./canario report abtest register` and `report`."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -9,13 +9,13 @@ from click.testing import CliRunner, Result
 
 from analysis.__main__ import main
 from analysis.abtest.registration import read
-from analysis.measures.metric import Direction, Kind
+from analysis.metric import Direction, Kind
 from tests.unit.analysis.abtest.logs import crowd, write_visits
 from tests.unit.analysis.make_log import START
 
 
 def run(*arguments: object) -> Result:
-    """Run `python -m analysis abtest`."""
+    """Run `./canario report abtest`."""
     return CliRunner().invoke(main, ["abtest", *(str(each) for each in arguments)])
 
 

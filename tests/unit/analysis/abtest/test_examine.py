@@ -2,52 +2,25 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from analysis.abtest.decide import Finding
-from analysis.abtest.examine import Examined, Wish, examine
-from analysis.abtest.registration import PlannedUsers, Registration, Segment
+from analysis.abtest.examine import Examined, ReportOptions, examine
+from analysis.abtest.measure import loaded
+from analysis.abtest.registration import RegisteredSegment
+from analysis.abtest.verdict import Finding
 from analysis.errors import AnalysisError
 from analysis.log import open_log
-from analysis.measures.experiment import loaded
-from analysis.measures.metric import Direction, Kind, Metric
-from tests.unit.analysis.abtest.logs import Visit, crowd, write_visits
-from tests.unit.analysis.abtest.test_registration import registration
+from analysis.metric import Kind, Metric
+from tests.unit.analysis.abtest.logs import Visit, covered, crowd, write_visits
+from tests.unit.analysis.abtest.registered import RETURNED, promised, read
 from tests.unit.analysis.make_log import START
-
-RETURNED = Metric(name="returned", outcome="returned", direction=Direction.DECREASE)
-
-
-def promised(**changes: Any) -> Registration:
-    """A test of 150 users an arm from START on, each watched for a day."""
-    values: dict[str, Any] = {
-        "registered": START,
-        "baseline": 0.5,
-        "effect": 0.15,
-        "users": PlannedUsers(champion=150, challenger=150),
-        "window": "1d",
-        "covariate": None,
-        "guardrails": [],
-    }
-    return registration(**(values | changes))
-
-
-def read(
-    folder: Path, visits: list[Visit], test: Registration | None = None, *, day: float = 8, **wish: Any
-) -> Examined:
-    """What the report of a day sees."""
-    test = test or promised()
-    log = loaded(open_log(str(write_visits(folder, visits))), segment=True)
-    until = wish.pop("until", START + timedelta(days=day))
-    return examine(log, test, wish.pop("sha256", test.sha256), Wish(until=until, **wish), until)
 
 
 def effect_of(examined: Examined) -> tuple[float, float]:
     """Levels of champion and challenger."""
-    assert examined.found is not None
-    effect = examined.found.comparison.plain
+    assert examined.results is not None
+    effect = examined.results.comparison.plain
     return effect.champion, effect.challenger
 
 
@@ -57,9 +30,9 @@ def effect_of(examined: Examined) -> tuple[float, float]:
 def test_verdicts(tmp_path: Path, challenger: float, expected: Finding) -> None:
     examined = read(tmp_path, crowd(1, 400, 0.5, challenger))
     assert examined.finding is expected
-    assert examined.found is not None
+    assert examined.results is not None
     if expected is Finding.NO_DIFFERENCE:
-        assert examined.found.smallest == pytest.approx(0.166, abs=0.01)
+        assert examined.results.smallest == pytest.approx(0.166, abs=0.01)
 
 
 def test_the_verdict_is_that_of_the_users_that_were_waited_for(tmp_path: Path) -> None:
@@ -68,28 +41,28 @@ def test_the_verdict_is_that_of_the_users_that_were_waited_for(tmp_path: Path) -
     later = [visit._replace(user="x" + visit.user, day=visit.day + 9) for visit in crowd(3, 900, 0.1, 0.9)]
     first, again = read(tmp_path / "1", visits), read(tmp_path / "2", visits + later, day=20)
     assert first.finding is again.finding is Finding.NO_DIFFERENCE
-    assert first.found is not None
-    assert again.found is not None
-    assert first.found.comparison == again.found.comparison
+    assert first.results is not None
+    assert again.results is not None
+    assert first.results.comparison == again.results.comparison
     assert first.ratio == again.ratio
-    assert again.course.arrived.users != first.course.arrived.users
+    assert again.progress.arrived.users != first.progress.arrived.users
 
 
 def test_before_n_there_is_progress_and_nothing_to_see(tmp_path: Path) -> None:
     examined = read(tmp_path, crowd(1, 400, 0.1, 0.9), day=3)
-    assert (examined.finding, examined.found) == (Finding.TOO_EARLY, None)
-    assert sum(examined.course.arrived.users) == pytest.approx(172, abs=1)
-    assert examined.course.expected is not None
-    assert START + timedelta(days=5.5) < examined.course.expected < START + timedelta(days=8.5)
+    assert (examined.finding, examined.results) == (Finding.TOO_EARLY, None)
+    assert sum(examined.progress.arrived.users) == pytest.approx(172, abs=1)
+    assert examined.progress.expected is not None
+    assert START + timedelta(days=5.5) < examined.progress.expected < START + timedelta(days=8.5)
 
 
 def test_the_last_users_outcomes_have_their_time(tmp_path: Path) -> None:
     visits = crowd(1, 400, 0.1, 0.9)
-    reached = read(tmp_path / "1", visits).course.reached
+    reached = read(tmp_path / "1", visits).progress.reached
     assert reached is not None
     waiting = read(tmp_path / "2", visits, until=reached + timedelta(hours=23))
-    assert (waiting.finding, waiting.found) == (Finding.TOO_EARLY, None)
-    assert waiting.course.expected == reached + timedelta(days=1)
+    assert (waiting.finding, waiting.results) == (Finding.TOO_EARLY, None)
+    assert waiting.progress.expected == reached + timedelta(days=1)
     done = read(tmp_path / "3", visits, until=reached + timedelta(hours=25))
     assert done.finding is Finding.BETTER
 
@@ -98,22 +71,22 @@ def test_read_at_any_time_before_n(tmp_path: Path) -> None:
     visits = crowd(1, 400, 0.1, 0.9)
     examined = read(tmp_path / "1", visits, day=6, sequential=True)
     assert examined.finding is Finding.BETTER
-    assert sum(examined.course.compared) == pytest.approx(286, abs=1)  # without those of the last day
+    assert sum(examined.progress.compared) == pytest.approx(286, abs=1)  # without those of the last day
     few = read(tmp_path / "2", visits, day=2, sequential=True)
     assert few.finding is Finding.UNDECIDED
     nobody = read(tmp_path / "3", visits, day=0.5, sequential=True)
-    assert (nobody.finding, nobody.found) == (Finding.UNDECIDED, None)
+    assert (nobody.finding, nobody.results) == (Finding.UNDECIDED, None)
 
 
 def test_arms_that_are_not_what_the_flag_says(tmp_path: Path) -> None:
     examined = read(tmp_path, crowd(1, 900, 0.1, 0.9, share=0.35))
-    assert (examined.finding, examined.found) == (Finding.MISMATCH, None)
+    assert (examined.finding, examined.results) == (Finding.MISMATCH, None)
 
 
 def test_a_changed_file(tmp_path: Path) -> None:
     visits = crowd(1, 400, 0.1, 0.9)
     changed = read(tmp_path / "1", visits, sha256="0" * 64)
-    assert (changed.finding, changed.found, changed.changed) == (Finding.CHANGED, None, True)
+    assert (changed.finding, changed.results, changed.changed) == (Finding.CHANGED, None, True)
     accepted = read(tmp_path / "2", visits, sha256="0" * 64, accepted="a typo in the note")
     assert (accepted.finding, accepted.changed) == (Finding.BETTER, True)
 
@@ -124,7 +97,7 @@ def test_another_metric(tmp_path: Path) -> None:
     assert examined.finding is Finding.NO_VERDICT
     assert effect_of(examined) == pytest.approx((0.5, 0.5), abs=0.1)
     early = read(tmp_path / "2", visits, metric=RETURNED, day=3)
-    assert (early.finding, early.found) == (Finding.TOO_EARLY, None)
+    assert (early.finding, early.results) == (Finding.TOO_EARLY, None)
 
 
 def test_users_from_before_the_registration(tmp_path: Path) -> None:
@@ -134,7 +107,7 @@ def test_users_from_before_the_registration(tmp_path: Path) -> None:
     examined = read(tmp_path / "1", before + during)
     assert examined.finding is Finding.NO_DIFFERENCE
     assert effect_of(examined) == (0, 0)
-    assert examined.course.arrived.users == (200, 200)
+    assert examined.progress.arrived.users == (200, 200)
     wide = read(tmp_path / "2", before + during, since=START - timedelta(days=4))
     assert wide.finding is Finding.NO_VERDICT
     assert effect_of(wide) == (1, 1)
@@ -145,10 +118,10 @@ def test_users_from_before_the_registration(tmp_path: Path) -> None:
 def test_a_segment(tmp_path: Path) -> None:
     norway = crowd(1, 400, 0.5, 0.9)
     sweden = [visit._replace(user="s" + visit.user, country="SE") for visit in crowd(2, 400, 0.9, 0.5)]
-    test = promised(segment=Segment(property="country", value="NO"))
+    test = promised(segment=RegisteredSegment(property="country", value="NO"))
     examined = read(tmp_path, norway + sweden, test)
     assert examined.finding is Finding.BETTER
-    assert sum(examined.course.arrived.users) == 400
+    assert sum(examined.progress.arrived.users) == 400
     assert sum(each.requests for each in examined.answered) == 400
 
 
@@ -156,30 +129,18 @@ def test_a_user_counts_once_and_in_the_first_arm(tmp_path: Path) -> None:
     visits = crowd(1, 400, 0.5, 0.5)
     again = [visit._replace(day=visit.day + 0.01, arm="champion", outcome=0.1) for visit in visits[:30]]
     examined = read(tmp_path, visits + again)
-    assert sum(examined.course.arrived.users) == 400
+    assert sum(examined.progress.arrived.users) == 400
     moved = sum(visit.arm == "challenger" for visit in visits[:30])
-    assert examined.course.arrived.changed == moved > 0
+    assert examined.progress.arrived.changed == moved > 0
     mine = sum(visit.arm == "challenger" for visit in visits)
-    assert examined.course.arrived.users == (400 - mine, mine)
-
-
-def covered(challenger_before: bool) -> list[Visit]:
-    """Half of the users always buy and half never do, before and in the test; the challenger loses a few."""
-    visits = []
-    for number in range(400):
-        arm, buys = ("challenger" if number % 2 else "champion"), number % 4 < 2
-        early = arm if challenger_before and number >= 200 else "champion"
-        visits.append(Visit(f"u{number}", -2 + number / 400, early, 0.1 if buys else None))
-        loses = arm == "challenger" and number % 32 == 1
-        visits.append(Visit(f"u{number}", 6 * number / 400, arm, 0.1 if buys and not loses else None))
-    return visits
+    assert examined.progress.arrived.users == (400 - mine, mine)
 
 
 def test_a_covariate_from_before(tmp_path: Path) -> None:
     with_it = read(tmp_path / "1", covered(challenger_before=False), promised(covariate="7d"))
-    assert with_it.found is not None
-    assert with_it.found.comparison.narrowing is not None
-    assert with_it.found.comparison.narrowing.width < 0.5
+    assert with_it.results is not None
+    assert with_it.results.comparison.narrowing is not None
+    assert with_it.results.comparison.narrowing.width < 0.5
     assert with_it.finding is Finding.WORSE
     without = read(tmp_path / "2", covered(challenger_before=False))
     assert without.finding is Finding.NO_DIFFERENCE
@@ -187,17 +148,17 @@ def test_a_covariate_from_before(tmp_path: Path) -> None:
 
 def test_what_users_did_with_the_challenger_is_no_covariate(tmp_path: Path) -> None:
     examined = read(tmp_path, covered(challenger_before=True), promised(covariate="7d"))
-    assert examined.found is not None
-    assert examined.found.covariate is not None
-    assert examined.found.covariate.until == START + timedelta(days=-2 + 201 / 400)
+    assert examined.results is not None
+    assert examined.results.covariate is not None
+    assert examined.results.covariate.until == START + timedelta(days=-2 + 201 / 400)
 
 
 def test_a_challenger_all_the_time_leaves_no_covariate(tmp_path: Path) -> None:
     visits = [visit._replace(user=f"w{visit.user}", day=visit.day - 7) for visit in crowd(1, 60, 0.5, 0.5)]
     visits[0] = visits[0]._replace(arm="challenger")
     examined = read(tmp_path, visits + crowd(1, 400, 0.5, 0.5), promised(covariate="7d"))
-    assert examined.found is not None
-    assert (examined.found.covariate, examined.found.comparison.narrowing) == (None, None)
+    assert examined.results is not None
+    assert (examined.results.covariate, examined.results.comparison.narrowing) == (None, None)
 
 
 @pytest.mark.parametrize(("kind", "deviation"), [(Kind.MEAN, 5.0), (Kind.COUNT, None)])
@@ -220,11 +181,11 @@ def test_guardrails_share_alpha(tmp_path: Path) -> None:
     visits = [visit._replace(arm=by_user[visit.user]) for visit in visits]
     examined = read(tmp_path / "1", visits, promised(guardrails=[RETURNED, opened]))
     assert examined.finding is Finding.BETTER
-    assert examined.found is not None
-    assert [each.metric.name for each in examined.found.guardrails] == ["returned", "opened"]
+    assert examined.results is not None
+    assert [each.metric.name for each in examined.results.guardrails] == ["returned", "opened"]
     sequential = read(tmp_path / "2", visits, promised(guardrails=[RETURNED, opened]), sequential=True)
-    assert sequential.found is not None
-    assert len(sequential.found.guardrails) == 2
+    assert sequential.results is not None
+    assert len(sequential.results.guardrails) == 2
 
 
 def test_a_test_that_has_not_begun(tmp_path: Path) -> None:
@@ -235,16 +196,16 @@ def test_a_test_that_has_not_begun(tmp_path: Path) -> None:
 def test_a_log_without_users_of_the_test(tmp_path: Path) -> None:
     visits = [visit._replace(day=visit.day - 30) for visit in crowd(1, 20, 0.5, 0.5)]
     examined = read(tmp_path, visits)
-    assert (examined.finding, examined.course.arrived.users) == (Finding.TOO_EARLY, (0, 0))
-    assert examined.course.expected is None
+    assert (examined.finding, examined.progress.arrived.users) == (Finding.TOO_EARLY, (0, 0))
+    assert examined.progress.expected is None
 
 
 def test_a_log_ahead_of_the_clock_is_believed(tmp_path: Path) -> None:
     log = open_log(str(write_visits(tmp_path, crowd(1, 400, 0.1, 0.9))))
     test, early = promised(), START + timedelta(hours=1)
-    examined = examine(log, test, test.sha256, Wish(), early)
+    examined = examine(log, test, test.sha256, ReportOptions(), early)
     assert examined.log_end is not None
-    assert examined.question.now > examined.log_end > datetime.fromisoformat("2026-11-08T00:00+00:00")
+    assert examined.period.until > examined.log_end > datetime.fromisoformat("2026-11-08T00:00+00:00")
 
 
 def test_nobody_can_read_the_future(tmp_path: Path) -> None:
@@ -252,19 +213,20 @@ def test_nobody_can_read_the_future(tmp_path: Path) -> None:
     visits = crowd(1, 330, 0.1, 0.9)
     log, test = open_log(str(write_visits(tmp_path, visits))), promised()
     clock = START + timedelta(days=6.8)
-    examined = examine(log, test, test.sha256, Wish(until=START + timedelta(days=60)), clock)
+    examined = examine(log, test, test.sha256, ReportOptions(until=START + timedelta(days=60)), clock)
     assert examined.finding is Finding.TOO_EARLY
-    assert examined.course.watched > 30
+    assert examined.progress.watched > 30
 
 
 def test_a_log_that_is_behind_closes_no_window_at_any_time(tmp_path: Path) -> None:
     visits = crowd(1, 300, 0.1, 0.9)
     on_time = read(tmp_path / "1", visits, day=7, sequential=True)
     behind = read(tmp_path / "2", visits, day=30, sequential=True)
-    assert on_time.course.compared == pytest.approx(behind.course.compared, abs=5)
-    assert sum(behind.course.compared) < sum(behind.course.arrived.users)
+    assert on_time.progress.compared == pytest.approx(behind.progress.compared, abs=5)
+    assert sum(behind.progress.compared) < sum(behind.progress.arrived.users)
 
 
+@pytest.mark.slow
 def test_equal_models_through_whole_logs(tmp_path: Path) -> None:
     """A few logs of equal models, and of models that differ as planned, from file to verdict."""
     equal = [read(tmp_path / f"e{seed}", crowd(seed, 360, 0.5, 0.5)).finding for seed in range(4)]
@@ -273,8 +235,12 @@ def test_equal_models_through_whole_logs(tmp_path: Path) -> None:
     assert differ == [Finding.BETTER] * 2
 
 
+@pytest.mark.slow
 def test_equal_models_read_each_day(tmp_path: Path) -> None:
     log = loaded(open_log(str(write_visits(tmp_path, crowd(4, 900, 0.5, 0.5)))), segment=False)
     test, days = promised(), [START + timedelta(days=day) for day in range(2, 9)]
-    found = [examine(log, test, test.sha256, Wish(until=day, sequential=True), day).finding for day in days]
+    found = [
+        examine(log, test, test.sha256, ReportOptions(until=day, sequential=True), day).finding
+        for day in days
+    ]
     assert set(found) == {Finding.UNDECIDED}

@@ -4,15 +4,14 @@ Each simulated test is read by the function that the report reads with, on aggre
 over. Seeds are fixed: the bands of 4-6% and 78-82% are two standard errors of 2,000 tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from analysis.abtest.compare import compare
-from analysis.abtest.decide import Finding, answer
-from analysis.measures.experiment import Arms
-from analysis.measures.metric import Kind, Metric
+from analysis.abtest.measure import ArmReadings
+from analysis.abtest.verdict import Finding, answer, compare
+from analysis.metric import Kind, Metric
 from analysis.statistics.power import Design, need
 from analysis.statistics.proportions import Share, p_value
 from tests.unit.analysis.abtest.arms import Values, arm, arms
@@ -20,6 +19,14 @@ from tests.unit.analysis.abtest.arms import Values, arm, arms
 TESTS, POWER_TESTS = 2000, 1000
 ALPHA = 0.05
 Draw = Callable[[np.random.Generator, int, float], Values]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_documentation() -> Iterator[None]:
+    """SciPy writes that of a distribution anew for every t test: half of the time of these."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("scipy.stats._distn_infrastructure.doccer.docformat", lambda text, _=None: text)
+        yield
 
 
 def shares(dice: np.random.Generator, users: int, level: float) -> Values:
@@ -53,6 +60,7 @@ def found(draw: Draw, design: Design, effect: float, *, real: bool) -> float:
     return verdicts / tests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "design", "effect"),
     [
@@ -66,6 +74,7 @@ def test_means_and_counts(draw: Draw, design: Design, effect: float) -> None:
     assert 0.78 <= found(draw, design, effect, real=True) <= 0.82
 
 
+@pytest.mark.slow
 def test_skewed_amounts_of_a_canary() -> None:
     """With the 227 users that would find the effect 6.6% would be false, nearly all of them "worse"."""
     design = Design(Kind.MEAN, 20, deviation=26.2, share=0.05, skewness=6.2)
@@ -79,7 +88,7 @@ def proportions(design: Design, change: float) -> float:
     champion = dice.binomial(needed.champion, design.baseline, tests)
     challenger = dice.binomial(needed.challenger, design.baseline + change, tests)
     p = [
-        p_value(Share(int(a), needed.champion), Share(int(b), needed.challenger))
+        p_value([(Share(int(a), needed.champion), Share(int(b), needed.challenger))])
         for a, b in zip(champion, challenger, strict=True)
     ]
     return float((np.array(p) <= ALPHA).mean())
@@ -102,12 +111,13 @@ def test_the_verdict_of_a_share_is_that_of_p() -> None:
     for number in range(100):
         champion, challenger = shares(dice, 600, 0.9), shares(dice, 200, 0.86)
         effect = compare(arms(champion, challenger), Kind.PROPORTION, alpha=ALPHA, seed=number).effect
-        p = p_value(Share(int(champion.sum()), 600), Share(int(challenger.sum()), 200))
+        p = p_value([(Share(int(champion.sum()), 600), Share(int(challenger.sum()), 200))])
         assert effect.p == p
         finding = answer(effect, Metric(name="m", outcome="m"), alpha=ALPHA)
         assert (finding is Finding.NO_DIFFERENCE) == (p > ALPHA) == (0 in effect.absolute)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True], ids=["equal", "different"])
 def test_a_covariate_keeps_alpha_and_adds_power(real: bool) -> None:
     """Amounts that correlate with those before by .7: half of the users do."""
@@ -120,7 +130,8 @@ def test_a_covariate_keeps_alpha_and_adds_power(real: bool) -> None:
             before = dice.normal(20, 10, users)
             now = 20 + 0.7071 * (before - 20) + dice.normal(change, 7.071, users)
             readings.append(arm(now, Kind.MEAN, before))
-        comparison = compare(Arms(*readings), Kind.MEAN, alpha=ALPHA, seed=number, covariate=True)
+        both = ArmReadings(readings[0], readings[1])
+        comparison = compare(both, Kind.MEAN, alpha=ALPHA, seed=number, covariate=True)
         verdicts += answer(comparison.effect, metric, alpha=ALPHA) is not Finding.NO_DIFFERENCE
     share = verdicts / tests
     assert 0.76 <= share <= 0.84 if real else 0.03 <= share <= 0.07

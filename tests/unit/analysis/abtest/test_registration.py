@@ -1,43 +1,23 @@
 """The file of a registered test: written once, verified, never believed when it was edited."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.abtest.registration import PlannedUsers, Registration, Segment, read, write
+from analysis.abtest.registration import RegisteredSegment, read, write
 from analysis.errors import AnalysisError
-from analysis.measures.metric import Direction, Kind, Metric
+from analysis.metric import Kind, Metric
 from common.config import ConfigError
-
-WHEN = datetime(2026, 11, 2, 8, 30, tzinfo=UTC)
-
-
-def registration(**changes: Any) -> Registration:
-    """A test of sales."""
-    values: dict[str, Any] = {
-        "name": "loan-4",
-        "registered": WHEN,
-        "by": "kim",
-        "flag": "canary",
-        "share": 50,
-        "metric": Metric(name="bought", outcome="bought"),
-        "baseline": 0.95,
-        "effect": 0.02,
-        "users": PlannedUsers(champion=2312, challenger=2312),
-        "window": "7d",
-        "covariate": "14d",
-        "guardrails": [Metric(name="returned", outcome="returned", direction=Direction.DECREASE)],
-    }
-    return Registration.model_validate(values | changes)
+from tests.unit.analysis.abtest.registered import WHEN, registration
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"segment": Segment(property="country", value="NO"), "covariate": None, "guardrails": []},
+        {"segment": RegisteredSegment(property="country", value="NO"), "covariate": None, "guardrails": []},
         {
             "metric": Metric(name="basket", outcome="bought", kind=Kind.MEAN),
             "baseline": -4,
@@ -52,6 +32,51 @@ def test_what_was_written_is_read(tmp_path: Path, changes: dict[str, Any]) -> No
     found, sha256 = read(tmp_path / "test.yaml")
     assert found == promised
     assert sha256 == written == found.sha256
+
+
+# A file as it was written by version 1, and the hash that it had then.
+OF_VERSION_1 = """\
+name: loan-4
+registered: '2026-11-02T08:30:00+00:00'
+by: kim
+flag: canary
+share: 50.0
+metric:
+  name: bought
+  outcome: bought
+  kind: proportion
+  direction: increase
+segment: null
+segments_by: []
+baseline: 0.95
+effect: 0.02
+alpha: 0.05
+power: 0.8
+deviation: null
+dispersion: 0.0
+skewness: 0.0
+users:
+  champion: 2312
+  challenger: 2312
+window: 7d
+covariate: 14d
+guardrails:
+- name: returned
+  outcome: returned
+  kind: proportion
+  direction: decrease
+note: ''
+sha256: b9da382c64cbe84378058e42f88851c060ae4e8447a3ba240ad1a80f27672b3d
+"""
+
+
+def test_a_file_of_an_earlier_version_is_read_and_believed(tmp_path: Path) -> None:
+    """Tests last for weeks: an update in between changes neither what was promised nor its hash."""
+    path = tmp_path / "test.yaml"
+    path.write_text(OF_VERSION_1, encoding="utf-8")
+    found, sha256 = read(path)
+    assert found == registration()
+    assert found.sha256 == sha256
 
 
 def test_a_registered_test_is_never_overwritten(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from analysis.abtest.examine import Examined
 from analysis.abtest.registration import PlannedUsers
-from analysis.log.bad import BadLine, BadLines
-from analysis.measures.metric import Kind, Metric
-from analysis.reports.abtest import abtest_report
-from analysis.reports.document import Report
-from analysis.show import print_report, write_page
-from tests.unit.analysis.abtest.logs import Visit, crowd
-from tests.unit.analysis.abtest.test_examine import RETURNED, covered, promised, read
+from analysis.abtest.report import abtest_report
+from analysis.log.engine import BadLine, BadLines
+from analysis.metric import Kind, Metric
+from analysis.render.document import Report
+from analysis.render.output import print_report, write_page
+from tests.unit.analysis.abtest.logs import Visit, covered, crowd
+from tests.unit.analysis.abtest.registered import RETURNED, promised, read
 from tests.unit.analysis.make_log import START
 
 
@@ -178,8 +178,15 @@ def test_what_may_spoil_it_is_said(tmp_path: Path) -> None:
 
 
 def test_few_exceptions_are_rough(tmp_path: Path) -> None:
-    report = abtest_report(read(tmp_path, crowd(1, 400, 0.98, 0.98)), BadLines())
+    report = abtest_report(read(tmp_path, crowd(1, 400, 0.95, 0.95)), BadLines())
     assert any("the test is rough with less than ten" in warning for warning in report.warnings)
+
+
+def test_fewer_than_five_expected_are_tested_exactly(tmp_path: Path) -> None:
+    report = abtest_report(read(tmp_path, crowd(1, 400, 0.98, 0.98)), BadLines())
+    assert report.numbers["effect"]["test"] == "Fisher's exact test"
+    assert any("Fisher's exact test decides" in warning for warning in report.warnings)
+    assert "where fewer than five users are expected in a cell" in text_of(report).lower()
 
 
 def test_what_was_registered_is_shown(tmp_path: Path) -> None:

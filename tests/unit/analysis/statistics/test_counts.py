@@ -53,7 +53,7 @@ def test_the_bootstrap_is_that_of_scipy_but_for_its_dice() -> None:
     expected = scipy_bootstrap(
         (challenger, champion), difference, n_resamples=2000, method="percentile", rng=1
     ).confidence_interval
-    ours = bootstrap(ValueCounts.of(champion), ValueCounts.of(challenger), seed=1)
+    ours = bootstrap([(ValueCounts.of(champion), ValueCounts.of(challenger))], seed=1)
     assert ours.absolute.low == pytest.approx(expected.low, abs=0.006)
     assert ours.absolute.high == pytest.approx(expected.high, abs=0.006)
     assert ours.p == pytest.approx(ttest_ind(challenger, champion, equal_var=False).pvalue, abs=0.02)
@@ -61,14 +61,14 @@ def test_the_bootstrap_is_that_of_scipy_but_for_its_dice() -> None:
 
 def test_the_same_seed_gives_the_same_answer() -> None:
     champion, challenger = (ValueCounts.of(each) for each in draw(3, 900, 100))
-    assert bootstrap(champion, challenger, seed=7) == bootstrap(champion, challenger, seed=7)
-    assert bootstrap(champion, challenger, seed=7) != bootstrap(champion, challenger, seed=8)
+    assert bootstrap([(champion, challenger)], seed=7) == bootstrap([(champion, challenger)], seed=7)
+    assert bootstrap([(champion, challenger)], seed=7) != bootstrap([(champion, challenger)], seed=8)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_an_interval_leaves_out_nothing_where_p_is_small(seed: int) -> None:
     champion, challenger = draw(seed, 900, 300, rate=0.95)
-    effect = bootstrap(ValueCounts.of(champion), ValueCounts.of(challenger), seed=seed)
+    effect = bootstrap([(ValueCounts.of(champion), ValueCounts.of(challenger))], seed=seed)
     assert (0 in effect.absolute) == (effect.p > 0.05)
     assert effect.relative is not None
     assert effect.relative.low < (effect.relative_difference or 0) < effect.relative.high
@@ -77,12 +77,12 @@ def test_an_interval_leaves_out_nothing_where_p_is_small(seed: int) -> None:
 def test_many_values_are_drawn_in_pieces() -> None:
     dice = np.random.default_rng(9)
     champion, challenger = ValueCounts.of(dice.normal(5, 1, 1500)), ValueCounts.of(dice.normal(5.3, 1, 1500))
-    effect = bootstrap(champion, challenger, seed=1, replicates=2500)
+    effect = bootstrap([(champion, challenger)], seed=1, replicates=2500)
     assert effect.p < 0.01
     assert effect.absolute.width == pytest.approx(2 * 1.96 * (2 / 1500) ** 0.5, rel=0.08)
 
 
 def test_users_who_do_not_differ_prove_nothing() -> None:
     nobody = ValueCounts.of(np.zeros(40))
-    effect = bootstrap(nobody, nobody, seed=1)
+    effect = bootstrap([(nobody, nobody)], seed=1)
     assert (effect.p, effect.absolute.high, effect.relative) == (1.0, inf, None)

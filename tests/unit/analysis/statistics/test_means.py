@@ -9,8 +9,7 @@ from scipy.stats import norm, ttest_ind
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from tea_tasting.aggr import Aggregates
 
-from analysis.statistics.cuped import narrowing, usable
-from analysis.statistics.means import Columns, compare
+from analysis.statistics.means import Columns, compare, narrowing, usable
 
 Values = NDArray[np.float64]
 

@@ -32,7 +32,7 @@ CASES = [
 
 @pytest.mark.parametrize(("corrected", "expected"), [(False, 0.096374), (True, 0.120699)])
 def test_reference_numbers(corrected: bool, expected: float) -> None:
-    assert p_value(*CASES[0], corrected=corrected) == pytest.approx(expected, abs=5e-7)
+    assert p_value([CASES[0]], corrected=corrected) == pytest.approx(expected, abs=5e-7)
 
 
 @pytest.mark.parametrize(("champion", "challenger"), CASES)
@@ -40,16 +40,16 @@ def test_p_values_are_those_of_tea_tasting_and_statsmodels(champion: Share, chal
     arms = [Aggregates(each.users, {"y": each.value}) for each in (champion, challenger)]
     for corrected in (False, True):
         expected = Proportion("y", method="norm", correction=corrected).analyze_aggregates(*arms).pvalue
-        assert p_value(champion, challenger, corrected=corrected) == pytest.approx(expected, abs=1e-9)
+        assert p_value([(champion, challenger)], corrected=corrected) == pytest.approx(expected, abs=1e-9)
     _, plain = proportions_ztest(
         [champion.converted, challenger.converted], [champion.users, challenger.users]
     )
-    assert p_value(champion, challenger, corrected=False) == pytest.approx(plain, abs=1e-9)
+    assert p_value([(champion, challenger)], corrected=False) == pytest.approx(plain, abs=1e-9)
 
 
 def test_a_published_score_interval() -> None:
     """Newcombe, "Interval estimation for the difference" (1998), table II, method 5 (Mee): 56/70, 48/80."""
-    limits = difference_interval(Share(48, 80), Share(56, 70), corrected=False)
+    limits = difference_interval([(Share(48, 80), Share(56, 70))], corrected=False)
     assert (limits.low, limits.high) == pytest.approx((0.0533, 0.3377), abs=5e-5)
 
 
@@ -62,7 +62,7 @@ def test_ratios_without_correction_are_the_score_intervals_of_statsmodels(
         low, high = confint_proportions_2indep(*counts, method="score", compare="ratio", correction=False)
     except ValueError:
         pytest.skip("statsmodels finds no end")
-    relative = ratio_interval(champion, challenger, corrected=False)
+    relative = ratio_interval([(champion, challenger)], corrected=False)
     assert relative is not None
     assert (relative.low + 1, relative.high + 1) == pytest.approx((low, high), abs=1e-6)
 
@@ -132,7 +132,7 @@ def test_an_interval_leaves_out_nothing_exactly_where_the_test_rejects(
 
 
 def test_the_correction_widens() -> None:
-    plain, corrected = (difference_interval(*CASES[0], corrected=each) for each in (False, True))
+    plain, corrected = (difference_interval([CASES[0]], corrected=each) for each in (False, True))
     assert corrected.low < plain.low < plain.high < corrected.high
 
 
@@ -153,7 +153,7 @@ def test_a_champion_with_nothing_has_no_relative_interval() -> None:
 
 
 def test_of_one_buyer_a_ratio_may_be_anything() -> None:
-    limits = ratio_interval(Share(1, 40), Share(5, 40))
+    limits = ratio_interval([(Share(1, 40), Share(5, 40))])
     assert limits is not None
     assert limits.low < 0
     assert limits.high > 50

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.measures.metric import Kind
+from analysis.metric import Kind
+from analysis.statistics.effect import Sample
 from analysis.statistics.power import Design, need
 from analysis.statistics.proportions import Share, null_deviation
 from analysis.statistics.sequential import (
     LEAST_EVENTS,
     LEAST_USERS,
-    Arm,
     Planned,
     compare_means,
     compare_shares,
@@ -42,7 +42,7 @@ def test_the_bound_is_the_evidence_turned_round() -> None:
 
 @pytest.mark.parametrize("challenger", [1000, 1060, 1100, 1110, 1120, 1140, 1180])
 def test_an_interval_leaves_out_nothing_exactly_where_p_is_small(challenger: int) -> None:
-    effect = compare_shares(Share(1140, 1200), Share(challenger, 1200), Planned(2312, 2312, 0.0475))
+    effect = compare_shares([(Share(1140, 1200), Share(challenger, 1200))], Planned(2312, 2312, 0.0475))
     assert effect.relative is not None
     assert (0 in effect.absolute) == (0 in effect.relative) == (effect.p > ALPHA)
     assert effect.difference in effect.absolute
@@ -50,15 +50,17 @@ def test_an_interval_leaves_out_nothing_exactly_where_p_is_small(challenger: int
 
 @pytest.mark.parametrize("mean", [10.1, 10.9, 11.3, 14.0])
 def test_the_same_of_means(mean: float) -> None:
-    effect = compare_means(Arm(10, 90, 9000), Arm(mean, 130, 500), Planned(19_000, 1000, 90))
+    effect = compare_means([(Sample(9000, 10, 90), Sample(500, mean, 130))], Planned(19_000, 1000, 90))
     assert effect.relative is not None
     assert (0 in effect.absolute) == (0 in effect.relative) == (effect.p > ALPHA)
 
 
 def test_a_share_is_no_mean_but_nearly() -> None:
-    share = compare_shares(Share(1140, 1200), Share(1100, 1200), Planned(2312, 2312, 0.0475))
-    champion, challenger = (Arm(each / 1200, each / 1200 * (1 - each / 1200), 1200) for each in (1140, 1100))
-    mean = compare_means(champion, challenger, Planned(2312, 2312, 0.0475))
+    share = compare_shares([(Share(1140, 1200), Share(1100, 1200))], Planned(2312, 2312, 0.0475))
+    champion, challenger = (
+        Sample(1200, each / 1200, each / 1200 * (1 - each / 1200)) for each in (1140, 1100)
+    )
+    mean = compare_means([(champion, challenger)], Planned(2312, 2312, 0.0475))
     assert share.p == pytest.approx(mean.p, rel=0.1)
     assert share.absolute.width == pytest.approx(mean.absolute.width, rel=0.05)
 
@@ -72,12 +74,12 @@ def test_a_share_is_no_mean_but_nearly() -> None:
     ],
 )
 def test_too_few_say_nothing(champion: Share, challenger: Share) -> None:
-    effect = compare_shares(champion, challenger, Planned(2312, 2312, 0.0475))
+    effect = compare_shares([(champion, challenger)], Planned(2312, 2312, 0.0475))
     assert (effect.p, effect.absolute.low, effect.absolute.high, effect.relative) == (1, -1, 1, None)
 
 
 def test_means_of_users_who_do_not_differ_say_nothing() -> None:
-    effect = compare_means(Arm(0, 0, 900), Arm(0, 0, 900), Planned(900, 900, 1))
+    effect = compare_means([(Sample(900, 0, 0), Sample(900, 0, 0))], Planned(900, 900, 1))
     assert (effect.p, effect.absolute.high, effect.relative) == (1, inf, None)
 
 
@@ -106,7 +108,7 @@ def test_what_is_simulated_here_is_what_is_read() -> None:
         assert may[n]
         assert error[n] == pytest.approx(null_deviation(champion, challenger, 0.0, "diff") ** 2)
         evidence = float(log_e(difference[n], error[n], planned.error(), ALPHA))
-        effect = compare_shares(champion, challenger, planned)
+        effect = compare_shares([(champion, challenger)], planned)
         assert effect.p == pytest.approx(min(1, np.exp(-evidence)))
 
 
@@ -158,9 +160,9 @@ def test_means_too_also_of_small_arms_with_rare_values(
             if min(len(mine), len(theirs)) < LEAST_USERS:
                 continue
             champion, challenger = (
-                Arm(float(each.mean()), float(each.var(ddof=1)), len(each)) for each in (theirs, mine)
+                Sample(len(each), float(each.mean()), float(each.var(ddof=1))) for each in (theirs, mine)
             )
-            if 0 not in compare_means(champion, challenger, planned).absolute:
+            if 0 not in compare_means([(champion, challenger)], planned).absolute:
                 ever += 1
                 break
     assert ever / runs <= ALPHA

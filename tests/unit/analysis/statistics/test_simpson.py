@@ -1,6 +1,7 @@
 """Simpson's paradox, and corrections for many comparisons."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,20 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from analysis.statistics.many import benjamini_hochberg, holm
-from analysis.statistics.simpson import Part, difference_variance, heterogeneity_p, mix
+from analysis.statistics.effect import Sample, benjamini_hochberg, holm
+from analysis.statistics.simpson import Part, heterogeneity_p, mix
 
 Values = NDArray[np.float64]
 
+
+def part(champion: tuple[int, float], challenger: tuple[int, float]) -> Part:
+    """Users and mean of each arm, without a variance."""
+    return Part(Sample(*champion, 0.0), Sample(*challenger, 0.0))
+
+
 # Charig and others 1986: open surgery and percutaneous removal of small and of large kidney stones.
-SMALL = Part(champion_users=270, challenger_users=87, champion=234 / 270, challenger=81 / 87)
-LARGE = Part(champion_users=80, challenger_users=263, champion=55 / 80, challenger=192 / 263)
+SMALL = part((270, 234 / 270), (87, 81 / 87))
+LARGE = part((80, 55 / 80), (263, 192 / 263))
 
 
 def test_the_kidney_stones() -> None:
@@ -49,7 +56,8 @@ def _users(counts: tuple[int, int]) -> Values:
 
 def _parts(pairs: Sequence[tuple[Values, Values]]) -> list[Part]:
     return [
-        Part(len(a), len(b), a.mean(), b.mean(), float(a.var(ddof=1)), float(b.var(ddof=1))) for a, b in pairs
+        Part(*(Sample(len(each), float(each.mean()), float(each.var(ddof=1))) for each in pair))
+        for pair in pairs
     ]
 
 
@@ -88,12 +96,7 @@ def test_errors_and_heterogeneity_are_statsmodels(seed: int | None) -> None:
     crude = CompareMeans(DescrStatsW(arms[1]), DescrStatsW(arms[0]))
     assert found.crude_error == pytest.approx(crude.std_meandiff_separatevar, abs=1e-9)
     effects = [part.effect for part in parts]
-    variances = [
-        difference_variance(
-            (part.champion_variance, part.challenger_variance), (part.champion_users, part.challenger_users)
-        )
-        for part in parts
-    ]
+    variances = [part.error for part in parts]
     # Cochran's Q is the Wald test of all interactions: each effect less the first one is nothing.
     contrasts = np.zeros((len(parts) - 1, 2 * len(parts)))
     contrasts[:, :2] = (1, -1)
@@ -109,16 +112,16 @@ def test_errors_and_heterogeneity_are_statsmodels(seed: int | None) -> None:
 def test_a_reversal_within_chance_is_not_certain() -> None:
     """The kidney stones themselves: the mix is another beyond doubt, and neither figure is certain."""
     found = mix(
-        [
-            Part(p.champion_users, p.challenger_users, p.champion, p.challenger, *(0.16, 0.16))
-            for p in (SMALL, LARGE)
-        ]
+        [Part(*(replace(arm, variance=0.16) for arm in (p.champion, p.challenger))) for p in (SMALL, LARGE)]
     )
     assert (found.reversed, found.differs, found.certain(0.05)) == (True, True, False)
 
 
 def test_a_mix_that_is_the_same_changes_nothing() -> None:
-    parts = [Part(500, 500, 0.5, 0.6), Part(100, 100, 0.1, 0.05)]
+    parts = [
+        part((500, 0.5), (500, 0.6)),
+        part((100, 0.1), (100, 0.05)),
+    ]
     found = mix(parts)
     assert found.adjusted == pytest.approx(found.crude, abs=1e-12)
     assert not found.differs
@@ -126,17 +129,17 @@ def test_a_mix_that_is_the_same_changes_nothing() -> None:
 
 
 def test_one_part_is_no_paradox() -> None:
-    assert not mix([Part(10, 20, 0.5, 0.6)]).reversed
+    assert not mix([part((10, 0.5), (20, 0.6))]).reversed
 
 
 def test_a_part_with_one_arm_only() -> None:
-    found = mix([Part(100, 100, 0.5, 0.6), Part(100, 0, 0.1, 0.0)])
+    found = mix([part((100, 0.5), (100, 0.6)), part((100, 0.1), (0, 0.0))])
     assert found.adjusted == pytest.approx(0.1)
     assert found.crude == pytest.approx(0.6 - 0.3)
     assert found.differs
 
 
-@pytest.mark.parametrize("parts", [[], [Part(0, 0, 0, 0)], [Part(5, 0, 1, 0)]])
+@pytest.mark.parametrize("parts", [[], [part((0, 0), (0, 0))], [part((5, 1), (0, 0))]])
 def test_nothing_is_no_paradox(parts: list[Part]) -> None:
     found = mix(parts)
     assert not found.reversed
@@ -149,7 +152,7 @@ def test_equal_effects_are_rarely_called_different() -> None:
     assert false / 2000 == pytest.approx(0.05, abs=0.015)
     assert heterogeneity_p([-0.1, 0.1], [1e-4, 1e-4]) < 1e-9
     assert heterogeneity_p([0.1], [1.0]) == 1.0
-    assert difference_variance((4.0, 9.0), (100, 50)) == pytest.approx(0.22)
+    assert Part(Sample(100, 0.0, 4.0), Sample(50, 0.0, 9.0)).error == pytest.approx(0.22)
 
 
 def test_holm_and_benjamini_hochberg_by_hand() -> None:

@@ -4,17 +4,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flags.people import held
-from flags.replay import Change
-from flags.rollout.schema import Plan
-from flags.rollout.situation import Guarded, Models, Readings, Situation
-from flags.state import CanaryState
-from tests.unit.flags.test_people import CLI, PERSON, add, changes, life, off, on, share, tag
+from flags.canary.history import Change
+from flags.canary.state import CanaryState
+from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.schema import RolloutPlan
+from flags.rollout.situation import DeployedModels, Situation
+from tests.unit.flags.histories import CLI, PERSON, add, changes, life, off, on, share, tag
 
 PLAN_JOB, JOB = "canario-rollout", "canario-rollback"
 VERSION = "2 0123456789ab"
 NOW = datetime(2026, 12, 24, 6, tzinfo=UTC)  # a month after the changes
-PLAN = Plan.model_validate(
+PLAN = RolloutPlan.model_validate(
     {
         "must_judge": ["errors"],
         "guard_silent_for": "2m",
@@ -30,7 +30,11 @@ PLAN = Plan.model_validate(
     }
 )
 GOOD = Readings(
-    guardrails=(Guarded("errors", "ok"), Guarded("ratio", "no data"), Guarded("agreement", "breach", False)),
+    guardrails=(
+        GuardrailReading("errors", "ok"),
+        GuardrailReading("ratio", "no data"),
+        GuardrailReading("agreement", "breach", False),
+    ),
     last_pass=NOW - timedelta(seconds=20),
     judged=999,
     judged_version=VERSION,
@@ -88,9 +92,8 @@ def of_log(
         now=NOW,
         shadow=flag(100),
         shadow_changes=tuple(changes(*START, share(PLAN_JOB, 0, 100))),
-        models=Models(known=True, challenger=VERSION),
+        models=DeployedModels(known=True, challenger=VERSION),
         readings=readings,
-        hold=held(log),
     )
     return replace(seen, **fields)
 

@@ -1,4 +1,4 @@
-"""`python -m flags rollout` as a person calls it: words, exit codes, JSON."""
+"""`./canario rollout` as a person calls it: words, exit codes, JSON."""
 
 import json
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from analysis.options import parse_stage
 from flags import __main__ as main
-from flags.marks import APPROVE, BEGIN, PAUSE
-from flags.quarantine import RESUME, ROLLED_BACK
-from flags.rollout import look
-from flags.rollout.situation import Models
-from tests.unit.flags.unleash import FakeUnleash, gradual
+from flags.canary.marks import APPROVE, BEGIN, PAUSE, RESUME, ROLLED_BACK
+from flags.rollout import situation
+from flags.rollout.situation import DeployedModels
+from tests.unit.flags.fake_unleash import FakeUnleash, gradual
 
 Run = Callable[..., Result]
 PLAN = """
@@ -44,8 +44,8 @@ def test_status_tells_stage_next_and_gates(unleash: FakeUnleash, run: Run) -> No
     assert lines[0].startswith("stage       5%, 1 of 3 (5% -> 25% -> 100%), since 2026-")
     assert lines[1].startswith("next        25%, which waits for prometheus, approval")
     assert "lease       none" in told.stdout
-    assert any(line.startswith("prometheus  shut") for line in lines)
-    assert "python -m flags rollout approve 25%" in told.stdout
+    assert any(line.startswith("prometheus  waits") for line in lines)
+    assert "./canario rollout approve 25%" in told.stdout
     assert "ada (a person)" in told.stdout
 
 
@@ -144,7 +144,9 @@ def test_nothing_is_raised_until_a_person_begins_with_this_version(
     unleash: FakeUnleash, run: Run, by_hand: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed = ["1 aaaaaaaaaaaa"]
-    monkeypatch.setattr(look, "models_of", lambda _folder: Models(known=True, challenger=deployed[0]))
+    monkeypatch.setattr(
+        situation, "models_of", lambda _folder: DeployedModels(known=True, challenger=deployed[0])
+    )
     unleash.add("canary", gradual(0))
 
     def advance() -> tuple[int, str]:
@@ -152,29 +154,30 @@ def test_nothing_is_raised_until_a_person_begins_with_this_version(
         return done.exit_code, done.stdout
 
     assert advance()[0] == 11
-    assert (
-        "begin (a person's word for version 1 aaaaaaaaaaaa: `python -m flags rollout begin`)" in advance()[1]
-    )
+    assert "begin (version 1 aaaaaaaaaaaa needs approval to start: `./canario rollout begin`)" in advance()[1]
     told = run("begin", "--plan", str(by_hand))
-    assert (told.exit_code, told.stdout) == (0, "not begun: may go on: all gates hold\n")
+    assert (told.exit_code, told.stdout) == (0, "not begun: may go on: all conditions are met\n")
     assert unleash.tags["canary"] == [{"type": BEGIN, "value": "1 aaaaaaaaaaaa"}]
     assert advance() == (0, "not begun -> 5%: 5% of the users get the challenger\n")
     deployed[0] = "2 bbbbbbbbbbbb"
     assert advance()[0] == 11
-    assert "a person's word for version 2 bbbbbbbbbbbb" in advance()[1]
+    assert "version 2 bbbbbbbbbbbb needs approval" in advance()[1]
     run("begin", "--plan", str(by_hand))
     assert unleash.tags["canary"] == [{"type": BEGIN, "value": "2 bbbbbbbbbbbb"}]
 
 
 @pytest.mark.parametrize(
     ("models", "fault"),
-    [(Models(known=True), "there is no challenger"), (Models(), "which challenger is deployed is not known")],
+    [
+        (DeployedModels(known=True), "there is no challenger"),
+        (DeployedModels(), "which challenger is deployed is not known"),
+    ],
 )
 def test_there_must_be_something_to_begin_with(
-    unleash: FakeUnleash, run: Run, monkeypatch: pytest.MonkeyPatch, models: Models, fault: str
+    unleash: FakeUnleash, run: Run, monkeypatch: pytest.MonkeyPatch, models: DeployedModels, fault: str
 ) -> None:
     unleash.add("canary", gradual(0))
-    monkeypatch.setattr(look, "models_of", lambda _folder: models)
+    monkeypatch.setattr(situation, "models_of", lambda _folder: models)
     told = run("begin")
     assert told.exit_code == 4
     assert fault in told.stderr
@@ -210,3 +213,17 @@ def test_the_plan_needs_no_server(run: Run) -> None:
     assert fields["days_to_all_users"] == 11
     assert [stage["name"] for stage in fields["stages"]] == ["shadow", "1%", "5%", "25%", "100%"]
     assert "give --rate" in run("plan").stderr
+
+
+def test_stages_are_printed_as_the_report_takes_them(unleash: FakeUnleash, run: Run) -> None:
+    unleash.add("canary", gradual(0))
+    run("advance")
+    (line,) = run("stages").stdout.splitlines()[-1:]
+    option, _, value = line.partition(" ")
+    assert option == "--stage"
+    at, share = parse_stage(value)
+    assert share == 5
+    assert at.tzinfo is not None
+    last = json.loads(run("stages", "--json").stdout)[-1]
+    assert last["share"] == 5
+    assert last["from"].startswith(f"{at:%Y-%m-%dT%H:%M}")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from flags.event_words import UNTAGGED
-from flags.marks import APPROVE, BEGIN, PAUSE
-from flags.quarantine import QUARANTINE, RESUME, UNKNOWN
-from flags.rollout.decide import Kind, Step, decide
-from flags.rollout.schema import Plan
-from flags.rollout.situation import Guarded, Models, Readings, Situation
+from flags.canary.events import UNTAGGED
+from flags.canary.marks import APPROVE, BEGIN, PAUSE, QUARANTINE, RESUME, UNKNOWN
+from flags.rollout.decide import Step, StepKind, decide
+from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.schema import RolloutPlan
+from flags.rollout.situation import DeployedModels, Situation
 from tests.unit.flags.rollout.scenes import (
     GOOD,
     JOB,
@@ -32,13 +32,15 @@ from tests.unit.flags.rollout.scenes import (
     tag,
 )
 
-BLUE_GREEN = Plan.model_validate({"begin": "by_itself", "promote": "by_itself", "stages": [{"share": 100}]})
+BLUE_GREEN = RolloutPlan.model_validate(
+    {"begin": "by_itself", "promote": "by_itself", "stages": [{"share": 100}]}
+)
 APPROVED = ("ada", "feature-tagged", {"type": APPROVE, "value": "25%"}, None)
 UP = share(PLAN_JOB, 0, 5)
 
 
 def told(step: Step) -> tuple[str, str | None, set[str]]:
-    return step.kind.value, step.to.name if step.to else None, {gate.name for gate in step.shut}
+    return step.kind.value, step.to.name if step.to else None, {gate.name for gate in step.unmet}
 
 
 def less(**fields: Any) -> Readings:
@@ -97,31 +99,33 @@ def less(**fields: Any) -> Readings:
             id="a person's condition narrows it",
         ),
         pytest.param(
-            at(1, readings=less(guardrails=(Guarded("errors", "no data"),))),
+            at(1, readings=less(guardrails=(GuardrailReading("errors", "no data"),))),
             ("wait", "5%", {"errors"}),
             id="not judged yet",
         ),
         pytest.param(
             at(
                 1,
-                readings=less(guardrails=(*GOOD.guardrails, Guarded("p99", "breach", value=0.3, limit=0.2))),
+                readings=less(
+                    guardrails=(*GOOD.guardrails, GuardrailReading("p99", "breach", value=0.3, limit=0.2))
+                ),
             ),
             ("wait", "5%", {"p99"}),
             id="breached, and the job has not acted yet",
         ),
         pytest.param(
-            at(1, readings=less(guardrails=(*GOOD.guardrails, Guarded("p99", "cannot measure")))),
+            at(1, readings=less(guardrails=(*GOOD.guardrails, GuardrailReading("p99", "cannot measure")))),
             ("wait", "5%", {"p99"}),
             id="cannot measure",
         ),
         pytest.param(at(1, readings=less(guardrails=())), ("wait", "5%", {"errors"}), id="a name unheard of"),
         pytest.param(
-            at(100, readings=less(guardrails=(Guarded("errors", "no data"),))),
+            at(100, readings=less(guardrails=(GuardrailReading("errors", "no data"),))),
             ("promote", None, set()),
             id="nobody to compare with",
         ),
         pytest.param(
-            at(100, readings=less(guardrails=(Guarded("errors", "breach"),))),
+            at(100, readings=less(guardrails=(GuardrailReading("errors", "breach"),))),
             ("wait", None, {"errors"}),
             id="bad",
         ),
@@ -200,14 +204,16 @@ def test_gates(seen: Situation, expected: tuple[str, str | None, set[str]]) -> N
             "it is archived (archived by ada at",
             id="archived, and a raise of that moment taken back",
         ),
-        pytest.param(at(0, models=Models(known=True)), "there is no challenger", id="no challenger"),
+        pytest.param(at(0, models=DeployedModels(known=True)), "there is no challenger", id="no challenger"),
         pytest.param(
-            at(0, models=Models(), readings=less(version=None)), "there is no challenger", id="none is served"
+            at(0, models=DeployedModels(), readings=less(version=None)),
+            "there is no challenger",
+            id="none is served",
         ),
         pytest.param(at(5, quarantined=(VERSION,)), f"{VERSION} was rolled back", id="in quarantine"),
         pytest.param(at(5, quarantined=(UNKNOWN,)), f"{UNKNOWN} was rolled back", id="it could be any"),
         pytest.param(
-            at(5, quarantined=("1 abc",), models=Models(), readings=Readings(fault="gone")),
+            at(5, quarantined=("1 abc",), models=DeployedModels(), readings=Readings(fault="gone")),
             "which version is deployed is not known",
             id="the version is not known",
         ),
@@ -249,40 +255,46 @@ def test_gates(seen: Situation, expected: tuple[str, str | None, set[str]]) -> N
 )
 def test_refusals(seen: Situation, words: str) -> None:
     step = decide(PLAN, seen)
-    assert step.kind is Kind.REFUSE
+    assert step.kind is StepKind.REFUSE
     assert words in step.sentence
 
 
 @pytest.mark.parametrize(
     ("seen", "kind"),
     [
-        pytest.param(at(25, share(PERSON, 5, 25)), Kind.ADVANCE, id="raised by a person: adopted"),
-        pytest.param(at(1, UP, share(PERSON, 5, 1), tag(PERSON)), Kind.ADVANCE, id="lowered, then resumed"),
-        pytest.param(at(0, share(PERSON, 5, 0), tag(PERSON)), Kind.ADVANCE, id="set to 0, then resumed"),
-        pytest.param(at(0, off(PERSON), tag(PERSON), enabled=False), Kind.ADVANCE, id="off, then resumed"),
-        pytest.param(at(0, off(PERSON), on(PERSON)), Kind.ADVANCE, id="off and on"),
+        pytest.param(at(25, share(PERSON, 5, 25)), StepKind.ADVANCE, id="raised by a person: adopted"),
+        pytest.param(
+            at(1, UP, share(PERSON, 5, 1), tag(PERSON)), StepKind.ADVANCE, id="lowered, then resumed"
+        ),
+        pytest.param(at(0, share(PERSON, 5, 0), tag(PERSON)), StepKind.ADVANCE, id="set to 0, then resumed"),
+        pytest.param(
+            at(0, off(PERSON), tag(PERSON), enabled=False), StepKind.ADVANCE, id="off, then resumed"
+        ),
+        pytest.param(at(0, off(PERSON), on(PERSON)), StepKind.ADVANCE, id="off and on"),
         pytest.param(
             at(25, share(PLAN_JOB, 0, 25), off(JOB), tag(JOB, QUARANTINE), enabled=False),
-            Kind.ADVANCE,
+            StepKind.ADVANCE,
             id="another version after a rollback",
         ),
         pytest.param(
             at(25, share(PLAN_JOB, 0, 25), off(JOB), tag(PERSON, RESUME), enabled=False),
-            Kind.ADVANCE,
+            StepKind.ADVANCE,
             id="a person answered for the rollback",
         ),
-        pytest.param(at(5, quarantined=("1 abc",)), Kind.WAIT, id="another version is in quarantine"),
+        pytest.param(at(5, quarantined=("1 abc",)), StepKind.WAIT, id="another version is in quarantine"),
         pytest.param(
-            at(0, models=Models(known=True, unfinished=True)), Kind.PROMOTE, id="a promotion was cut off"
+            at(0, models=DeployedModels(known=True, unfinished=True)),
+            StepKind.PROMOTE,
+            id="a promotion was cut off",
         ),
         pytest.param(
             of_log(changes(*START, share(PLAN_JOB, 0, 100), share(PLAN_JOB, 100, 0)), 0),
-            Kind.ADVANCE,
+            StepKind.ADVANCE,
             id="the plan's own 0 after a promotion holds nothing",
         ),
     ],
 )
-def test_what_does_not_stand_against_it(seen: Situation, kind: Kind) -> None:
+def test_what_does_not_stand_against_it(seen: Situation, kind: StepKind) -> None:
     assert decide(PLAN, seen).kind is kind
 
 
@@ -290,16 +302,16 @@ def test_after_a_rollback_another_version_begins_with_the_shadow() -> None:
     log = (share(PLAN_JOB, 0, 25), off(JOB), tag(JOB, QUARANTINE))
     seen = at(25, *log, enabled=False, quarantined=("1 abc",))
     step = decide(PLAN, seen)
-    assert (step.place.share, step.place.name, step.to and step.to.name) == (0, "shadow", "1%")
+    assert (step.position.share, step.position.name, step.to and step.to.name) == (0, "shadow", "1%")
 
 
 def test_an_override_answers_for_quarantine_and_holds_but_not_for_gates_or_a_pause() -> None:
     quarantined = at(1, UP, share(PERSON, 5, 1), quarantined=(VERSION,))
-    assert decide(PLAN, quarantined).kind is Kind.REFUSE
-    assert decide(PLAN, quarantined, override=True).kind is Kind.ADVANCE
+    assert decide(PLAN, quarantined).kind is StepKind.REFUSE
+    assert decide(PLAN, quarantined, override=True).kind is StepKind.ADVANCE
     few = replace(quarantined, readings=less(challenger_requests=0))
-    assert decide(PLAN, few, override=True).kind is Kind.WAIT
-    assert decide(PLAN, replace(quarantined, paused=("no",)), override=True).kind is Kind.REFUSE
+    assert decide(PLAN, few, override=True).kind is StepKind.WAIT
+    assert decide(PLAN, replace(quarantined, paused=("no",)), override=True).kind is StepKind.REFUSE
 
 
 @pytest.mark.parametrize(
@@ -309,7 +321,7 @@ def test_an_override_answers_for_quarantine_and_holds_but_not_for_gates_or_a_pau
 def test_a_share_of_a_person_has_the_rules_of_the_stage_below(
     percent: int, rules: str, following: str | None, planned: bool
 ) -> None:
-    place = decide(PLAN, at(percent, share(PERSON, 1, percent))).place
+    place = decide(PLAN, at(percent, share(PERSON, 1, percent))).position
     assert place.rules
     assert place.rules.name == rules
     assert (place.following.name if place.following else None) == following
@@ -317,10 +329,10 @@ def test_a_share_of_a_person_has_the_rules_of_the_stage_below(
 
 
 def test_below_the_first_canary_its_rules_hold() -> None:
-    plan = Plan.model_validate(
+    plan = RolloutPlan.model_validate(
         {"stages": [{"share": 10, "least": "1h"}, {"share": 50}], "promote": "by_hand"}
     )
-    place = decide(plan, at(3, share(PERSON, 0, 3))).place
+    place = decide(plan, at(3, share(PERSON, 0, 3))).position
     assert (place.rules and place.rules.name, place.following and place.following.name) == ("10%", "10%")
 
 
@@ -328,7 +340,7 @@ def test_when_the_last_gate_opens() -> None:
     began = NOW - timedelta(hours=12)
     seen = at(1, readings=less(challenger_requests=25, version_since=began))
     step = decide(PLAN, seen)
-    assert {gate.name: gate.until for gate in step.shut} == {
+    assert {gate.name: gate.until for gate in step.unmet} == {
         "time": began + timedelta(hours=24),
         "requests": began + timedelta(hours=48),
     }
@@ -340,18 +352,18 @@ def test_when_the_last_gate_opens() -> None:
 def test_blue_green_is_a_switch_for_all_and_waits_for_nothing_unless_told() -> None:
     assert told(decide(BLUE_GREEN, at(0))) == ("advance", "100%", set())
     assert told(decide(BLUE_GREEN, at(100))) == ("promote", None, set())
-    asked = Plan.model_validate({"begin": "by_itself", "stages": [{"share": 100, "approval": True}]})
+    asked = RolloutPlan.model_validate({"begin": "by_itself", "stages": [{"share": 100, "approval": True}]})
     assert told(decide(asked, at(0))) == ("wait", "100%", {"approval"})
-    assert decide(asked, at(100)).kind is Kind.FINISHED
+    assert decide(asked, at(100)).kind is StepKind.FINISHED
 
 
 def test_a_promotion_by_hand_is_left_to_a_person() -> None:
     plan = PLAN.model_copy(update={"promote": "by_hand"})
     step = decide(plan, at(100))
-    assert step.kind is Kind.FINISHED
-    assert "python -m flags rollout promote" in step.sentence
+    assert step.kind is StepKind.FINISHED
+    assert "./canario rollout promote" in step.sentence
     shut = decide(plan, at(100, readings=less(judged=None)))
-    assert "whose gates are shut: rollback job" in shut.sentence
+    assert "whose conditions are not met: rollback job" in shut.sentence
 
 
 def test_a_pause_names_who_and_when() -> None:
@@ -364,7 +376,7 @@ def test_a_pause_names_who_and_when() -> None:
 def test_a_mark_that_was_taken_off_lets_a_rolled_back_version_go_on() -> None:
     gone = (PERSON, UNTAGGED, None, {"type": QUARANTINE, "value": VERSION})
     log = (share(PLAN_JOB, 0, 25), off(JOB), tag(JOB, QUARANTINE), gone)
-    assert decide(PLAN, at(25, *log, enabled=False)).kind is Kind.ADVANCE
+    assert decide(PLAN, at(25, *log, enabled=False)).kind is StepKind.ADVANCE
 
 
 BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
@@ -386,7 +398,7 @@ OTHER = "1 ffffffffffff"
             id="other gates wait as ever",
         ),
         pytest.param(
-            at(0, models=Models(), readings=less(version=None, fault="down"), begun=(VERSION,)),
+            at(0, models=DeployedModels(), readings=less(version=None, fault="down"), begun=(VERSION,)),
             ("wait", "1%", {"begin", "prometheus"}),
             id="which version is deployed is not known",
         ),
@@ -400,12 +412,12 @@ def test_a_person_begins_with_each_version(
 
 def test_who_began_is_told() -> None:
     word = ("ada", "feature-tagged", {"type": BEGIN, "value": VERSION}, None)
-    gate = decide(BY_HAND, at(1, share(PLAN_JOB, 0, 1), word, begun=(VERSION,))).gates[0]
-    assert gate.sentence.startswith(f"the rollout of version {VERSION} was begun by ada at 2026-")
+    gate = decide(BY_HAND, at(1, share(PLAN_JOB, 0, 1), word, begun=(VERSION,))).conditions[0]
+    assert gate.sentence.startswith(f"the start of version {VERSION} was approved by ada at 2026-")
 
 
 def test_before_the_shadow_there_is_one_gate() -> None:
     seen = at(0, shadow=flag(0), shadow_changes=())
     step = decide(BY_HAND, seen)
-    assert (step.place.name, [gate.name for gate in step.gates]) == ("not begun", ["begin"])
+    assert (step.position.name, [gate.name for gate in step.conditions]) == ("not begun", ["begin"])
     assert told(decide(BY_HAND, replace(seen, begun=(VERSION,)))) == ("advance", "shadow", set())

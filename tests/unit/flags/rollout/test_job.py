@@ -2,21 +2,24 @@
 
 import logging
 import socket
-import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from threading import Event
 
 import pytest
 
+from common.every_rollout import EveryRollout
 from common.schedule import Shutdown
-from flags.errors import ChangedMeanwhile, Unreachable
-from flags.rollout.advance import Outcome
+from flags.rollout import job
+from flags.rollout.controller import RolloutIteration
 from flags.rollout.decide import decide
 from flags.rollout.job import run_job
-from flags.rollout.settings import RolloutJobSettings
+from flags.rollout.settings import Planned
+from flags.unleash.errors import ChangedMeanwhile, Unreachable
 from tests.unit.flags.rollout.scenes import PLAN, at
+from tests.unit.waiting import until
 
 
 class Over(BaseException):
@@ -34,39 +37,47 @@ def _logging() -> Iterator[None]:
 @pytest.mark.usefixtures("_logging")
 def test_faults_and_bugs_are_counted_and_the_next_step_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = at(5)
-    found = Outcome(decide(PLAN, seen), seen)
-    faults = [Unreachable("no answer"), LookupError("a bug"), ChangedMeanwhile("somebody"), None, Over()]
+    found = RolloutIteration(decide(PLAN, seen), seen)
+    faults: list[Exception | None] = [
+        Unreachable("no answer"),
+        LookupError("a bug"),
+        ChangedMeanwhile("somebody"),
+        None,
+    ]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{free.getsockname()[1]}"
-    told = Event()
+    done = Event()
 
-    def step() -> Outcome:
-        fault = faults.pop(0)
-        if isinstance(fault, Over):
-            page = ""
-            end = time.monotonic() + 10
-            while time.monotonic() < end and "rollout_last_step" not in page:
-                try:
-                    page = urllib.request.urlopen(f"http://{bind}/metrics", timeout=2).read().decode()
-                except OSError:
-                    time.sleep(0.02)
-            assert 'rollout_steps_total{kind="failed"} 2.0' in page
-            assert f'rollout_steps_total{{kind="{found.step.kind}"}} 1.0' in page
-            assert "unleash_token_usable NaN" in page
-            told.set()
-        if fault:
+    def step(*_: object) -> RolloutIteration:
+        if not faults:
+            done.set()
+            return found
+        if fault := faults.pop(0):
             raise fault
         return found
 
+    def look_at_the_metrics(_: EveryRollout[Planned]) -> None:
+        pages = [""]
+
+        def is_told() -> bool:
+            with suppress(OSError):  # it is not served yet
+                pages.append(urllib.request.urlopen(f"http://{bind}/metrics", timeout=2).read().decode())
+            return "rollout_last_step" in pages[-1] and done.is_set()
+
+        until(is_told)
+        page = pages[-1]
+        assert 'rollout_steps_total{kind="failed",rollout="breast-cancer"} 2.0' in page
+        assert 'unleash_token_usable{rollout="breast-cancer"} NaN' in page
+        assert 'rollout_plan_broken{rollout="breast-cancer"} 0.0' in page
+        raise Over
+
     monkeypatch.setattr(Shutdown, "install", lambda _: None)
-    settings = RolloutJobSettings.model_validate(
-        {
-            "unleash_url": "http://127.0.0.1:1",
-            "unleash_admin_token": "user:job",
-            "rollout_metrics_bind": bind,
-        }
-    )
+    monkeypatch.setattr(job, "advance", step)
+    monkeypatch.setattr(EveryRollout, "follow", look_at_the_metrics)
+    monkeypatch.setenv("CANARIO_UNLEASH_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("CANARIO_UNLEASH_ADMIN_TOKEN", "user:job")
+    monkeypatch.setenv("CANARIO_ROLLOUT_METRICS_BIND", bind)
     with pytest.raises(Over):
-        run_job(step, timedelta(seconds=0.01), settings)
-    assert told.is_set()
+        run_job(timedelta(seconds=0.01), None, {})
+    assert done.is_set()

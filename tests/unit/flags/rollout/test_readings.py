@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.answers import Sample
+from common.arms import Arms
 from common.prometheus import Prometheus, QueryRefused
-from common.served import Arms
-from flags.quarantine import label
-from flags.rollout.readings import counts_query, read
-from flags.rollout.situation import Guarded
+from flags.canary.marks import label
+from flags.rollout.closeness import Closeness
+from flags.rollout.readings import GuardrailReading, counts_query, read
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ARMS = Arms("canary", "production")
@@ -106,12 +106,16 @@ def test_all_of_it(prometheus: Answers) -> None:
         ({"what": "samples"}, 100.0),
         ({"what": "agreements"}, 97.0),
         ({"what": "failures"}, 1.0),
+        ({"what": "pairs", "order": "same"}, 40.0),
+        ({"what": "classes", "class": "fraud", "by": "both"}, 2.0),
+        ({"what": "scores", "by": "challenger", "part": "3"}, 9.0),
     ]
     readings = read(prometheus, ARMS, BEGAN, NOW)
     assert readings.fault is None
+    assert readings.closeness == Closeness({"same": 40.0}, {("fraud", "both"): 2.0}, {("challenger", 3): 9.0})
     assert readings.guardrails == (
-        Guarded("agreement", "breach", binding=False),
-        Guarded("errors", "ok", log_e=0.5, log_e_needed=3.9),
+        GuardrailReading("agreement", "breach", binding=False),
+        GuardrailReading("errors", "ok", log_e=0.5, log_e_needed=3.9),
     )
     assert readings.judged == 17
     assert readings.last_pass == NOW - timedelta(seconds=5)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from common.config import ConfigError
-from flags.rollout.schema import DEFAULT_FILE, Plan, load_plan
-from rollback.guardrails import load_policy
+from flags.rollout.schema import DEFAULT_FILE, RolloutPlan, load_plan
+from rollback.guardrails.file import load_policy
 
 STAGES: list[dict[str, Any]] = [{"shadow": 100, "least": "7d"}, {"share": 5, "least": "1h"}, {"share": 100}]
 
@@ -68,7 +68,7 @@ def test_a_faster_world_has_shorter_stages_and_fewer_requests() -> None:
 
 
 def test_a_stage_may_have_no_time() -> None:
-    plan = Plan.model_validate({"stages": [{"share": 100}], "promote": "by_hand"})
+    plan = RolloutPlan.model_validate({"stages": [{"share": 100}], "promote": "by_hand"})
     assert plan.faster(10).stages[0].lasts == timedelta()
     assert plan.shadow is None
 

@@ -9,21 +9,24 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flags.rollout.gates import Gate, gates_of
-from flags.rollout.place import place_of
-from flags.rollout.schema import Plan
+from flags.rollout.condition import Condition
+from flags.rollout.conditions import conditions_of
+from flags.rollout.schema import RolloutPlan
 from flags.rollout.shadow_report import ShadowReport, read_report
+from flags.rollout.situation import position_of
 from tests.unit.flags.rollout.scenes import NOW, at
 
-PLAN = Plan.model_validate(
+PLAN = RolloutPlan.model_validate(
     {"stages": [{"shadow": 100, "shadow_report": {"file": "shadow.json", "max_age": "1d"}}, {"share": 5}]}
 )
 GOOD = ShadowReport(written=NOW - timedelta(hours=2), version="2", requests=12_000, passed=True)
 
 
-def gate(report: ShadowReport | None) -> Gate:
+def gate(report: ShadowReport | None) -> Condition:
     seen = replace(at(0), shadow_report=report)
-    return next(one for one in gates_of(PLAN, place_of(PLAN, seen), seen) if one.name == "shadow report")
+    return next(
+        one for one in conditions_of(PLAN, position_of(PLAN, seen), seen) if one.name == "shadow report"
+    )
 
 
 def test_a_good_report_opens_the_gate() -> None:
@@ -98,9 +101,9 @@ def test_what_is_no_report(tmp_path: Path, text: str | bytes, words: str) -> Non
 
 
 def test_a_missing_file_says_how_it_is_made(tmp_path: Path) -> None:
-    assert "python -m analysis shadow" in str(read_report(tmp_path / "no.json").fault)
+    assert "./canario report shadow" in str(read_report(tmp_path / "no.json").fault)
 
 
 def test_only_the_shadow_stage_may_ask_for_it() -> None:
     with pytest.raises(ValidationError, match="shadow_report"):
-        Plan.model_validate({"stages": [{"share": 5, "shadow_report": {"file": "a.json"}}]})
+        RolloutPlan.model_validate({"stages": [{"share": 5, "shadow_report": {"file": "a.json"}}]})

@@ -1,1 +1,0 @@
-"""Subcommands of `python -m analysis`, one module each."""

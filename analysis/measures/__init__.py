@@ -1,1 +1,0 @@
-"""What is measured, as expressions that run in the engine: raw rows never come to Python."""

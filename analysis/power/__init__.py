@@ -1,0 +1,1 @@
+"""Power: how many users a test needs."""

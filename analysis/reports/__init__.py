@@ -1,1 +1,0 @@
-"""What the figures come to: one report a command, ready to be shown."""

@@ -1,0 +1,1 @@
+"""Segments: whom the challenger serves better or worse."""

@@ -1,0 +1,1 @@
+"""Shadow: the challenger's answers beside the champion's."""

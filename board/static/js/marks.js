@@ -1,0 +1,2 @@
+// The sign of each tone.
+export const MARKS = { good: "✓", bad: "!", wait: "…", plain: "i" };

@@ -1,0 +1,110 @@
+"""The Helm chart, rendered by Helm's own library; `python -m deploy.render` makes a Kustomize base of it.
+
+Needs requirements-kubernetes.txt, which `make test` installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from helm_python import Chart
+
+CHART = Path(__file__).resolve().parent / "chart"
+BASE = Path(__file__).resolve().parent / "kustomize"
+HEAD = (
+    "# Made from deploy/chart by `python -m deploy.render`: change the chart, or patch this in an overlay.\n"
+)
+PARTS = ("service", "rollback", "rollout", "board")
+# Addresses and names of Secrets that an overlay replaces; the flags are provisioned by hand.
+BASE_VALUES: dict[str, Any] = {
+    "unleash": {"url": "http://unleash:4242"},
+    "prometheus": {"url": "http://prometheus:9090"},
+    "provision": {"mode": "none"},
+    **{part: {"secret": {"existing": f"canario-{part}"}} for part in PARTS},
+}
+
+Document = dict[str, Any]
+
+
+class _Loader(yaml.CSafeLoader):
+    """`=` is a value in YAML 1.1, and a text in Kubernetes."""
+
+
+def _text(_loader: _Loader, node: yaml.Node) -> str:
+    return str(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _text)
+
+
+def documents(
+    chart: Chart, values: Document, *, name: str = "canario", namespace: str = "ml"
+) -> list[Document]:
+    """All objects in the order of their files.
+
+    Raises:
+        helm_python.HelmError: values do not fit; the text says which, and what would.
+    """
+    texts = chart.render(values, name=name, namespace=namespace)
+    return [
+        document
+        for path, text in sorted(texts.items())
+        if path.endswith(".yaml")
+        for document in yaml.load_all(text, Loader=_Loader)
+        if document
+    ]
+
+
+def base(chart: Chart) -> dict[str, str]:
+    """The files of the Kustomize base by name."""
+    made: dict[str, list[Document]] = {}
+    for document in documents(chart, BASE_VALUES):
+        del document["metadata"]["namespace"]
+        labels = document["metadata"]["labels"]
+        for of_helm in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+            del labels[of_helm]
+        made.setdefault(f"{labels['app.kubernetes.io/component']}.yaml", []).append(document)
+    files = {
+        name: HEAD + yaml.safe_dump_all(made[name], sort_keys=False, width=10_000) for name in sorted(made)
+    }
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": sorted(files),
+    }
+    return files | {"kustomization.yaml": HEAD + yaml.safe_dump(kustomization, sort_keys=False)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command. Returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.render", description="Write deploy/kustomize from the chart."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where it is old")
+    options = parser.parse_args(arguments)
+    from helm_python import Chart  # noqa: PLC0415 - a library of 85 MB, for this command alone
+
+    wanted = base(Chart.load(CHART))
+    found = {file.name: file.read_text(encoding="utf-8") for file in BASE.glob("*.yaml")}
+    if found == wanted:
+        return 0
+    if options.check:
+        print(f"error: {BASE} is out of date: python -m deploy.render writes it", file=sys.stderr)
+        return 1
+    BASE.mkdir(exist_ok=True)
+    for name in found.keys() - wanted.keys():
+        (BASE / name).unlink()
+    for name, text in wanted.items():
+        (BASE / name).write_text(text, encoding="utf-8")
+    print(f"wrote {BASE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

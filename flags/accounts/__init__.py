@@ -1,0 +1,1 @@
+"""Unleash's users and tokens, with the least rights."""

@@ -1,0 +1,1 @@
+"""`python -m flags`: the commands, one module for each group."""

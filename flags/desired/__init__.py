@@ -1,0 +1,1 @@
+"""Flags as a file: compared with Unleash, and applied."""

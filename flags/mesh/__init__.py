@@ -1,0 +1,1 @@
+"""Weights of routes follow the share of a flag: `./canario mesh`."""

@@ -1,0 +1,1 @@
+"""Unleash's admin API: the one door to it."""

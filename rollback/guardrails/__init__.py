@@ -1,0 +1,1 @@
+"""Guardrails: the file, what each asks Prometheus, and how it judges the answer."""

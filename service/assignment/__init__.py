@@ -1,0 +1,1 @@
+"""Which model a user gets: the Unleash SDK and its flags."""

@@ -1,0 +1,108 @@
+"""Counts bad calls by user: the first of each user, with each model, in each ten minutes by the clock.
+
+Calls of one user hang together, so ten of them that fail are hardly more evidence than one. The rollback job
+weighs user-windows instead (docs/statistics.md), by bucket of the flag's hash.
+
+Who was counted in this window is in a memory that the workers of a service share: the master makes it before
+it forks. It is of fixed size and holds hashes only. A user for whom there is no room is not counted, which is
+told. It is looked at when a call was bad, and only then.
+"""
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+from common.names import Model
+
+SECONDS: Final = 600  # of a window; windows begin at multiples of it in Unix time, on all hosts
+SLOTS: Final = 2**17  # 1 MiB; room for 100,000 users whose calls are bad within ten minutes
+_REACH: Final = 16  # slots in which a user may stand
+_WINDOWS: Final = 1 << 16  # are told apart, which is more than a year
+_HASH_BITS: Final = 48
+
+
+class SeenUsers:
+    """Who was counted already, shared by this process and those forked from it after it was made.
+
+    A slot is a 64-bit word: the number of the window above, a hash of user and model below. Slots of windows
+    that are over are free.
+    """
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self._slots, self._key = slots, os.urandom(16)
+        # A file in memory, for the sake of its lock: the kernel frees that when a worker dies.
+        self._file = os.memfd_create("canario-user-windows")
+        weakref.finalize(self, os.close, self._file)
+        size = 8 * (slots + _REACH)
+        os.ftruncate(self._file, size)
+        self._words = memoryview(mmap.mmap(self._file, size)).cast("Q")
+        self._threads = threading.Lock()
+
+    def is_new(self, model: str, user_id: str, window: int) -> bool | None:
+        """Whether the user was not seen in this window yet, and is now; None where there is no room.
+
+        Of several callers at once, one gets True.
+        """
+        digest = blake2b(f"{model}\n{user_id}".encode(), key=self._key, digest_size=16).digest()
+        begin = int.from_bytes(digest[:8], "little") % self._slots
+        hashed = int.from_bytes(digest[8:14], "little") or 1
+        word = (window % _WINDOWS) << _HASH_BITS | hashed
+        with self._threads:  # the file's lock keeps processes apart, not threads
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                near = self._words[begin : begin + _REACH].tolist()
+                if word in near:
+                    return False
+                for place, found in enumerate(near):
+                    if found >> _HASH_BITS != window % _WINDOWS or not found:
+                        self._words[begin + place] = word
+                        return True
+                return None
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+_shared: list[SeenUsers] = []
+
+
+def share() -> None:
+    """Make the memory of all workers; called once, in gunicorn's master."""
+    _shared.append(SeenUsers())
+
+
+class UserWindows:
+    """Counts what the models did to users; without a master, in a memory of this process alone.
+
+    Args:
+        called: told a model and a bucket for each call.
+        failed: the same for each user-window that was bad.
+        dropped: called for each that found no room.
+        clock: Unix time, which is the same on all hosts.
+    """
+
+    def __init__(
+        self,
+        called: Callable[[Model, int], None],
+        failed: Callable[[Model, int], None],
+        dropped: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._called, self._failed, self._dropped, self._clock = called, failed, dropped, clock
+        self._seen = _shared[0] if _shared else SeenUsers()
+
+    def count(self, model: Model, user_id: str, bucket: int, *, bad: bool) -> None:
+        """A call of `model` for a user of this bucket is over."""
+        self._called(model, bucket)
+        if not bad:
+            return
+        new = self._seen.is_new(model, user_id, int(self._clock() // SECONDS))
+        if new:
+            self._failed(model, bucket)
+        elif new is None:
+            self._dropped()

@@ -1,0 +1,213 @@
+"""One HTTP request at a time to an endpoint, by a deadline for all of it, on connections that are kept.
+
+A timeout of a socket is for each byte anew: who sends one now and then would hold a thread for ever. So the
+sockets here look at the clock before each step.
+
+Raises, of any call:
+
+    TimeoutError            the deadline has passed, wherever it hung
+    EndpointRefuses         no connection could be made
+    ConnectionError         a connection ended before its answer did
+    AnswerError             it answered, with what is no answer
+"""
+
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from common.errors import CanarioError
+
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+class EndpointRefuses(CanarioError):  # noqa: N818 - it says what happened
+    """Nobody listens there, or the name or the certificate is wrong."""
+
+
+class AnswerError(CanarioError):
+    """An answer that is none; the text says why."""
+
+
+class Answered(NamedTuple):
+    """Status and body."""
+
+    status: int
+    body: bytes
+
+
+class _Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes | None
+    headers: dict[str, str]
+    most_bytes: int
+
+
+class _Clock(threading.local):
+    end = 0.0  # of the call of this thread, by the monotonic clock
+
+    def left(self) -> float:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+_clock = _Clock()
+
+
+class _Socket(socket.socket):
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        self.settimeout(_clock.left())
+        return super().recv_into(*args, **options)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_clock.left())
+        super().sendall(*args)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        self.settimeout(_clock.left())
+        return super().recv_into(*args, **options)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_clock.left())
+        super().sendall(*args)
+
+
+class Endpoint:
+    """The server at `url`. Threads may share it; make it after the fork."""
+
+    def __init__(self, url: str) -> None:
+        split = urlsplit(url)
+        self.url, self._path = url, split.path.rstrip("/")
+        self._host, self._tls = split.hostname or "", split.scheme == "https"
+        self._port = split.port or (443 if self._tls else 80)
+        self._netloc = split.netloc
+        self._idle: deque[HTTPConnection] = deque()
+        self._closed = False
+        self._address: tuple[Any, ...] | None = None
+        self._context = ssl.create_default_context() if self._tls else None
+        if self._context:
+            self._context.sslsocket_class = _TlsSocket
+
+    def resolve(self) -> None:
+        """Look the name up. Requests connect to what was found: a name server that hangs holds none of them.
+
+        Raises:
+            EndpointRefuses: there is no such name.
+        """
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise EndpointRefuses(f"{self.url}: {self._host} has no address: {error}") from error
+        known = {each[4] for each in found}
+        if self._address is None or self._address not in known:
+            self._address = found[0][4]
+
+    def ask(  # noqa: PLR0913, PLR0917 - a request is all of that
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        seconds: float,
+        most_bytes: int,
+        more: Mapping[str, str] | None = None,
+    ) -> Answered:
+        """The answer to a request.
+
+        Args:
+            path: behind the address.
+            seconds: for all of it.
+            most_bytes: of the answer's body.
+            more: headers.
+        """
+        headers = {**HEADERS, "Host": self._netloc, **(more or {})}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        call = _Request(method, self._path + path, body, headers, most_bytes)
+        _clock.end = time.monotonic() + seconds
+        kept = self._kept()
+        if kept:
+            try:
+                return self._ask(kept, call)
+            except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                pass  # ended by the server while nobody used it; a prediction may be asked for twice
+        return self._ask(self._connected(), call)
+
+    def close(self) -> None:
+        """Close the connections, those in use when their answer has come."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _ask(self, connection: HTTPConnection, call: _Request) -> Answered:
+        is_whole = False
+        try:
+            connection.request(call.method, call.path, call.body, call.headers)
+            response = connection.getresponse()
+            data = self._read(response, call.most_bytes)
+            is_whole = response.isclosed() and not response.will_close
+            return Answered(response.status, data)
+        except IncompleteRead as error:
+            raise ConnectionError("in the middle of its answer") from error
+        except ConnectionError:  # that of http.client is an HTTPException besides
+            raise
+        except HTTPException as error:
+            raise AnswerError(f"{self.url} answers with no HTTP: {type(error).__name__}") from error
+        finally:
+            if is_whole and not self._closed:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _read(self, response: HTTPResponse, most_bytes: int) -> bytes:
+        data = response.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            raise AnswerError(f"{self.url} answers with more than {most_bytes} bytes")
+        if response.length:
+            raise IncompleteRead(data)
+        return data
+
+    def _kept(self) -> HTTPConnection | None:
+        """A connection that is open and silent; the one that was used last."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            poll = select.poll()
+            poll.register(connection.sock, select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.close()
+
+    def _connected(self) -> HTTPConnection:
+        if self._address is None:
+            self.resolve()
+        address = self._address or ()
+        family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+        plain: socket.socket = _Socket(family, socket.SOCK_STREAM)
+        try:
+            plain.settimeout(_clock.left())
+            plain.connect(address)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context:
+                plain = self._context.wrap_socket(plain, server_hostname=self._host)
+        except TimeoutError:
+            plain.close()
+            raise
+        except OSError as error:
+            plain.close()
+            raise EndpointRefuses(f"{self.url} cannot be reached: {error.strerror or error}") from error
+        connection = HTTPConnection(self._host, self._port)
+        connection.sock = plain
+        return connection

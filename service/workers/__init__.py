@@ -1,0 +1,1 @@
+"""Gunicorn's workers: how they start, read requests and share their threads."""

@@ -1,0 +1,81 @@
+"""The same user, the same version, through a real Envoy that asks /assign of the real service."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from UnleashClient import UnleashClient
+
+from flags.canary.share import set_share
+from flags.unleash.admin import UnleashAdmin
+from stack.api import Stack
+from tests.integration.conftest import FLAG, Service, wait_for
+from tests.integration.own_service import free_port
+from tests.integration.proxies import Proxy, running
+
+SHARE = 25
+SPOOFED = {"x-canario-model": "challenger"}
+
+
+@pytest.fixture
+def proxy(stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path) -> Iterator[Proxy]:
+    """Envoy before both arms, which asks the service; 25% of the users have the challenger."""
+    set_share(admin, FLAG, SHARE)
+    port = int(service.url.rpartition(":")[2])
+    with running("header", tmp_path, {8000: port}) as envoy:
+        wait_for(lambda: "challenger" in envoy.ask(_users(100)), 20, "the flag")
+        yield envoy
+
+
+def _users(count: int, **headers: str) -> list[dict[str, str]]:
+    return [{"x-user-id": f"user-{number}", **headers} for number in range(count)]
+
+
+def said_by_the_sdk(stack: Stack, users: list[dict[str, str]]) -> list[str]:
+    """What Unleash's own client says of each."""
+    client = UnleashClient(
+        f"{stack.addresses.unleash}/api",
+        "test-of-the-proxy",
+        custom_headers={"Authorization": stack.secret("unleash-sdk.token")},
+        disable_metrics=True,
+    )
+    client.initialize_client()
+    try:
+        return [
+            "challenger" if client.is_enabled(FLAG, {"userId": user["x-user-id"]}) else "champion"
+            for user in users
+        ]
+    finally:
+        client.destroy()
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)]), 1_500]
+)
+def test_each_user_has_the_arm_that_the_sdk_says_on_every_call(
+    stack: Stack, proxy: Proxy, count: int
+) -> None:
+    users = _users(count)
+    first, second = proxy.ask(users), proxy.ask(users)
+    wanted = said_by_the_sdk(stack, users)
+    assert {*first} == {"champion", "challenger"}
+    assert sum(one != other for one, other in zip(first, second, strict=True)) == 0
+    assert sum(one != other for one, other in zip(first, wanted, strict=True)) == 0
+    share = first.count("challenger") / count
+    error = math.sqrt(SHARE / 100 * (1 - SHARE / 100) / count)
+    print(f"{count} users, twice: share {share:.4f}, {(share - SHARE / 100) / error:+.2f} standard errors")
+    assert abs(share - SHARE / 100) <= 4 * error
+
+
+def test_a_client_cannot_choose_its_arm(stack: Stack, proxy: Proxy) -> None:
+    users = _users(300)
+    assert proxy.ask(_users(300, **SPOOFED)) == said_by_the_sdk(stack, users)
+    assert proxy.ask([SPOOFED] * 20) == ["champion"] * 20  # who has no user has the champion
+
+
+def test_without_the_endpoint_everybody_has_the_champion_and_nothing_fails(tmp_path: Path) -> None:
+    """Also who sends the header: Envoy would have chosen a route by it before it asks."""
+    with running("header", tmp_path, {8000: free_port()}) as envoy:
+        answers = envoy.ask(_users(300) + _users(300, **SPOOFED))
+    assert answers == ["champion"] * 600
