@@ -1,6 +1,8 @@
 """The Helm chart, rendered by Helm's own library; `python -m deploy.render` makes a Kustomize base of it.
 
-Needs requirements-kubernetes.txt, which `make test` installs.
+It also copies into the chart the rules, the dashboard and the rollouts that the chart ships: Helm reads no
+file outside the chart, and symbolic links do not survive every archive and checkout. Needs
+requirements-kubernetes.txt, which `make test` installs.
 """
 
 from __future__ import annotations
@@ -15,8 +17,16 @@ import yaml
 if TYPE_CHECKING:
     from helm_python import Chart
 
-CHART = Path(__file__).resolve().parent / "chart"
-BASE = Path(__file__).resolve().parent / "kustomize"
+REPOSITORY = Path(__file__).resolve().parent.parent
+CHART = REPOSITORY / "deploy" / "chart"
+BASE = REPOSITORY / "deploy" / "kustomize"
+SHIPPED = CHART / "files"
+# Which files of the repository the chart ships, by the folder in `files` that has them.
+SOURCES = {
+    "rules": (REPOSITORY / "monitoring" / "rules", "*.yml"),
+    "dashboards": (REPOSITORY / "monitoring" / "grafana" / "dashboards", "*.json"),
+    "rollouts": (REPOSITORY / "rollouts", "*/*"),
+}
 HEAD = (
     "# Made from deploy/chart by `python -m deploy.render`: change the chart, or patch this in an overlay.\n"
 )
@@ -81,29 +91,55 @@ def base(chart: Chart) -> dict[str, str]:
     return files | {"kustomization.yaml": HEAD + yaml.safe_dump(kustomization, sort_keys=False)}
 
 
+def shipped() -> dict[str, str]:
+    """The chart's copies of files of the repository, by their path in `files`."""
+    return {
+        f"{folder}/{file.relative_to(source)}": file.read_text(encoding="utf-8")
+        for folder, (source, pattern) in SOURCES.items()
+        for file in sorted(source.glob(pattern))
+    }
+
+
+def found(folder: Path) -> dict[str, str]:
+    """What is in a folder that this command writes, by path."""
+    return {
+        str(file.relative_to(folder)): file.read_text(encoding="utf-8")
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def write(folder: Path, wanted: dict[str, str], *, check: bool) -> bool:
+    """Make the folder hold just what is wanted, or only look. Returns whether it did before."""
+    there = found(folder)
+    if there == wanted:
+        return True
+    if check:
+        print(f"error: {folder} is out of date: python -m deploy.render writes it", file=sys.stderr)
+        return False
+    for name in there.keys() - wanted.keys():
+        (folder / name).unlink()
+    for name, text in wanted.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    print(f"wrote {folder}")
+    return False
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.render", description="Write deploy/kustomize from the chart."
+        prog="python -m deploy.render",
+        description="Write deploy/chart/files, and deploy/kustomize from the chart.",
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where it is old")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where one is old")
+    check = parser.parse_args(arguments).check
     from helm_python import Chart  # noqa: PLC0415 - a library of 85 MB, for this command alone
 
-    wanted = base(Chart.load(CHART))
-    found = {file.name: file.read_text(encoding="utf-8") for file in BASE.glob("*.yaml")}
-    if found == wanted:
-        return 0
-    if options.check:
-        print(f"error: {BASE} is out of date: python -m deploy.render writes it", file=sys.stderr)
-        return 1
-    BASE.mkdir(exist_ok=True)
-    for name in found.keys() - wanted.keys():
-        (BASE / name).unlink()
-    for name, text in wanted.items():
-        (BASE / name).write_text(text, encoding="utf-8")
-    print(f"wrote {BASE}")
-    return 0
+    fits = write(SHIPPED, shipped(), check=check)
+    # The base is rendered from the chart as it is now, copies included.
+    fits &= write(BASE, base(Chart.load(CHART)), check=check)
+    return int(check and not fits)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The base of Kustomize is what the chart renders."""
+"""The base of Kustomize is what the chart renders, and the chart ships what the repository has."""
 
 from typing import Any
 
@@ -9,8 +9,14 @@ from deploy import render
 
 
 def test_it_is_up_to_date(chart: helm_python.Chart) -> None:
-    found = {file.name: file.read_text(encoding="utf-8") for file in render.BASE.glob("*.yaml")}
-    assert found == render.base(chart), "python -m deploy.render writes it"
+    assert render.found(render.BASE) == render.base(chart), "python -m deploy.render writes it"
+
+
+def test_so_is_what_the_chart_ships_of_the_repository() -> None:
+    """Copies, and no links: an archive or a checkout made a text of each link, and the chart had no rules."""
+    shipped = render.shipped()
+    assert render.found(render.SHIPPED) == shipped, "python -m deploy.render writes it"
+    assert {name.split("/")[0] for name in shipped} == set(render.SOURCES)
 
 
 def test_it_holds_the_parts_in_no_namespace(chart: helm_python.Chart) -> None:
