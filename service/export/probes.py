@@ -17,6 +17,8 @@ UNSEEN = "?never-seen"  # a string that no training data had
 BASES = 20  # held-out rows that are changed, spread over all
 MOST = 2000  # rows of a kind
 MOST_SPLITS, MOST_AT_SPLITS = 40, 6000  # of one feature, and rows on splits of all
+# What is closer to 0 is 0 to LightGBM (its kZeroThreshold), and to anybody who sends it.
+NO_NUMBER = float(np.float32(1e-35))
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
 PASSES_ON = ("Cast", "Identity", "Reshape")  # what changes no number
 
@@ -103,6 +105,8 @@ def _splits(table: Table, model: bytes, exact: Splits) -> list[Values]:
             middle = np.float32(split)
             itself = exact.get((at, float(middle)), float(middle))
             for value in (np.nextafter(middle, -np.inf), itself, np.nextafter(middle, np.inf)):
+                if 0 < abs(value) <= NO_NUMBER:
+                    continue
                 first = len(found)
                 found += [
                     _with(bases[(first + more) % len(bases)], at, float(value)) for more in range(times)
