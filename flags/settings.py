@@ -58,6 +58,16 @@ class BootstrapSettings(StrictModel):
     unleash_environment: str = Field("production", min_length=1, description="environment to act on")
 
 
+class MovesAlias(StrictModel):
+    """What a promotion does beside the promotion."""
+
+    mlflow_alias: str = Field(
+        "",
+        max_length=255,
+        description="alias of MLflow that a promotion moves to the new champion, as champion; empty: none",
+    )
+
+
 class ModelsFolder(StrictModel):
     """Where champion and challenger are named."""
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -15,17 +16,20 @@ from common.model_store import ModelStore
 from common.options import SettingsGroup
 from common.release import Note, Release
 from flags.cli.group import ANY_SHARE, AS_JSON, FOR_HISTORY, note
+from flags.mlflow_registry import Export, RegistryError
 from flags.promotion.fleet import fleet
 from flags.promotion.promote import PATIENCE_SECONDS, Done, Promoter
-from flags.registry import RegistryError, fetched
-from flags.settings import FlagsSettings, ModelsFolder
+from flags.registry import Fetched, fetched
+from flags.settings import FlagsSettings, ModelsFolder, MovesAlias
 from flags.unleash.admin import admin_from
+
+Fetch = Callable[[str], AbstractContextManager[Fetched]]
 
 KEPT: Final = 5
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-class ModelsSettings(ModelsFolder, FlagsSettings):
+class ModelsSettings(ModelsFolder, MovesAlias, FlagsSettings):
     """What changing the roles of models needs."""
 
     canary_flag: str = Field("canary", min_length=1, description="flag that decides who gets the challenger")
@@ -51,7 +55,9 @@ def _promoter(command: Callable[..., Done]) -> Callable[..., None]:
     def wrapped(*args: Any, as_json: bool, wait: float, reason: str, **rest: Any) -> None:
         settings = load_settings(ModelsSettings)
         store, asked = ModelStore(settings.models), fleet(settings.service_url, settings.admin_token)
-        promoter = Promoter(store, admin_from(settings), settings.canary_flag, asked, wait)
+        promoter = Promoter(
+            store, admin_from(settings), settings.canary_flag, asked, wait, settings.mlflow_alias
+        )
         _tell(command(promoter, note(reason), *args, **rest), as_json)
 
     return wrapped
@@ -90,13 +96,44 @@ def show_(as_json: bool) -> None:
 
 def _source(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what `fetched` takes beside the source."""
-    sha256 = click.option("--sha256", help="Of the archive at an address.")
-    like = click.option(
+
+    @click.option("--sha256", help="Of the archive at an address.")
+    @click.option(
         "--like",
         type=FOLDER,
         help="Model folder of the same features and classes, for MLflow's flavour onnx.",
     )
-    return sha256(like(command))
+    @click.option(
+        "--rows",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Held-out rows as .parquet or .csv, to export MLflow's flavours sklearn, xgboost and lightgbm.",
+    )
+    @click.option(
+        "--unpickle",
+        is_flag=True,
+        help="It may be a pickle, which is code that runs here. Only from people whom you trust.",
+    )
+    @click.option(
+        "--python",
+        default="",
+        help="Python that has what the model was trained with, for that export; without it this one.",
+    )
+    @wraps(command)
+    def wrapped(
+        *args: Any,
+        sha256: str | None,
+        like: Path | None,
+        rows: Path | None,
+        unpickle: bool,
+        python: str,
+        **rest: Any,
+    ) -> Any:
+        def fetch(source: str) -> AbstractContextManager[Fetched]:
+            return fetched(source, sha256=sha256, like=like, export=Export(rows, unpickle, python))
+
+        return command(*args, fetch=fetch, **rest)
+
+    return wrapped
 
 
 @models.command("challenger")
@@ -104,9 +141,7 @@ def _source(command: Callable[..., Any]) -> Callable[..., Any]:
 @_source
 @click.option("--none", is_flag=True, help="There is to be no challenger.")
 @_promoter
-def challenger_(  # noqa: PLR0913, PLR0917 - each is an option
-    promoter: Promoter, note: Note, source: str | None, none: bool, sha256: str | None, like: Path | None
-) -> Done:
+def challenger_(promoter: Promoter, note: Note, source: str | None, none: bool, fetch: Fetch) -> Done:
     """Make the model at SOURCE the challenger, while the flag is at 0%.
 
     SOURCE is a model folder; the https address of an archive of one, with --sha256; or
@@ -116,7 +151,7 @@ def challenger_(  # noqa: PLR0913, PLR0917 - each is an option
         raise click.UsageError("name a folder or another source, or say --none")
     if source is None:
         return promoter.challenge(None, note)
-    with fetched(source, sha256=sha256, like=like) as found:
+    with fetch(source) as found:
         reason = "; ".join(filter(None, (note.reason, found.origin)))
         return promoter.challenge(found.folder, note._replace(reason=reason))
 
@@ -125,9 +160,9 @@ def challenger_(  # noqa: PLR0913, PLR0917 - each is an option
 @click.argument("source")
 @_source
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-def fetch_(source: str, sha256: str | None, like: Path | None, out: Path) -> None:
+def fetch_(source: str, fetch: Fetch, out: Path) -> None:
     """Bring the model at SOURCE into a folder, and give it no role. SOURCE is as of `challenger`."""
-    with fetched(source, sha256=sha256, like=like) as found:
+    with fetch(source) as found:
         try:
             shutil.copytree(found.folder, out)
         except OSError as error:
@@ -180,6 +215,8 @@ def _tell(done: Done, as_json: bool) -> None:
         click.echo(f"every worker serves this, after {done.seconds:.1f} s")
         if done.state:
             click.echo(f"the flag {done.state.flag}: {done.state.percent}%")
+        if done.alias:
+            click.echo(done.alias)
 
 
 def _show(release: Release, as_json: bool) -> None:

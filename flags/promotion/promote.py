@@ -16,7 +16,7 @@ anywhere is finished by the next one.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ from common.model_store import ModelStore
 from common.release import Note, Release, ReleaseError, challenged, promoted, restored, settled, taken_back
 from flags.canary.share import read_state, set_share
 from flags.canary.state import CanaryState
+from flags.mlflow_registry import move_alias
 from flags.promotion.fleet import Crew, Fleet
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import ChangedMeanwhile
@@ -50,26 +51,34 @@ class Done:
         release: who has which role.
         state: what Unleash says about the flag; None where it was not asked.
         seconds: until every worker served it; 0 where nothing was left to do.
+        alias: what came of the alias in MLflow; "" where none is moved.
     """
 
     release: Release
     state: CanaryState | None
     seconds: float
+    alias: str = ""
 
 
 class Promoter:
-    """Changes the roles of models, and the flag with them. Anybody may do so at the same time."""
+    """Changes the roles of models, and the flag with them. Anybody may do so at the same time.
 
-    def __init__(
+    Args:
+        patience_seconds: for every worker to serve the models.
+        alias: in MLflow, moved to each new champion that is from a registry there; "" for none.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it acts on
         self,
         store: ModelStore,
         admin: UnleashAdmin,
         flag: str,
         fleet: Fleet,
         patience_seconds: float = PATIENCE_SECONDS,
+        alias: str = "",
     ) -> None:
         self._store, self._admin, self._flag, self._fleet = store, admin, flag, fleet
-        self._patience = patience_seconds
+        self._patience, self._alias = patience_seconds, alias
 
     def promote(self, note: Note, *, expect: int | None = 100) -> Done:
         """Make the challenger the champion, and the share 0.
@@ -85,6 +94,9 @@ class Promoter:
             ReleaseError: there is no challenger, or somebody else was faster.
             AdminError, FlagError: the flag could not be read; nothing was changed.
         """
+        return self._named(self._promoted(note, expect))
+
+    def _promoted(self, note: Note, expect: int | None) -> Done:
         release = self._store.read()
         if release.last.kind == "promoted":
             if release.roles.settled:
@@ -113,6 +125,9 @@ class Promoter:
             Unfinished: run it again; the text says whether the models are back.
             ReleaseError: there is no previous champion.
         """
+        return self._named(self._taken_back(note))
+
+    def _taken_back(self, note: Note) -> Done:
         release = self._store.read()
         if release.last.kind != "taken_back":
             if release.roles.previous is not None:
@@ -147,6 +162,12 @@ class Promoter:
             release = self._store.change(lambda now: challenged(now, entry, note), expect=release.revision)
         seconds = self._converge(release)
         return Done(self._settle(release), state, seconds)
+
+    def _named(self, done: Done) -> Done:
+        """Move the alias in MLflow to the champion, where there is one to move."""
+        if not self._alias:
+            return done
+        return replace(done, alias=move_alias(self._alias, self._store.path(done.release.roles.champion)))
 
     def _finish(self, release: Release, *, resumed: bool = False) -> Done:
         seconds = self._converge(release)

@@ -101,7 +101,8 @@ def _start_canary(rollout: Rollout, to: Stage, found: RolloutIteration, override
 
 def told_promotion(done: Done) -> str:
     """A promotion in one sentence."""
-    return f"{done.release.roles.champion} is the champion of every worker, after {done.seconds:.1f} s"
+    told = f"{done.release.roles.champion} is the champion of every worker, after {done.seconds:.1f} s"
+    return f"{told}; {done.alias}" if done.alias else told
 
 
 def _require_unchanged(rollout: Rollout, seen: Situation) -> None:

@@ -19,7 +19,7 @@ from flags.promotion.promote import Promoter
 from flags.rollout.controller import MakePromoter
 from flags.rollout.schema import DEFAULT_FILE, RolloutPlan, load_plan
 from flags.rollout.situation import Rollout
-from flags.settings import FlagsSettings
+from flags.settings import FlagsSettings, MovesAlias
 from flags.unleash.admin import admin_from
 
 TEMPLATES: Final = {
@@ -46,7 +46,7 @@ class PlannedFile(RolloutFile):
     plan: AnyPlan = "canary"
 
 
-class RolloutSettings(FlagsSettings):
+class RolloutSettings(MovesAlias, FlagsSettings):
     """What the commands of the rollout plan need."""
 
     rollouts: Path = Field(FOLDER, description="folder of rollouts, each NAME/rollout.yaml")
@@ -149,7 +149,7 @@ def promoter_of(settings: RolloutSettings, rollout: Rollout) -> MakePromoter | N
     if settings.models is None or settings.service_url is None or settings.admin_token is None:
         return None
     store, asked = ModelStore(settings.models), fleet(settings.service_url, settings.admin_token)
-    return lambda: Promoter(store, rollout.admin, rollout.flag, asked)
+    return lambda: Promoter(store, rollout.admin, rollout.flag, asked, alias=settings.mlflow_alias)
 
 
 def required_promoter(settings: RolloutSettings, rollout: Rollout) -> Promoter:

@@ -2,6 +2,7 @@
 
 ./canario export train.py:model --name churn --version 1 --out models/churn
 ./canario export --onnx churn.onnx --rows rows.parquet --expected expected.parquet --name churn ...
+./canario export --mlflow FOLDER --rows rows.parquet --name churn ...
 """
 
 import sys
@@ -14,6 +15,7 @@ from common.errors import CanarioError
 from common.options import start
 from service.export import export, export_ready
 from service.export.convert import TARGET_OPSET
+from service.export.flavours import load_flavour
 from service.export.parity import PARITY_TOLERANCE
 from service.export.ready import read_rows
 from service.export.rows import load_source
@@ -31,7 +33,19 @@ def _split(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option(
     "--onnx", type=FILE, help="A ready ONNX file instead of MODULE:FUNCTION; needs --rows and --expected."
 )
-@click.option("--rows", type=FILE, help="Of --onnx: rows as .parquet or .csv, a column for each feature.")
+@click.option(
+    "--mlflow",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with MLmodel of the flavours sklearn, xgboost or lightgbm instead; needs --rows.",
+)
+@click.option(
+    "--unpickle",
+    is_flag=True,
+    help="Of --mlflow: it may be a pickle, which is code that runs here. Only from people whom you trust.",
+)
+@click.option(
+    "--rows", type=FILE, help="Of --onnx and --mlflow: rows as .parquet or .csv, a column for each feature."
+)
 @click.option(
     "--expected",
     type=FILE,
@@ -90,6 +104,8 @@ def _split(_context: click.Context, _parameter: click.Parameter, text: str | Non
 def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     source: str | None,
     onnx: Path | None,
+    mlflow: Path | None,
+    unpickle: bool,
     rows: Path | None,
     expected: Path | None,
     labels: list[str] | None,
@@ -112,7 +128,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     MODULE:FUNCTION, or path/to/file.py:FUNCTION, is a function of yours without arguments. It returns the
     fitted model (of scikit-learn, XGBoost, LightGBM or CatBoost) and held-out rows (a DataFrame, or an array
     with --features); the model is exported only if ONNX Runtime gives its answers on them. A model that is
-    ONNX already comes by --onnx, with rows and the answers to them.
+    ONNX already comes by --onnx, with rows and the answers to them; one that MLflow has logged by --mlflow.
 
     \b
     Examples:
@@ -144,14 +160,19 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
                 parity_tolerance=parity_tolerance,
                 tolerance=tolerance,
             )
+        elif mlflow is not None:
+            if source is not None or rows is None:
+                raise ArtifactError("--mlflow needs --rows, and no MODULE:FUNCTION")
+            brought = load_flavour(mlflow, unpickle=unpickle), read_rows(rows)
         else:
             if source is None:
-                raise ArtifactError("name a MODULE:FUNCTION, or a ready file by --onnx")
+                raise ArtifactError("name a MODULE:FUNCTION, a ready file by --onnx, or a folder by --mlflow")
             bring = load_source(source)
     except CanarioError as error:
         _fail(error)
     if onnx is None:
-        brought = bring()
+        if mlflow is None:
+            brought = bring()
         try:
             if not isinstance(brought, tuple) or len(brought) != 2:
                 raise ArtifactError(

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from flags.cli.models import models
-from flags.registry import RegistryError, fetched
+from flags.mlflow_registry import RegistryError
+from flags.registry import fetched
 from tests.unit.common.model_folder import model
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from common.model_store import ModelStore
 from common.release import Note, Release, ReleaseError
+from flags import mlflow_registry
 from flags.canary.share import read_state, set_share
 from flags.promotion import promote as promote_module
 from flags.promotion.fleet import Crew, FleetError, Refusal, Worker
@@ -101,6 +102,67 @@ def test_promote_and_back(promoter: Promoter, store: ModelStore, unleash: FakeUn
     assert roles(store) == ("a", None, None, True)
     assert promoter.back(NOTE).release.revision == 3, "nor here"
     assert unleash.rollout() == "0"
+
+
+@pytest.fixture
+def registered(store: ModelStore) -> ModelStore:
+    """The challenger is from a registry."""
+    challenger = store.read().roles.challenger
+    assert challenger
+    file = store.path(challenger) / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | {"training": {"mlflow": "models:/fraud/2"}}))
+    return store
+
+
+HANGS = "import time\ntime.sleep(60)\n"
+FAILS = "class MlflowClient:\n    def set_registered_model_alias(self, *_): raise OSError('no route\\nx')\n"
+WORKS = (
+    "class MlflowClient:\n    def set_registered_model_alias(self, *told): open('{}', 'w').write(str(told))\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("tracking", "told"),
+    [
+        (HANGS, "could not be moved to models:/fraud/2: no answer within 2 s; the promotion stands"),
+        (FAILS, "could not be moved to models:/fraud/2: no route; the promotion stands"),
+        (WORKS, "means models:/fraud/2 now"),
+    ],
+    ids=["hangs", "fails", "works"],
+)
+def test_a_promotion_moves_the_alias_and_stands_whatever_mlflow_does(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    registered: ModelStore,
+    admin: UnleashAdmin,
+    workers: Workers,
+    promoter: Promoter,
+    tracking: str,
+    told: str,
+) -> None:
+    package = tmp_path / "path" / "mlflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "tracking.py").write_text(
+        tracking.format(tmp_path / "moved") if tracking is WORKS else tracking
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(mlflow_registry, "ALIAS_SECONDS", 2.0)
+    named = Promoter(registered, admin, "canary", workers, patience_seconds=0.5, alias="champion")
+    assert named.promote(NOTE).alias == f"MLflow's alias champion {told}"
+    assert roles(registered) == ("b", None, "a", True)
+    assert (tmp_path / "moved").exists() is (tracking is WORKS)
+    if tracking is WORKS:
+        assert (tmp_path / "moved").read_text() == "('fraud', 'champion', '2')"
+    assert promoter.back(NOTE).alias == "", "no alias, no word"
+
+
+def test_a_champion_of_no_registry_leaves_the_alias(
+    store: ModelStore, admin: UnleashAdmin, workers: Workers, promoter: Promoter
+) -> None:
+    named = Promoter(store, admin, "canary", workers, patience_seconds=0.5, alias="champion")
+    assert named.promote(NOTE).alias.endswith("the champion is not from an MLflow registry")
+    assert promoter.back(NOTE).release.roles.champion.name == "a"
 
 
 class Crash(BaseException):
