@@ -187,7 +187,8 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	$(LOCK) --output-file locks/mlserver.txt requirements-mlserver.txt
 	$(LOCK) --output-file locks/mlflow.txt requirements-mlflow.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/boosting.txt requirements-boosting.txt
-	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt locks/clickhouse.txt locks/kubernetes.txt locks/boosting.txt
+	$(LOCK) --constraints locks/dev.txt --output-file locks/otel.txt requirements-otel.txt
+	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt locks/clickhouse.txt locks/kubernetes.txt locks/boosting.txt locks/otel.txt
 
 reset: ## Remove data, secrets and logs; asks first (CONFIRM=1 does not)
 	@$(RUN) clean

@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = parts
     HttpMetrics(app, registry)
     app.before_request(_name_request)
+    parts.spans.watch(app)
     Bulkhead(app, settings.threads)
     app.after_request(_name_answer)
     register_problems(app)

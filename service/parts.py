@@ -23,6 +23,7 @@ from service.models.reports import Refusal, Reports, WorkerReport
 from service.prediction_log.log import RecordLog, open_log
 from service.prediction_log.secret import secret
 from service.settings import Settings
+from service.spans import Flag, Spans, open_spans
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Parts:
     memory: Memory
     outcomes: Outcomes
     users: UserWindows
+    spans: Spans
 
     def close(self) -> None:
         """Stop background work; in-flight requests are the web server's to finish first."""
@@ -50,6 +52,7 @@ class Parts:
         lineup.close_challenger()
         self.assigner.close()
         self.reports.end()
+        self.spans.close()
 
 
 def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
@@ -102,5 +105,8 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
         log=log,
         memory=Memory(salt),
         outcomes=Outcomes(listed | judged_outcomes(settings.guardrails), is_closed=bool(listed)),
+        spans=open_spans(
+            Flag(settings.canary_flag, "unleash" if settings.canary_percent is None else "canario")
+        ),
         users=UserWindows(metrics.called, metrics.failed_user, metrics.user_windows_dropped.inc),
     )

@@ -113,6 +113,7 @@ class Predictor:
     def __init__(self, parts: Parts) -> None:
         self._assigner, self._memory = parts.assigner, parts.memory
         self._metrics, self._users, self._log = parts.metrics, parts.users, parts.log
+        self._spans = parts.spans
         self._with_features = parts.settings.log_features
 
     def predict(  # noqa: PLR0913, PLR0917 - what a request is
@@ -139,7 +140,9 @@ class Predictor:
             Exception: whatever else the champion raises; there is nobody to fall back on.
         """
         assigner, metrics, users = self._assigner, self._metrics, self._users
-        assigned, why = assigner.assign(user_id, context)
+        with self._spans.flag() as tell:
+            assigned, why = found = assigner.assign(user_id, context)
+            tell(self._log.user_key(user_id), found)
         metrics.assignments.labels(assigned, why).inc()
         bucket = assigner.bucket(user_id, context)
         told = Assigned(assigned, bucket)
@@ -153,7 +156,12 @@ class Predictor:
             theirs = form.of_challenger(rows)
             said: list[Answer] | Failure = Failure("no_challenger")
             if lineup.challenger:
-                said = lineup.challenger.lack() if theirs is None else lineup.challenger.ask(theirs, until)
+                with self._spans.call(Model.CHALLENGER, lineup.models.metadata[Model.CHALLENGER]) as fail:
+                    said = (
+                        lineup.challenger.lack() if theirs is None else lineup.challenger.ask(theirs, until)
+                    )
+                    if isinstance(said, Failure):
+                        fail(said.reason)
             if not isinstance(said, Failure):
                 model, answers, shown = Model.CHALLENGER, said, theirs
                 users.count(Model.CHALLENGER, user_id, bucket, bad=False)
@@ -222,7 +230,8 @@ class Predictor:
         self._metrics.calls.labels(Model.CHAMPION).inc()
         start = time.perf_counter()
         try:
-            answers = lineup.models.champion.answers(rows)
+            with self._spans.call(Model.CHAMPION, lineup.models.metadata[Model.CHAMPION]):
+                answers = lineup.models.champion.answers(rows)
         except Exception as error:
             reason = (
                 "invalid" if isinstance(error, InvalidAnswerError) else getattr(error, "reason", "exception")

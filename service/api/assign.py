@@ -11,8 +11,7 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from common.names import Model
-from service.assignment.assignment import Assigns
-from service.metrics.service import NO_USER, ServiceMetrics
+from service.metrics.service import NO_USER
 from service.parts import Parts
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ def blueprint(parts: Parts) -> Blueprint:
     """The route on `parts`. It is in no OpenAPI document: clients never call it."""
     routes = Blueprint("assign", __name__)
     settings = parts.settings
-    choose = chooser(
-        parts.assigner, parts.metrics, settings.assign_user_header, settings.assign_context_headers
-    )
+    choose = chooser(parts, settings.assign_user_header, settings.assign_context_headers)
 
     @routes.get(PATH)
     def assign() -> Response:
@@ -56,10 +53,9 @@ class AnyPath:
         return self._app(environ, start_response)
 
 
-def chooser(
-    assigner: Assigns, metrics: ServiceMetrics, user_header: str, context_headers: Mapping[str, str]
-) -> Callable[[Headers], Model]:
+def chooser(parts: Parts, user_header: str, context_headers: Mapping[str, str]) -> Callable[[Headers], Model]:
     """From the headers of a request to the model; the champion where they name no user."""
+    assigner, metrics, spans, log = parts.assigner, parts.metrics, parts.spans, parts.log
 
     def choose(headers: Headers) -> Model:
         user = _text(headers.get(user_header, ""))
@@ -69,7 +65,9 @@ def chooser(
         context = {
             field: value for field, name in context_headers.items() if (value := _text(headers.get(name, "")))
         }
-        model, reason = assigner.assign(user, context)
+        with spans.flag() as tell:
+            model, reason = found = assigner.assign(user, context)
+            tell(log.user_key(user), found)
         metrics.proxy_assignments.labels(model, reason).inc()
         return model
 

@@ -1,0 +1,223 @@
+"""Spans of requests, by OpenTelemetry: the one door to it.
+
+They are made where a variable of OpenTelemetry's asks for them and locks/otel.txt is installed; elsewhere
+nothing is imported and nothing happens. A request is a span, and in it the evaluation of the flag and the
+call of each model are spans of their own. Names and attributes are those of the semantic conventions, which
+have the flag as an event (https://opentelemetry.io/docs/specs/semconv/feature-flags/feature-flags-events/):
+it is a span with the same name and attributes here, so that its time is seen.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final, NamedTuple
+
+from flask import Flask, Response, g, request
+
+from common.names import Model
+from service.assignment.assignment import Assignment, Reason
+from service.models.artifact import Metadata
+
+log = logging.getLogger(__name__)
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+EXPORTER, ATTRIBUTES = "OTEL_TRACES_EXPORTER", "OTEL_RESOURCE_ATTRIBUTES"
+SCOPE: Final = "canario"
+# Asked every few seconds by who watches, and nobody's request.
+NOT_TRACED: Final = ("/metrics", "/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready")
+CLOSE_SECONDS: Final = 2.0  # for spans that wait, when a worker ends
+
+# feature_flag.result.reason, and error.type where that is "error"
+_WHY: Final[dict[Reason, tuple[str, str | None]]] = {
+    Reason.FLAG_ON: ("split", None),
+    Reason.CANARY_PERCENT: ("split", None),
+    Reason.FLAG_OFF: ("disabled", None),
+    Reason.FLAG_WITHOUT_STRATEGY: ("default", None),
+    Reason.FLAG_MISSING: ("error", "flag_not_found"),
+    Reason.UNLEASH_UNKNOWN: ("error", "provider_not_ready"),
+}
+
+
+class Flag(NamedTuple):
+    """What decides about users: the key of a flag, and whose it is."""
+
+    key: str
+    provider: str
+
+
+Assigned = Callable[[str | None, Assignment], None]
+Failed = Callable[[str], None]
+
+
+class Spans:
+    """No spans. What `OtelSpans` makes of a request, in a service that nobody asked for any."""
+
+    def watch(self, app: Flask) -> None:
+        """Make a span of each request to `app`, and let its trace be that of the request."""
+
+    def flag(self) -> AbstractContextManager[Assigned]:
+        """Around an evaluation of the flag; told the user's key in the log, if any, and what came of it."""
+        return _NO_FLAG
+
+    def call(self, _role: Model, _metadata: Metadata, /) -> AbstractContextManager[Failed]:
+        """Around a call of a model; told the reason where it has no answer."""
+        return _NO_CALL
+
+    def close(self) -> None:
+        """Send what waits, in bounded time."""
+
+
+_NO_FLAG: Final = nullcontext[Assigned](lambda _user, _assignment: None)
+_NO_CALL: Final = nullcontext[Failed](lambda _reason: None)
+
+
+class OtelSpans(Spans):
+    """Spans of one worker.
+
+    Args:
+        provider: of opentelemetry.sdk.trace; closed with this.
+    """
+
+    def __init__(self, provider: Any, flag: Flag) -> None:
+        from opentelemetry import trace  # noqa: PLC0415 - an extra
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+
+        self._provider, self._flag, self._api = provider, flag, trace
+        self._tracer = provider.get_tracer(SCOPE)
+        self._propagator = TraceContextTextMapPropagator()
+
+    def watch(self, app: Flask) -> None:
+        """See `Spans.watch`."""
+        app.before_request(self._begin)
+        app.after_request(self._answered)
+        app.teardown_request(self._end)
+
+    def _begin(self) -> None:
+        if request.path in NOT_TRACED:
+            return
+        told = {name: request.headers.get(name, "") for name in ("traceparent", "tracestate")}
+        route = request.url_rule.rule if request.url_rule else None
+        span = self._tracer.start_span(
+            f"{request.method} {route}" if route else request.method,
+            self._propagator.extract(told),
+            kind=self._api.SpanKind.SERVER,
+            attributes={
+                "http.request.method": request.method,
+                "url.path": request.path,
+                "url.scheme": request.scheme,
+                **({"http.route": route} if route else {}),
+            },
+        )
+        g.span = span
+        if span.get_span_context().trace_flags.sampled:  # nobody could look another one up
+            g.trace_id = self._api.format_trace_id(span.get_span_context().trace_id)
+        g.trace_headers = self._headers(span)
+
+    def _answered(self, response: Response) -> Response:
+        if span := g.get("span"):
+            span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 500:
+                span.set_attribute("error.type", str(response.status_code))
+                span.set_status(self._api.StatusCode.ERROR)
+        return response
+
+    def _end(self, _error: BaseException | None) -> None:
+        if span := g.pop("span", None):
+            span.end()
+
+    @contextmanager
+    def flag(self) -> Iterator[Assigned]:
+        """See `Spans.flag`."""
+        with self._child("feature_flag.evaluation") as span:
+            span.set_attribute("feature_flag.key", self._flag.key)
+            span.set_attribute("feature_flag.provider.name", self._flag.provider)
+
+            def assigned(user: str | None, assignment: Assignment) -> None:
+                reason, error = _WHY[assignment.reason]
+                span.set_attribute("feature_flag.result.variant", assignment.model.value)
+                span.set_attribute("feature_flag.result.reason", reason)
+                if user is not None:
+                    span.set_attribute("feature_flag.context.id", user)
+                if error:
+                    span.set_attribute("error.type", error)
+                    span.set_status(self._api.StatusCode.ERROR)
+
+            yield assigned
+
+    @contextmanager
+    def call(self, role: Model, metadata: Metadata, /) -> Iterator[Failed]:
+        """See `Spans.call`."""
+        with self._child(role.value) as span:
+            span.set_attribute("canario.model.name", metadata.name)
+            span.set_attribute("canario.model.version", metadata.version)
+
+            def failed(reason: str) -> None:
+                span.set_attribute("error.type", reason)
+                span.set_status(self._api.StatusCode.ERROR)
+
+            before, g.trace_headers = g.get("trace_headers"), self._headers(span)
+            try:
+                yield failed
+            except Exception as error:
+                failed(type(error).__name__)
+                raise
+            finally:
+                g.trace_headers = before
+
+    @contextmanager
+    def _child(self, name: str) -> Iterator[Any]:
+        parent = g.get("span")
+        span = self._tracer.start_span(name, self._api.set_span_in_context(parent) if parent else None)
+        try:
+            yield span
+        finally:
+            span.end()
+
+    def _headers(self, span: Any) -> dict[str, str]:
+        """What a request that is made in `span` passes on."""
+        headers: dict[str, str] = {}
+        self._propagator.inject(headers, self._api.set_span_in_context(span))
+        return headers
+
+    def close(self) -> None:
+        """See `Spans.close`."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)  # the SDK would wait for half a minute
+
+
+def open_spans(flag: Flag, environment: Mapping[str, str] = os.environ) -> Spans:
+    """What makes spans in this worker, by the variables of OpenTelemetry. Call it after the fork."""
+    exporter = environment.get(EXPORTER, "").strip() or "otlp"
+    asked = EXPORTER in environment or any(environment.get(name) for name in ENDPOINTS)
+    if not asked or exporter == "none" or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return Spans()
+    try:
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter  # noqa: PLC0415
+
+        if exporter == "otlp":
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+            sends: Any = OTLPSpanExporter()
+        elif exporter == "console":
+            sends = ConsoleSpanExporter()
+        else:
+            log.warning("no spans are made: %s=%s is none of otlp, console and none", EXPORTER, exporter)
+            return Spans()
+        named = environment.get("OTEL_SERVICE_NAME") or "service.name=" in environment.get(ATTRIBUTES, "")
+        resource = Resource.create({} if named else {"service.name": SCOPE})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(sends))
+    except ImportError as error:
+        log.warning(
+            "no spans are made, though OTEL_... asks for them: %s; pip install -r locks/otel.txt", error
+        )
+        return Spans()
+    except ValueError as error:  # a variable that does not fit
+        log.warning("no spans are made: %s", error)
+        return Spans()
+    return OtelSpans(provider, flag)
