@@ -145,7 +145,7 @@ def traffic(site: Site) -> dict[str, str]:
 EVERY = frozenset(
     {
         *("LEASE", "RUNBOOK_URL", "BOARD_URL", "ROLLOUT_PLAN", "ROLLOUT_SPEED", "GUARDRAILS", "SELECTOR"),
-        *("ROLLOUTS", "ROLLOUT", "STICKINESS"),
+        *("ROLLOUTS", "ROLLOUT", "STICKINESS", "MLFLOW_ALIAS"),
     }
 )
 """What all programs must agree on."""

@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "name a MODULE:FUNCTION, or a ready file by --onnx"),
+        ([], "name a MODULE:FUNCTION, a ready file by --onnx"),
         (["--onnx=a.onnx"], "--onnx needs --rows and --expected, and no MODULE:FUNCTION"),
         (["a:b", "--onnx=a.onnx", "--rows=a.csv", "--expected=b.csv"], "and no MODULE:FUNCTION"),
         (["--onnx=a.onnx", "--rows=no.csv", "--expected=b.csv"], "no.csv: cannot be read"),
