@@ -19,7 +19,8 @@ from typing import Final
 
 import numpy as np
 
-from common.sequential import Numbers, Values
+from common.e_process import Values
+from common.sequential import Numbers
 
 ALPHA: Final = 0.05
 FOR_TOLERANCE: Final = 0.1

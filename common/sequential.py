@@ -4,7 +4,7 @@ Everything here is an e-process: under the null hypothesis ("the challenger is n
 mean never exceeds 1, so by Ville's inequality the chance that it EVER reaches 1 / alpha is at most alpha,
 whenever and however often somebody looks. A breach is therefore: the running maximum of `log_e` since the
 stage began is at least log(1 / alpha). A pass that was missed is then no missed breach, and the job needs no
-memory.
+memory. How they run along a stage is common/e_process.py.
 
 Pure functions without I/O. The last axis of every array is time, one entry a step; leading axes are
 independent runs. All results are natural logarithms of e.
@@ -14,34 +14,15 @@ Testing" (KDD 2022); Lindon, Malek, "Anytime-Valid Inference for Multinomial Cou
 docs/decisions/0018-sequential-guardrails.md says why these and with which numbers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from math import log, prod
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from common.e_process import EProcess, Known, LateStart, Mixture, Values, smallest
+
 Numbers = NDArray[np.float64] | NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """How many times too often bad calls may happen, and how much of the evidence is staked on each."""
-
-    factors: Values
-    weights: Values
-
-    @cached_property
-    def log_weights(self) -> Values:
-        """Their natural logarithms."""
-        return np.log(self.weights)
-
-    def up_to(self, largest: float) -> "Mixture":
-        """The same without the factors above `largest`; their weight goes to the others."""
-        kept = self.factors <= largest
-        return Mixture(self.factors[kept], self.weights[kept] / self.weights[kept].sum())
 
 
 EVEN = Mixture(np.geomspace(1.1, 30.0, 30), np.full(30, 1 / 30))
@@ -55,9 +36,6 @@ def _around_two() -> Mixture:
 
 AROUND_TWO = _around_two()
 """Most of it near a doubling, which EVEN is slow to find; what is much worse shows at once under any."""
-
-AT_ONCE = 1 << 18
-"""Numbers that are worked out together: many factors of a short stage, one of a thousand simulated ones."""
 
 BURSTS_MAY = 10.0
 """Where bad calls come in bursts, alpha may be so many times as large. At this price regressions are found as
@@ -125,39 +103,14 @@ class Counts:
         )
 
 
-@dataclass(frozen=True)
-class LateStart:
-    """Evidence that also begins anew now and then, so that good hours do not hide a late regression."""
-
-    every: int
-    """Steps from one beginning to the next; the first is this long after the stage's."""
-    starts: int
-    """How many such beginnings there will be; evidence that has not begun counts as 1."""
-    weight: float
-    """Their weight together, between 0 and 1; the evidence from the stage's beginning has the rest."""
-
-    @cached_property
-    def weights(self) -> Values:
-        """The weight of each beginning: the k-th has a share of 1/k.
-
-        Early ones count for more, at little cost to later ones, so that there may be many of them.
-        """
-        shares = 1 / np.arange(1, self.starts + 1)
-        result: Values = self.weight * shares / shares.sum()
-        return result
-
-    @cached_property
-    def waiting(self) -> Values:
-        """Log of the weight that has not begun yet, before the first beginning and after each."""
-        waiting = self.weight - np.concatenate(([0.0], np.cumsum(self.weights)))
-        waiting[-1] = 0.0  # without what rounding leaves
-        with np.errstate(divide="ignore"):
-            result: Values = np.log(waiting)
-        return result
-
-
-def log_e(
-    counts: Counts, *, effect: float = 1.0, dispersion: float = 1.0, late: LateStart | None = None
+def log_e(  # noqa: PLR0913 - the null hypothesis has several sides
+    counts: Counts,
+    *,
+    effect: float = 1.0,
+    dispersion: float = 1.0,
+    late: LateStart | None = None,
+    at_least: float | None = None,
+    known: Known | None = None,
 ) -> Values:
     """Evidence that the challenger's share of bad calls is more than `effect` times the champion's.
 
@@ -173,14 +126,26 @@ def log_e(
         dispersion: variance of bad calls over that of independent ones, from a quiet time before the stage.
             For `log_e_calls` all counts of bad calls are divided by it.
         late: None for evidence from the beginning of the stage only.
+        at_least: up to this share of bad calls, by `log_e_limit`, the challenger is well, however few the
+            champion has. The smaller of two e-processes is one against "one of the two is within its limit",
+            so alpha is not split. A user counts once in ten minutes, however many calls fail; whether that
+            matters, the calls tell.
+        known: what was worked out for counts that these go on from, of one run. Is changed.
 
     Returns:
         log e after each step, (..., steps).
     """
+    tolerated = []
+    if at_least is not None:
+        by_calls = counts.challenger_bad_calls if counts.buckets else None
+        bad = counts.challenger_bad if by_calls is None else by_calls
+        tolerated = [_of_limit(bad, counts.challenger_total, at_least, dispersion)]
     if counts.buckets:
-        return log_e_users(counts, counts.buckets, effect=effect, dispersion=dispersion, late=late)
-    calls = log_e_calls(counts, effect=effect, dispersion=dispersion, late=late)
-    return np.minimum(calls, log_e_steps(counts, effect=effect, late=late) + log(BURSTS_MAY))
+        users = log_e_users(counts, counts.buckets, effect=effect, dispersion=dispersion, late=late)
+        return np.minimum(users, smallest(tolerated, late, known)) if tolerated else users
+    split = _split(counts)
+    both = [_of_calls(split, effect, dispersion), _of_steps(split, effect, raised=log(BURSTS_MAY))]
+    return smallest([*both, *tolerated], late, known)
 
 
 def log_e_calls(
@@ -200,8 +165,40 @@ def log_e_calls(
         counts, effect, dispersion, late: as for `log_e`.
         mixture: the alternatives.
     """
-    increments, shape = _of_calls(counts, effect), np.shape(counts.challenger_bad)
-    return _mixed(lambda factors: increments(factors) / dispersion, shape, mixture, late)
+    return smallest([_of_calls(_split(counts), effect, dispersion, mixture)], late)
+
+
+def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None = None) -> Values:
+    """Evidence in which all bad calls of a step together are one witness.
+
+    A wager on the mean of the step's bad calls, e *= 1 + wager * (bad - expected). It asks of the null
+    hypothesis only that mean, so the calls of a step may hang together as they like. One bad call in a step
+    weighs as much as in `log_e_calls`, twenty of one user as much as four or five.
+    """
+    return smallest([_of_steps(_split(counts), effect)], late)
+
+
+def log_e_limit(
+    bad: Numbers,
+    total: Numbers,
+    *,
+    limit: float,
+    dispersion: float = 1.0,
+    late: LateStart | None = None,
+    known: Known | None = None,
+) -> Values:
+    """Evidence that the share of bad calls of one model is more than `limit`, without another beside it.
+
+    Likelihood ratios of Bernoulli trials, a chance of factor * limit against one of limit, mixed over the
+    factors. The mean stays at most 1 for every chance up to the limit, also for one that drifts.
+
+    Args:
+        bad: bad calls in each step, (..., steps).
+        total: calls in each step; taken to be no fewer than the bad ones.
+        limit: the largest share that is allowed, above 0 and below 0.9.
+        dispersion, late, known: as for `log_e`.
+    """
+    return smallest([_of_limit(bad, total, limit, dispersion)], late, known)
 
 
 def log_e_users(
@@ -226,7 +223,7 @@ def log_e_users(
         dispersion: at the least.
     """
     weights = AROUND_TWO.log_weights[:, None]
-    paths = np.cumsum(_of_calls(counts, effect)(AROUND_TWO.factors[:, None]), axis=1)
+    paths = np.cumsum(_calls(AROUND_TWO.factors[:, None], *_split(counts), effect, 1.0), axis=1)
     steps = paths.shape[1]
     begins = [(0, 1 - late.weight if late else 1.0)]
     if late:
@@ -245,47 +242,16 @@ def log_e_users(
         np.exp(since, out=since)
         found = np.log(since.sum(axis=0)) + highest + log(weight)
         mixed[begin:] = np.logaddexp(mixed[begin:], found)
-    return np.logaddexp(mixed, _waiting(steps, late)) if late else mixed
+    if late:
+        mixed = np.logaddexp(mixed, late.waiting[np.minimum(np.arange(steps) // late.every, late.starts)])
+    return mixed
 
 
-def _of_calls(counts: Counts, effect: float) -> Callable[[Values], Values]:
-    """By factors: log of the chance of each step's bad calls, over that at the null hypothesis's limit."""
-    bad, events, share = _split(counts)
-    allowed = effect * share
-
-    def increments(factors: Values) -> Values:
-        ratio = (allowed + 1 - share) / (factors * allowed + 1 - share)
-        result: Values = np.log(factors) * bad + events * np.log(ratio)
-        return result
-
-    return increments
+Split = tuple[Values, Values, Values]
+"""The challenger's bad calls, those of both, and the challenger's share of the traffic, in each step."""
 
 
-def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None = None) -> Values:
-    """Evidence in which all bad calls of a step together are one witness.
-
-    A wager on the mean of the step's bad calls, e *= 1 + wager * (bad - expected). It asks of the null
-    hypothesis only that mean, so the calls of a step may hang together as they like. One bad call in a step
-    weighs as much as in `log_e_calls`, twenty of one user as much as four or five.
-    """
-    bad, events, share = _split(counts)
-    allowed = effect * share
-    mine = allowed / (allowed + 1 - share)  # the challenger's part of the bad calls, at the limit
-    expected = events * mine
-    at_risk = (expected > 0) & (share < 1)
-    most = np.divide(0.95, expected, out=np.zeros_like(mine), where=at_risk)  # what a step may lose: 95%
-
-    def increments(factors: Values) -> Values:
-        worse = factors * allowed / (factors * allowed + 1 - share)
-        wager = np.divide(worse - mine, mine * (1 - mine), out=np.zeros_like(worse), where=at_risk)
-        result: Values = np.log1p(np.minimum(wager, most) * (bad - expected))
-        return result
-
-    return _mixed(increments, bad.shape, AROUND_TWO, late)
-
-
-def _split(counts: Counts) -> tuple[Values, Values, Values]:
-    """The challenger's bad calls, those of both, and the challenger's share of the traffic, in each step."""
+def _split(counts: Counts) -> Split:
     bad = np.asarray(counts.challenger_bad, dtype=np.float64)
     challenger = np.maximum(counts.challenger_total, bad)
     total = challenger + np.maximum(counts.champion_total, counts.champion_bad)
@@ -293,34 +259,48 @@ def _split(counts: Counts) -> tuple[Values, Values, Values]:
     return bad, bad + counts.champion_bad, share
 
 
-def log_e_limit(
-    bad: Numbers,
-    total: Numbers,
-    *,
-    limit: float,
-    dispersion: float = 1.0,
-    late: LateStart | None = None,
+def _of_calls(split: Split, effect: float, dispersion: float, mixture: Mixture = AROUND_TWO) -> EProcess:
+    return EProcess(_calls, split, (effect, dispersion), mixture)
+
+
+def _calls(  # noqa: PLR0913 - of EProcess
+    factors: Values, bad: Values, events: Values, share: Values, effect: float, dispersion: float
 ) -> Values:
-    """Evidence that the share of bad calls of one model is more than `limit`, without another beside it.
+    """Log of the chance of each step's bad calls, over that at the null hypothesis's limit."""
+    allowed = effect * share
+    ratio = (allowed + 1 - share) / (factors * allowed + 1 - share)
+    result: Values = (np.log(factors) * bad + events * np.log(ratio)) / dispersion
+    return result
 
-    Likelihood ratios of Bernoulli trials, a chance of factor * limit against one of limit, mixed over the
-    factors. The mean stays at most 1 for every chance up to the limit, also for one that drifts.
 
-    Args:
-        bad: bad calls in each step, (..., steps).
-        total: calls in each step; taken to be no fewer than the bad ones.
-        limit: the largest share that is allowed, above 0 and below 0.9.
-        dispersion, late: as for `log_e`.
-    """
+def _of_steps(split: Split, effect: float, raised: float = 0.0) -> EProcess:
+    return EProcess(_steps, split, (effect,), AROUND_TWO, raised)
+
+
+def _steps(factors: Values, bad: Values, events: Values, share: Values, effect: float) -> Values:
+    """Log of what a wager on each step's bad calls wins."""
+    allowed = effect * share
+    mine = allowed / (allowed + 1 - share)  # the challenger's part of the bad calls, at the limit
+    expected = events * mine
+    at_risk = (expected > 0) & (share < 1)
+    most = np.divide(0.95, expected, out=np.zeros_like(mine), where=at_risk)  # what a step may lose: 95%
+    worse = factors * allowed / (factors * allowed + 1 - share)
+    wager = np.divide(worse - mine, mine * (1 - mine), out=np.zeros_like(worse), where=at_risk)
+    result: Values = np.log1p(np.minimum(wager, most) * (bad - expected))
+    return result
+
+
+def _of_limit(bad: Numbers, total: Numbers, limit: float, dispersion: float) -> EProcess:
     bad = np.asarray(bad, dtype=np.float64)
     good = np.maximum(total, bad) - bad
+    return EProcess(_limit, (bad, good), (limit, dispersion), AROUND_TWO.up_to(0.999 / limit))
 
-    def increments(factors: Values) -> Values:
-        of_good = np.log((1 - factors * limit) / (1 - limit))
-        result: Values = (bad * np.log(factors) + good * of_good) / dispersion
-        return result
 
-    return _mixed(increments, bad.shape, AROUND_TWO.up_to(0.999 / limit), late)
+def _limit(factors: Values, bad: Values, good: Values, limit: float, dispersion: float) -> Values:
+    """Log of the chance of each step's bad calls at factor * limit, over that at the limit."""
+    of_good = np.log((1 - factors * limit) / (1 - limit))
+    result: Values = (bad * np.log(factors) + good * of_good) / dispersion
+    return result
 
 
 def log_e_totals(x: float, y: float, rho: float, effect: float = 1.0, *, mixture: Mixture = EVEN) -> float:
@@ -334,67 +314,3 @@ def log_e_totals(x: float, y: float, rho: float, effect: float = 1.0, *, mixture
     factors = mixture.factors
     ratio = (effect * rho + 1 - rho) / (effect * factors * rho + 1 - rho)
     return float(np.logaddexp.reduce(np.log(mixture.weights) + x * np.log(factors) + (x + y) * np.log(ratio)))
-
-
-def _mixed(
-    increments: Callable[[Values], Values], shape: tuple[int, ...], mixture: Mixture, late: LateStart | None
-) -> Values:
-    """Log of the mean of e over all factors and, with `late`, over the moments at which evidence begins.
-
-    Args:
-        increments: of log e in each step, (factors, *shape), for factors as (factors, 1, ...).
-        shape: of the counts, (..., steps).
-    """
-    mixed: Values | None = None
-    at_once = max(AT_ONCE // max(prod(shape), 1), 1)
-    for first in range(0, len(mixture.factors), at_once):
-        some = slice(first, first + at_once)
-        across = (-1, *(1 for _ in shape))
-        path = np.cumsum(increments(mixture.factors[some].reshape(across)), axis=-1)
-        if late:
-            path += _beginnings(path, late)
-        path += mixture.log_weights[some].reshape(across)
-        part = _log_of_sum(path)
-        mixed = part if mixed is None else np.logaddexp(mixed, part)
-    assert mixed is not None  # noqa: S101 - there is a factor
-    return np.logaddexp(mixed, _waiting(shape[-1], late)) if late else mixed
-
-
-def _log_of_sum(logs: Values) -> Values:
-    """Log of the sum over the first axis of what `logs` are logs of. `logs` is overwritten.
-
-    As np.logaddexp.reduce, in a sixth of its time. What is so small that it is lost here is so there too.
-    """
-    highest = logs.max(axis=0)
-    logs -= highest
-    np.exp(logs, out=logs)
-    result: Values = np.log(logs.sum(axis=0))
-    result += highest
-    return result
-
-
-def _beginnings(path: Values, late: LateStart) -> Values:
-    """Log of what e from the stage's beginning is multiplied with, so that it stands for all beginnings.
-
-    Evidence that began after step s is path - path[s], so all beginnings up to a step together are e(path)
-    times a sum over those s, and that sum changes only with the next beginning.
-    """
-    if path.shape[-1] <= late.every:
-        return np.full(1, log(1 - late.weight))
-    last_before = np.arange(1, late.starts + 1) * late.every - 1
-    before = path[..., last_before[last_before < path.shape[-1] - 1]]
-    first = np.full((*path.shape[:-1], 1), log(1 - late.weight))
-    terms = np.concatenate((first, np.log(late.weights[: before.shape[-1]]) - before), axis=-1)
-    sums: Values = np.logaddexp.accumulate(terms, axis=-1)
-    return sums[..., _begun(path.shape[-1], late)]
-
-
-def _waiting(steps: int, late: LateStart) -> Values:
-    """Log of the weight that has not begun at each step."""
-    result: Values = late.waiting[_begun(steps, late)]
-    return result
-
-
-def _begun(steps: int, late: LateStart) -> NDArray[np.intp]:
-    """How many beginnings lie before each step."""
-    return np.minimum(np.arange(steps) // late.every, late.starts)

@@ -20,7 +20,7 @@ from flags.canary.state import CanaryState
 from rollback.actions.turn_off import Canary, Rollback, roll_back
 from rollback.guardrails.file import Policy
 from rollback.guardrails.judging import UNKNOWN_STAGE, Judging
-from rollback.guardrails.past import Past
+from rollback.guardrails.past import Kept
 from rollback.guardrails.verdict import Verdict
 from rollback.iteration import Iteration, rollback_fields
 from rollback.services import JobServices
@@ -55,8 +55,8 @@ class LastOff:
 class Job:
     """What an iteration needs.
 
-    It keeps from one to the next when it saw the flag off, and what it read of the stage, so as not to ask
-    for it again: a new job decides the same.
+    It keeps from one to the next when it saw the flag off, and what it read of the stage and made of that,
+    so as not to do it again: a new job decides the same.
     """
 
     policy: Policy
@@ -71,8 +71,7 @@ class Job:
     services: JobServices | None = None
     """What follows a judgement; a dry run has none."""
     _off: LastOff = field(default_factory=LastOff)
-    _counters: Past = field(default_factory=Past)
-    _buckets: Past = field(default_factory=Past)
+    _kept: Kept = field(default_factory=Kept)
 
     def run(self, *, wait: bool = False) -> Iteration:
         """Make one iteration. Errors of Unleash and Prometheus are part of it; only a bug raises.
@@ -118,8 +117,7 @@ class Job:
             self.arms,
             state,
             self._off.unknown_stage(),
-            counters=self._counters,
-            buckets=self._buckets,
+            self._kept,
         )
         verdicts, rollback = {}, None
         # A breach is acted on at once: guardrails after it, perhaps slow ones, must not hold it up.

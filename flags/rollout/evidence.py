@@ -17,7 +17,7 @@ from common.names import Model
 from common.noninferior import ArmCounts, Comparison, excluded
 from common.prometheus import Prometheus
 from common.selector import Matcher, Selector, quoted
-from common.sequential import Values
+from common.e_process import Values
 from flags.rollout.no_worse import Evidence
 from flags.rollout.schema import NoWorse
 from rollback.guardrails.counts import Counted, count_all

@@ -32,40 +32,36 @@ class Counted:
 def count_all(readings: Iterable[Track]) -> list[Counted]:
     """Turn readings at n + 1 moments, the same for all, into counts in n steps."""
     readings = list(readings)
+    if not readings:
+        return []
+    values = np.array([series.values for series in readings])
+    instances = [series.labels.get("instance", "") for series in readings]
+    there = ~np.isnan(values)
+    firsts = np.where(there.any(axis=1), there.argmax(axis=1), values.shape[1])
     seen: dict[str, int] = {}
-    for series in readings:
-        there = np.flatnonzero(~np.isnan(series.values))
-        if len(there):
-            instance = series.labels.get("instance", "")
-            seen[instance] = min(seen.get(instance, int(there[0])), int(there[0]))
-    return [
-        Counted(series.labels, increments(series.values, seen.get(series.labels.get("instance", ""), 0)))
-        for series in readings
-    ]
+    for instance, first in zip(instances, firsts.tolist(), strict=True):
+        seen[instance] = min(seen.get(instance, first), first)
+    steps = increments(values, np.array([seen[instance] for instance in instances]))
+    return [Counted(series.labels, mine) for series, mine in zip(readings, steps, strict=True)]
 
 
-def increments(values: Values, seen: int = 0) -> Values:
-    """Counts in each step of one series.
+def increments(values: Values, seen: NDArray[np.intp]) -> Values:
+    """Counts in each step of several series.
 
     Args:
-        values: readings at n + 1 moments, NaN where there is none.
-        seen: the moment at which the series' instance was first read.
+        values: readings at n + 1 moments, NaN where there is none, (series, n + 1).
+        seen: the moment at which each series' instance was first read.
 
     Returns:
-        n numbers, none of them negative.
+        (series, n), no number negative.
     """
-    steps = np.zeros(max(len(values) - 1, 0))
-    there = np.flatnonzero(~np.isnan(values))
-    if not len(there):
-        return steps
-    read = values[there]
-    grown = np.diff(read)
-    grown[grown < 0] = read[1:][grown < 0]
-    steps[there[1:] - 1] = grown
-    born = int(there[0])
-    if seen < born:
-        steps[born - 1] += read[0]
-    return steps
+    there = ~np.isnan(values)
+    moments = np.arange(values.shape[1])
+    latest = np.maximum.accumulate(np.where(there, moments, -1), axis=1)[:, :-1]  # before the step's end
+    now, before = values[:, 1:], np.take_along_axis(values, np.maximum(latest, 0), axis=1)
+    grown = np.where(now >= before, now - before, now)
+    born = (latest < 0) & (seen[:, None] < moments[1:])
+    return np.where(there[:, 1:] & ((latest >= 0) | born), np.where(born, now, grown), 0.0)
 
 
 def add_up(counted: Iterable[Counted], fits: Callable[[Mapping[str, str]], bool]) -> Values | None:

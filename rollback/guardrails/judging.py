@@ -19,7 +19,7 @@ from rollback.guardrails.counts import count_all
 from rollback.guardrails.file import Policy
 from rollback.guardrails.kinds.base import Guardrail
 from rollback.guardrails.kinds.question import Answers, Moment, NotYet, Question, Reading
-from rollback.guardrails.past import Past
+from rollback.guardrails.past import Kept
 from rollback.guardrails.tally import bucket_selector, selector
 from rollback.guardrails.verdict import Status, Verdict
 from rollback.guardrails.window import FEWEST_SCRAPES, Grid, TooYoung, fit_grid
@@ -44,10 +44,8 @@ class Judging:
     """The flag; None when Unleash could not be asked."""
     unknown_stage: timedelta = UNKNOWN_STAGE
     """How long ago the stage is taken to have begun then; less where the flag was seen off since."""
-    counters: Past = field(default_factory=Past)
-    """What was read of the stage's counters before."""
-    buckets: Past = field(default_factory=Past)
-    """The same of those by bucket."""
+    kept: Kept = field(default_factory=Kept)
+    """What was read of the stage before."""
 
     def verdicts(self) -> Iterator[Verdict]:
         """The verdicts one by one; once Prometheus does not answer, the rest follow without asking it."""
@@ -159,15 +157,18 @@ class Judging:
         try:
             if answer.fault:
                 raise answer.fault
-            tracks = measure.read_counters(self.prometheus, query, moment.grid, answer.others, self.counters)
+            tracks = measure.read_counters(
+                self.prometheus, query, moment.grid, answer.others, self.kept.counters
+            )
             buckets = bucket_selector([each for _, each in counting], self.arms)
             found = []
             if buckets:
-                found = measure.read_buckets(self.prometheus, buckets, moment.grid, self.buckets)
+                found = measure.read_buckets(self.prometheus, buckets, moment.grid, self.kept.buckets)
             counts = Answers(
                 counted=count_all(self.arms.told(tracks)),
                 by_bucket=count_all(self.arms.told(found)),
                 query=query,
+                known=self.kept.evidence,
             )
             for _, each in counting:
                 yield each.judge(counts)

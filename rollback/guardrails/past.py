@@ -8,13 +8,14 @@ was read again has changed.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
 
 from common.answers import Track
+from common.e_process import Known
 from common.prometheus import Prometheus
 
 AGAIN: Final = timedelta(minutes=2)
@@ -75,6 +76,21 @@ class Past:
                 return None
             tracks[key] = Track(track.labels, np.concatenate((track.values[:first], rest)))
         return replace(known, points=points, tracks=tracks)
+
+
+@dataclass
+class Kept:
+    """What a job keeps of a stage from one iteration to the next: it only saves time, a new one decides alike.
+
+    Attributes:
+        counters: what was read of the stage's counters.
+        buckets: the same of those by bucket.
+        evidence: what that came to, by guardrail.
+    """
+
+    counters: Past = field(default_factory=Past)
+    buckets: Past = field(default_factory=Past)
+    evidence: dict[str, Known] = field(default_factory=dict)
 
 
 def _key(track: Track) -> frozenset[tuple[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from common.arms import ServedModel
 from common.names import Model
-from common.sequential import Values
+from common.e_process import Values
 
 
 class Action(StrEnum):

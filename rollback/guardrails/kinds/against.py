@@ -6,9 +6,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from common.e_process import Known, Values
+from common.e_process import LateStart as Late
 from common.figures import percent
-from common.sequential import Counts, Numbers, Values, log_e, log_e_calls, log_e_limit
-from common.sequential import LateStart as Late
+from common.sequential import Counts, log_e, log_e_calls, log_e_limit
 from rollback.guardrails.edges import Edges
 from rollback.guardrails.kinds.question import Terms
 from rollback.guardrails.kinds.sequential import Sequential
@@ -30,15 +31,15 @@ class Relative(Sequential):
         """How many times the champion's share of bad calls is allowed, or the challenger's of good ones."""
         return 1.0
 
-    def log_e(self, counts: Counts, late: Late | None) -> Values:
-        relative = log_e(self._sides(counts), effect=self.times, dispersion=self.dispersion, late=late)
-        if self.at_least is None:
-            return relative
-        # The smaller of two e-processes is one against "one of the two is within its limit", so alpha is not
-        # split.
-        # A user counts once in ten minutes, however many calls fail; whether that matters, the calls tell.
-        bad = counts.challenger_bad_calls if counts.buckets else None
-        return np.minimum(relative, _absolute(self, counts, self.at_least, late, bad))
+    def log_e(self, counts: Counts, late: Late | None, known: Known | None = None) -> Values:
+        return log_e(
+            self._sides(counts),
+            effect=self.times,
+            dispersion=self.dispersion,
+            late=late,
+            at_least=self.at_least,
+            known=known,
+        )
 
     def first_breach(self, counts: Counts, needed: float, late: Late | None) -> int | None:
         # The evidence is the smallest of several; nearly always this one is low enough to know. That of users
@@ -86,19 +87,12 @@ class Absolute(Sequential):
     def fixed_limit(self) -> float:
         return self.limit
 
-    def log_e(self, counts: Counts, late: Late | None) -> Values:
-        return _absolute(self, counts, self.limit, late)
+    def log_e(self, counts: Counts, late: Late | None, known: Known | None = None) -> Values:
+        bad, total = counts.challenger_bad, counts.challenger_total
+        return log_e_limit(bad, total, limit=self.limit, dispersion=self.dispersion, late=late, known=known)
 
     def allowed(self, counts: Counts) -> float:  # noqa: ARG002 - whatever was counted
         return self.limit
 
     def facts(self, counts: Counts, edges: Edges | None) -> str:
         return f"{self._told(counts, edges)[0]}, and {percent(self.limit)} are allowed"
-
-
-def _absolute(
-    guardrail: Sequential, counts: Counts, limit: float, late: Late | None, bad: Numbers | None = None
-) -> Values:
-    """Evidence that the challenger's share of bad calls is more than `limit`; `bad`: other than counted."""
-    found, total = counts.challenger_bad if bad is None else bad, counts.challenger_total
-    return log_e_limit(found, total, limit=limit, dispersion=guardrail.dispersion, late=late)

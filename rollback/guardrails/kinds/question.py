@@ -1,16 +1,17 @@
 """What a guardrail asks in one pass, what it knows when it asks, and what the answers are. Pure."""
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field
 
-from common import sequential
+from common import e_process
 from common.arms import Arms
 from common.config import StrictModel
 from common.durations import Duration
+from common.e_process import Known
 from rollback.guardrails.counts import Counted
 from rollback.guardrails.edges import Buckets
 from rollback.guardrails.verdict import Verdict
@@ -24,9 +25,9 @@ class LateStart(StrictModel):
     starts: Annotated[int, Field(ge=1, le=1000)]
     weight: Annotated[float, Field(gt=0, lt=1)]
 
-    def in_steps(self, step: timedelta) -> sequential.LateStart:
+    def in_steps(self, step: timedelta) -> e_process.LateStart:
         """The same for counts in steps of that length."""
-        return sequential.LateStart(max(round(self.every / step), 1), self.starts, self.weight)
+        return e_process.LateStart(max(round(self.every / step), 1), self.starts, self.weight)
 
 
 class Terms(StrictModel):
@@ -95,6 +96,8 @@ class Answers:
     """The same of counters by bucket, as counts in each span of the grid that is over."""
     query: str = ""
     """The selector that gave those."""
+    known: MutableMapping[str, Known] = field(default_factory=dict)
+    """By guardrail, what its evidence came to before; `judge` may keep something there."""
 
 
 class Question:

@@ -20,7 +20,7 @@ alpha, so a breach that a pass has missed is one all the same.
 """
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import log
@@ -29,10 +29,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from common.e_process import Known, Values
+from common.e_process import LateStart as Late
 from common.figures import count
 from common.names import JobMetric
-from common.sequential import Buckets, Counts, Numbers, Values
-from common.sequential import LateStart as Late
+from common.sequential import Buckets, Counts, Numbers
 from rollback.guardrails.edges import Edges
 from rollback.guardrails.kinds.base import Guardrail, kind
 from rollback.guardrails.kinds.question import Answers, LateStart, Moment, Question, Terms
@@ -95,8 +96,8 @@ class Sequential(Guardrail):
         """
         raise NotImplementedError
 
-    def log_e(self, counts: Counts, late: Late | None) -> Values:
-        """The evidence after each step."""
+    def log_e(self, counts: Counts, late: Late | None, known: Known | None = None) -> Values:
+        """The evidence after each step; `known`: what it came to before, which changes nothing."""
         raise NotImplementedError
 
     def allowed(self, counts: Counts) -> float | None:
@@ -193,6 +194,7 @@ class Counting(Question):
             edges=self.plan.edges,
             counts=counts,
             missing=missing,
+            known=answers.known.setdefault(self.guardrail.name, Known()),
         ).judge()
 
 
@@ -211,11 +213,13 @@ class Tally:
     counts: Counts
     missing: str | None = None
     """A counter of which there is no series at all."""
+    known: Known | None = field(default=None, repr=False, compare=False)
+    """What the evidence came to before, which changes nothing."""
 
     def log_e(self) -> Values:
         """The evidence after each step."""
         late = self.late_start.in_steps(self.grid.step) if self.late_start else None
-        return self.guardrail.log_e(self.counts, late)
+        return self.guardrail.log_e(self.counts, late, self.known)
 
     def judge(self) -> Verdict:
         """The verdict. The evidence is worked out here, once a pass."""

@@ -6,13 +6,12 @@ from math import log
 import numpy as np
 import pytest
 
+from common.e_process import LateStart, Values
 from common.sequential import (
     AROUND_TWO,
     EVEN,
     Buckets,
     Counts,
-    LateStart,
-    Values,
     log_e,
     log_e_calls,
     log_e_limit,

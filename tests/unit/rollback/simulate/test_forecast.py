@@ -5,7 +5,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from common.sequential import Counts, LateStart, log_e, log_e_limit
+from common.e_process import LateStart
+from common.sequential import Counts, log_e, log_e_limit
 from flags.rollout.schema import RolloutPlan
 from rollback.guardrails.file import load_policy
 from rollback.simulate.detect import Sensor, Stream, seconds_to_detect, smallest

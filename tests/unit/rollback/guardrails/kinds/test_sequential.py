@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from common.arms import OURS
-from common.sequential import Buckets, Counts, Values
+from common.e_process import Values
+from common.sequential import Buckets, Counts
 from rollback.guardrails.edges import Edges
 from rollback.guardrails.file import rejudge
 from rollback.guardrails.kinds.counters import CounterRatio
