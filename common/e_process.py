@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 BLOCK: Final = 60
-"""Steps that are worked out together: few are done again with each new one, and a long stage is few blocks."""
+"""Steps that are worked out together. With each new step its block is done again."""
 AT_ONCE: Final = 1 << 18
 """Numbers that are worked out together: all factors of one run, one of thousands of simulated ones."""
 MARKS: Final = 4

@@ -134,6 +134,7 @@ class RolloutFile(StrictModel):
 
 
 File = TypeVar("File", bound=RolloutFile)
+T = TypeVar("T")
 File_co = TypeVar("File_co", bound=RolloutFile, covariant=True)
 
 OVERRULING: Final = (
@@ -242,6 +243,18 @@ def read_all(
                 " a rollout has a flag of its own"
             )
     yield from found.items()
+
+
+def only(found: Mapping[str, T], name: str | None, *, which: str = "") -> Mapping[str, T]:
+    """The rollout of that name alone, or all of them where none is named; `which`: of those looked for.
+
+    Raises ConfigError: there is none of that name.
+    """
+    if name is None:
+        return found
+    if name not in found:
+        raise ConfigError(f"there is no rollout {name!r}{which}; there are {', '.join(found) or 'none'}")
+    return {name: found[name]}
 
 
 def environment_of(flag: str, program: str, environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:

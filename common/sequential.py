@@ -178,7 +178,7 @@ def log_e_steps(counts: Counts, *, effect: float = 1.0, late: LateStart | None =
     return smallest([_of_steps(_split(counts), effect)], late)
 
 
-def log_e_limit(
+def log_e_limit(  # noqa: PLR0913 - as of `log_e`
     bad: Numbers,
     total: Numbers,
     *,
@@ -263,7 +263,7 @@ def _of_calls(split: Split, effect: float, dispersion: float, mixture: Mixture =
     return EProcess(_calls, split, (effect, dispersion), mixture)
 
 
-def _calls(  # noqa: PLR0913 - of EProcess
+def _calls(  # noqa: PLR0913, PLR0917 - of EProcess
     factors: Values, bad: Values, events: Values, share: Values, effect: float, dispersion: float
 ) -> Values:
     """Log of the chance of each step's bad calls, over that at the null hypothesis's limit."""

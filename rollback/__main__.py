@@ -16,6 +16,7 @@ from common.config import ConfigError, load_settings
 from common.logs import configure_logging
 from common.options import DurationType, SettingsGroup, json_file, start
 from common.prometheus import PrometheusError
+from common.rollouts import only
 from common.schedule import Shutdown
 from common.terminal import Console
 from rollback import rollouts
@@ -205,13 +206,8 @@ def _configure_log() -> None:
 
 
 def _read(name: str | None, file: Path | None) -> Mapping[str, Guarded | ConfigError]:
-    """Those that are meant. Raises ConfigError: of the folder."""
-    found = dict(rollouts.every(file))
-    if name is None:
-        return found
-    if name not in found:
-        raise ConfigError(f"there is no rollout {name!r}; there are {', '.join(found)}")
-    return {name: found[name]}
+    """Those that are meant. Raises ConfigError: of the folder, or there is none of that name."""
+    return only(dict(rollouts.every(file)), name)
 
 
 def _all_or_end(name: str | None, file: Path | None) -> list[Guarded]:

@@ -19,6 +19,7 @@ from common.errors import CanarioError
 from common.every_rollout import EveryRollout, LabelledRegistry, stamp_of
 from common.logs import configure_logging
 from common.names import MeshMetric
+from common.rollouts import only
 from common.schedule import Shutdown
 from flags.canary.feed import Feeds, FollowedFlag
 from flags.canary.state import CanaryState
@@ -244,13 +245,9 @@ def chosen(name: str | None) -> Callable[[], Mapping[str, Routed | ConfigError]]
 
     def read() -> Mapping[str, Routed | ConfigError]:
         found = dict(every())
-        if name is not None:
-            if name not in found:
-                raise ConfigError(f"no rollout {name!r} has routes; there are {', '.join(found) or 'none'}")
-            found = {name: found[name]}
         if not found:
             raise ConfigError("no rollout has routes: its file names them under `routes:`, see docs/mesh.md")
-        return found
+        return only(found, name, which=" with routes")
 
     return read
 

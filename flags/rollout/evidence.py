@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 
 from common.arms import Arms, MissingSignal
+from common.e_process import Values
 from common.names import Model
 from common.noninferior import ArmCounts, Comparison, excluded
 from common.prometheus import Prometheus
 from common.selector import Matcher, Selector, quoted
-from common.e_process import Values
 from flags.rollout.no_worse import Evidence
 from flags.rollout.schema import NoWorse
 from rollback.guardrails.counts import Counted, count_all

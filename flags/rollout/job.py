@@ -18,6 +18,7 @@ from common.errors import CanarioError
 from common.every_rollout import EveryRollout, LabelledRegistry, Undisturbed, stamp_of
 from common.logs import configure_logging
 from common.names import PlanMetric
+from common.rollouts import only
 from common.schedule import Shutdown
 from flags.rollout.controller import RolloutIteration, advance
 from flags.rollout.decide import StepKind
@@ -71,12 +72,7 @@ def run_job(every: timedelta, name: str | None, said: Mapping[str, str]) -> NoRe
     process = load_settings(RolloutJobSettings, environment)
 
     def read() -> Mapping[str, Planned | ConfigError]:
-        found = dict(planned_rollouts("rollout", environment))
-        if name is None:
-            return found
-        if name not in found:
-            raise ConfigError(f"there is no rollout {name!r}; there are {', '.join(found)}")
-        return {name: found[name]}
+        return only(dict(planned_rollouts("rollout", environment)), name)
 
     found = read()
     if not any(isinstance(one, Planned) for one in found.values()):

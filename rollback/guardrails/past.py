@@ -80,7 +80,7 @@ class Past:
 
 @dataclass
 class Kept:
-    """What a job keeps of a stage from one iteration to the next: it only saves time, a new one decides alike.
+    """What a job keeps of a stage from one iteration to the next, to save time; a new one decides the same.
 
     Attributes:
         counters: what was read of the stage's counters.

@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import Any
 
 from common.arms import ServedModel
-from common.names import Model
 from common.e_process import Values
+from common.names import Model
 
 
 class Action(StrEnum):

@@ -4,7 +4,7 @@ The messages are those of io.prometheus.client.MetricFamily, each behind its len
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -81,11 +81,12 @@ def _family(name: str, kind: int, metrics: bytes) -> bytes:
 
 
 @contextmanager
-def exporting(body: bytes) -> Iterator[str]:
-    """The address of a target that says this at each scrape."""
+def exporting(say: Callable[[], bytes]) -> Iterator[str]:
+    """The address of a target that is asked what it says at each scrape."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            body = say()
             self.send_response(200)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))

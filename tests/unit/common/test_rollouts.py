@@ -7,7 +7,7 @@ import pytest
 
 from common.arms import OURS
 from common.config import ConfigError
-from common.rollouts import FOLDER, RolloutFile, choose, environment_of, read_all
+from common.rollouts import FOLDER, RolloutFile, choose, environment_of, only, read_all
 
 SHOP = """\
 name: {name}
@@ -84,6 +84,14 @@ def test_several_are_not(write: Write) -> None:
     environment = write(a=shop("a"), b=shop("b")) | {"CANARIO_CANARY_FLAG": "mine"}
     with pytest.raises(ConfigError, match="CANARIO_CANARY_FLAG: there are several rollouts"):
         choose(RolloutFile, "rollback", "a", environment)
+
+
+def test_those_that_are_meant() -> None:
+    found = {"a": 1, "b": 2}
+    assert only(found, None) == found
+    assert only(found, "b") == {"b": 2}
+    with pytest.raises(ConfigError, match=r"^there is no rollout 'c' with routes; there are a, b$"):
+        only(found, "c", which=" with routes")
 
 
 def test_of_several_one_is_named(write: Write) -> None:

@@ -70,7 +70,7 @@ class Stored(Prometheus):
 
 
 def history(dice: np.random.Generator, began: float) -> list[Scraped]:
-    """Of both models on two instances: restarts, failed scrapes, outages, and samples that are stored late."""
+    """Of both models on two instances: restarts, failed scrapes, outages, samples that are stored late."""
     scrapes = int(STAGE.total_seconds() / SCRAPE) + 60
     at = began - 100 + SCRAPE * np.arange(scrapes)
     made = []
