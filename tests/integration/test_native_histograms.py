@@ -187,7 +187,7 @@ def test_a_challenger_that_becomes_slow_is_rolled_back(
         champion = 'sum(increase(shop_seconds_bucket{variant="control", le="+Inf"}[1m]))'
         wait_for(lambda: (Prometheus(url).instant(champion) or 0) > 1500, 60, "the champion's times")
         set_share(admin, own_flag, 5)
-        job = job_of(ready)
+        job = job_of(ready, dry_run=False)
 
         def tail() -> Verdict | None:
             return next((one for one in job.run().verdicts if one.guardrail == "tail-latency"), None)

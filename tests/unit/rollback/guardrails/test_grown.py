@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from common.answers import Sample, Track
+from common.e_process import Values
 from common.prometheus import Prometheus
 from rollback.guardrails.counts import count_all
 from rollback.guardrails.kinds.question import Answers
@@ -36,11 +36,11 @@ class Scraped:
     """One series: when it was scraped and stored, Unix seconds, and what was read."""
 
     labels: Mapping[str, str]
-    at: NDArray[np.float64]
-    stored: NDArray[np.float64]
-    values: NDArray[np.float64]
+    at: Values
+    stored: Values
+    values: Values
 
-    def seen(self, moments: NDArray[np.float64], now: float) -> NDArray[np.float64]:
+    def seen(self, moments: Values, now: float) -> Values:
         """The last sample of each moment, as they are stored now; NaN where it is older than two scrapes."""
         there = self.stored <= now
         at, values = self.at[there], self.values[there]
@@ -64,7 +64,7 @@ class Stored(Prometheus):
 
     def matrix(self, query: str, start: datetime, step: timedelta, points: int) -> list[Track]:
         assert query == QUERY
-        moments = start.timestamp() + step.total_seconds() * np.arange(points)
+        moments = start.timestamp() + step.total_seconds() * np.arange(points, dtype=np.float64)
         found = [Track(one.labels, one.seen(moments, self.clock)) for one in self._series]
         return [track for track in found if not np.isnan(track.values).all()]
 
@@ -72,7 +72,7 @@ class Stored(Prometheus):
 def history(dice: np.random.Generator, began: float) -> list[Scraped]:
     """Of both models on two instances: restarts, failed scrapes, outages, samples that are stored late."""
     scrapes = int(STAGE.total_seconds() / SCRAPE) + 60
-    at = began - 100 + SCRAPE * np.arange(scrapes)
+    at = began - 100 + SCRAPE * np.arange(scrapes, dtype=np.float64)
     made = []
     for instance in ("a", "b"):
         begins = 0 if instance == "a" else int(dice.integers(0, scrapes // 2))
