@@ -21,7 +21,7 @@ from common.terminal import Console
 from drills.command import json_option, machine, table, write_figures
 from rollback.guardrails.file import load_policy
 from rollback.simulate import promotion
-from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, regressions
+from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, harms, regressions
 from rollback.simulate.promotion import Held
 from rollback.simulate.report import GOAL, counted_progress
 from rollback.simulate.study import (
@@ -38,12 +38,16 @@ from rollback.simulate.traffic import Behaviour
 from rollback.simulate.users import WORLDS
 
 CHAMPION = Behaviour(median=0.02, sigma=0.6, errors=0.01)
+# A p99 of three times 80 ms is over the hard limit of 200 ms, which a warm-up does not excuse.
+CHAMPIONS = dict.fromkeys(WORLDS, CHAMPION) | {"cold-starts-3": CHAMPION.worse(slower=0.5)}
 CALLS_A_SECOND = 50.0
 DELAYS = ("independent", "dispersion-20")  # the worlds in which regressions are played
 MOST_MINUTES = {  # the goals: medians at 1, 5 and 25%
     ("independent", "errors x2"): (43.7, 9, 2.3),
     ("independent", "errors x2 after 6h"): (103.5, 23, 6.9),
+    ("slow-users", "slow-users"): (123, 30, 9),
 }
+FOUND = {"periodic": (0.13, 0.43, 1.0)}  # the goals: in more than so many stages at 1, 5 and 25%
 
 
 Played = dict[str, dict[Case, list[Run]]]
@@ -78,16 +82,21 @@ def main(**options: Unpack[_Options]) -> None:
     console, begun = Console(highlight=False), time.monotonic()
     played, by_calls = _play(options)
     false, false_by_calls = (
-        [_false(name, runs) for name, runs in each.items()] for each in (played, by_calls)
+        [_false(name, runs) for name, runs in each.items() if not WORLDS[name].harms]
+        for each in (played, by_calls)
     )
     for counted, rates in (("users", false), ("calls, as without the signal user_windows", false_by_calls)):
         rows = [(each["world"], f"{each['rate']:.1%}", _interval(each), _causes(each)) for each in rates]
-        title = f"Equal models over the whole plan, {rates[0]['runs']} rollouts a world, by {counted}"
-        console.print(table(title, ("world", "rolled back", "95% interval", "by"), rows))
+        if rows:
+            title = f"Equal models over the whole plan, {rates[0]['runs']} rollouts a world, by {counted}"
+            console.print(table(title, ("world", "rolled back", "95% interval", "by"), rows))
     delays = [each for name, runs in played.items() for each in _delays(name, runs)]
-    told = [(each["world"], each["regression"], f"{each['share']:.0%}", _minutes(each)) for each in delays]
-    title = "Minutes from doubled errors to the breach: median, 90th percentile"
-    console.print(table(title, ("world", "regression", "share", "minutes"), told, names=2))
+    told = [
+        (each["world"], each["regression"], f"{each['share']:.0%}", _minutes(each), _found(each))
+        for each in delays
+    ]
+    title = "Minutes from a regression to the breach: median, 90th percentile"
+    console.print(table(title, ("world", "regression", "share", "minutes", "found"), told, names=2))
     held = _promotion(options)
     evidence = [
         (
@@ -103,7 +112,11 @@ def main(**options: Unpack[_Options]) -> None:
     runs = options["promotion_runs"]
     console.print(table(f"Evidence to promote on, {runs} stages of 25% a case", heads, evidence, names=3))
     console.print(f"Measured on {machine()}, in {(time.monotonic() - begun) / 60:.0f} minutes.")
-    goals = {"false_rollbacks": GOAL, "median_minutes": [[*key, *most] for key, most in MOST_MINUTES.items()]}
+    goals = {
+        "false_rollbacks": GOAL,
+        "median_minutes": [[*key, *most] for key, most in MOST_MINUTES.items()],
+        "found": [[world, *more] for world, more in FOUND.items()],
+    }
     document = {
         "bench": "decisions",
         "machine": machine(),
@@ -126,9 +139,11 @@ def _play(options: _Options) -> tuple[Played, Played]:
     with counted_progress() as progress:
         for name in options["worlds"] or tuple(WORLDS):
             cases = [*_cases(name, options["runs"], options["delay_runs"])]
-            few = [(cases[0][0], max(options["runs"] // 4, 1))]
+            few = [(case, max(options["runs"] // 4, 1)) for case, _ in cases if not case.number]
             bar = progress.add_task(name, total=sum(count for _, count in cases + few))
-            world = World(CHAMPION, CALLS_A_SECOND, policy.step, options["seed"], together=WORLDS[name])
+            world = World(
+                CHAMPIONS[name], CALLS_A_SECOND, policy.step, options["seed"], together=WORLDS[name]
+            )
             done = partial(progress.advance, bar)
             played[name] = run_all(policy, world, cases, options["processes"], done)
             by_calls[name] = run_all(calls_policy, world, few, options["processes"], done)
@@ -146,9 +161,12 @@ def _promotion(options: _Options) -> list[Held]:
 
 
 def _cases(world: str, runs: int, delay_runs: int) -> Iterator[tuple[Case, int]]:
-    yield equal_models(RUNBOOK_PLAN, CHAMPION), runs
+    if WORLDS[world].harms:
+        yield from ((case, delay_runs) for case in harms(world, RUNBOOK_PLAN, CHAMPIONS[world]))
+        return
+    yield equal_models(RUNBOOK_PLAN, CHAMPIONS[world]), runs
     if world in DELAYS:
-        for case in regressions(RUNBOOK_PLAN, CHAMPION):
+        for case in regressions(RUNBOOK_PLAN, CHAMPIONS[world]):
             if case.name.startswith("errors"):
                 yield case, delay_runs
 
@@ -173,6 +191,10 @@ def _interval(each: dict[str, Any]) -> str:
 
 def _causes(each: dict[str, Any]) -> str:
     return ", ".join(f"{cause} {count}" for cause, count in each["by"].most_common()) or "-"
+
+
+def _found(each: dict[str, Any]) -> str:
+    return f"{1 - each['missed'] / max(each['runs'], 1):.0%}"
 
 
 def _minutes(each: dict[str, Any]) -> str:

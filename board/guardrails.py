@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from board.answer import capital
 from board.document import Figure, Guardrail, Judged, Tone
 from board.facts import Facts
-from common.figures import count, in_unit, percent, seconds
+from common.figures import count, in_unit, percent, seconds, short
 from flags.canary.history import rolled_back
 from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
 from rollback.guardrails.kinds.base import Guardrail as Rule
@@ -37,6 +38,10 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
         action = rule.action.value if rule else ""
         verdict = told.verdict if told else _silent(facts)
         tone, words = _words(verdict, told, action, below=below, unit=unit_of(rule))
+        if told and told.warm_up and told.warm_up_start:
+            length = short(timedelta(seconds=told.warm_up))
+            at = datetime.fromtimestamp(told.warm_up_start, UTC)
+            words += f" {length} of warm-up left out, the last after the start at {at:%H:%M} UTC."
         if facts.fresh and facts.fresh.unseen and verdict in {NO_DATA, CANNOT_MEASURE}:
             words += f" {capital(facts.fresh.unseen)}."
         yield Guardrail(

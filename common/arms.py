@@ -170,6 +170,9 @@ class Signals(StrictModel):
     """When an instance last heard from Unleash, in Unix seconds."""
     heard_ago: Counter | None = None
     """How long ago that was, in seconds."""
+    started: Counter | None = None
+    """When the challenger's process was started, in Unix seconds: its warm-up is left out of comparisons of
+    latency."""
     up: Counter | None = _UP
     """1 where a scrape brought something. None where the selector's labels are not those of targets."""
 
@@ -240,6 +243,7 @@ OURS: Final = Signals.model_validate(
         "follows": Metric.ROLLOUT_INFO.value,
         "heard": Metric.FLAG_FETCHED.value,
         "heard_ago": Metric.FLAG_FETCHED_AGO.value,
+        "started": Metric.CHALLENGER_STARTED.value,
     }
 )
 """Of Canario's own service."""

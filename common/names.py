@@ -46,6 +46,7 @@ class Metric(StrEnum):
     BREAKER_OPEN = "challenger_breaker_open"  # workers whose breaker turns calls of the challenger away
     CHALLENGER_DOWN = "challenger_down"  # workers in which it is wanted and does not run
     GUEST_STARTS = "challenger_starts_total"  # starts of the challenger's process
+    CHALLENGER_STARTED = "challenger_started_timestamp_seconds"  # the last of them, of all workers; 0: none
     OUTCOMES = "outcomes_total"  # {model, outcome}: feedback by the model that was assigned (or unknown)
     BUCKET_OUTCOMES = "bucket_outcomes_total"  # {model, outcome, bucket}: those by bucket of the flag's hash
     OUTCOMES_UNNAMED = "outcomes_unnamed_total"  # {reason}: feedback that is counted as other
@@ -82,6 +83,8 @@ class JobMetric(StrEnum):
     LOG_E_LIMIT = "rollback_log_e_limit"  # {guardrail}: the evidence at which they are breached
     VALUE = "rollback_value"  # {guardrail}: what was judged
     LIMIT = "rollback_limit"  # {guardrail}: its limit
+    WARM_UP = "rollback_warm_up_seconds"  # {guardrail}: left out of the stage, since it was warming up
+    WARM_UP_START = "rollback_warm_up_start_timestamp_seconds"  # {guardrail}: the last start of these
     ROLLBACKS = "rollback_orders_total"  # {guardrail, verified}: orders to turn the flag off
     UNVERIFIED = "rollback_unverified"  # 1 while a rollback is due and the flag is not known to be off
     TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known

@@ -92,6 +92,16 @@ class JobMetrics:
         )
         self._value = series(JobMetric.VALUE, "The value that was judged.", "guardrail")
         self._limit = series(JobMetric.LIMIT, "Its limit.", "guardrail")
+        self._warm_up = series(
+            JobMetric.WARM_UP,
+            "What is left out of the stage, since the challenger was warming up.",
+            "guardrail",
+        )
+        self._warm_up_start = series(
+            JobMetric.WARM_UP_START,
+            "When the challenger was last seen to start then (Unix time).",
+            "guardrail",
+        )
         self._judged = gauge(JobMetric.JUDGED, "The flag's revision that the last iteration judged.")
         self._judged_model = series(
             JobMetric.JUDGED_MODEL,
@@ -200,6 +210,9 @@ class JobMetrics:
         ):
             numbers = {(one.guardrail,): getattr(one, field) for one in verdicts}
             series.show({labels: number for labels, number in numbers.items() if number is not None})
+        starts = {(one.guardrail,): (one.left_out, last) for one in verdicts if (last := one.left_out.last)}
+        self._warm_up.show({labels: left_out.seconds for labels, (left_out, _) in starts.items()})
+        self._warm_up_start.show({labels: last.timestamp() for labels, (_, last) in starts.items()})
         self._judged_model.show({(judged.version, judged.sha256): 1} if judged else {})
         state = iteration.state if verdicts else None
         self._judged.set(_or_nan(state.revision if state else None))

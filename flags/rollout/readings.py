@@ -30,6 +30,8 @@ OF_JOB: Final = (
     JobMetric.LIMIT,
     JobMetric.LOG_E,
     JobMetric.LOG_E_LIMIT,
+    JobMetric.WARM_UP,
+    JobMetric.WARM_UP_START,
     JobMetric.JUDGED,
     JobMetric.JUDGED_MODEL,
 )
@@ -44,6 +46,8 @@ class GuardrailReading:
         binding: False where it only warns.
         value, limit: of a threshold, in its own unit.
         log_e, log_e_needed: of a sequential guardrail.
+        warm_up: seconds of the stage that are left out, since the challenger was warming up.
+        warm_up_start: when it was last seen to start, in Unix seconds.
     """
 
     name: str
@@ -53,6 +57,8 @@ class GuardrailReading:
     limit: float | None = None
     log_e: float | None = None
     log_e_needed: float | None = None
+    warm_up: float | None = None
+    warm_up_start: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +253,8 @@ def guardrails(job: Iterable[Sample]) -> tuple[GuardrailReading, ...]:
                 limit=numbers.get(JobMetric.LIMIT),
                 log_e=numbers.get(JobMetric.LOG_E),
                 log_e_needed=numbers.get(JobMetric.LOG_E_LIMIT),
+                warm_up=numbers.get(JobMetric.WARM_UP),
+                warm_up_start=numbers.get(JobMetric.WARM_UP_START),
             )
         )
     return tuple(found)

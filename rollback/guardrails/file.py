@@ -102,6 +102,11 @@ class Policy(Terms):
         found._missing = tuple(missing)
         return found
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether it matters when the challenger was started."""
+        return bool(self.warm_up) and any(each.but_warm_up for each in self.guardrails)
+
     def of(self, kind: type[Kind]) -> tuple[Kind, ...]:
         """Those of one kind, in the order of the file, for who needs their fields."""
         return tuple(each for each in self.guardrails if isinstance(each, kind))

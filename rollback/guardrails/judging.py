@@ -20,6 +20,7 @@ from rollback.guardrails.file import Policy
 from rollback.guardrails.kinds.base import Guardrail
 from rollback.guardrails.kinds.question import Answers, Moment, NotYet, Question, Reading
 from rollback.guardrails.past import Kept
+from rollback.guardrails.starts import read_warm_ups
 from rollback.guardrails.tally import bucket_selector, selector
 from rollback.guardrails.verdict import Status, Verdict
 from rollback.guardrails.window import FEWEST_SCRAPES, Grid, TooYoung, fit_grid
@@ -105,8 +106,12 @@ class Judging:
     def _moment(self, opening: measure.Opening, began: datetime, *, is_bounded: bool) -> Moment:
         policy, now = self.policy, opening.now
         grid = fit_grid(policy.step, policy.scrape_interval, began, now)
-        learnt = {}
+        learnt, warm_ups = {}, None
         if isinstance(grid, Grid):
+            if policy.leaves_out:
+                warm_ups = read_warm_ups(
+                    self.prometheus, self.arms, policy.warm_up, grid, opening.started, self.kept.starts
+                )
             histograms = measure.cold(policy.guardrails, opening.before)
             learnt = measure.learn(self.prometheus, self.arms, histograms, grid.start, now)
         return Moment(
@@ -119,6 +124,7 @@ class Judging:
             before=opening.before,
             whole=opening.whole,
             learnt=learnt,
+            warm_ups=warm_ups,
         )
 
     def _ask(self, guardrail: Guardrail, moment: Moment, *, came: bool) -> Question | Verdict:

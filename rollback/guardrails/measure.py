@@ -1,6 +1,7 @@
-"""What a pass asks Prometheus, in as few requests as can be: six at most, whatever number of guardrails.
+"""What a pass asks Prometheus, in as few requests as can be: seven at most, whatever number of guardrails.
 
 begin          its clock, whether the service is scraped, edges of histograms and the champion's times before
+starts         when the challenger was started, at each step of the stage; only what is new
 learn          the champion's times in the stage, where it was hardly called before (rare)
 now            thresholds without a `for`, and the last readings of the counters
 over the stage raw counters at each step, in one request or two; those by bucket in another; of a stage that
@@ -10,7 +11,7 @@ looking back   thresholds with a `for`
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -25,6 +26,7 @@ from rollback.guardrails.edges import FEWEST_CALLS, Buckets, calls
 from rollback.guardrails.file import Policy
 from rollback.guardrails.kinds.base import Guardrail
 from rollback.guardrails.past import Past
+from rollback.guardrails.starts import starts_query
 from rollback.guardrails.window import Grid
 
 FRESH_SCRAPES = 6
@@ -46,6 +48,8 @@ class Opening:
     """The service, and the models that were seen since an hour before the stage."""
     whole: frozenset[str] = frozenset()
     """Histograms that are there as one series without buckets: native ones, and summaries."""
+    started: Mapping[str, float] = field(default_factory=dict)
+    """When each instance's challenger was started, in Unix seconds."""
     unseen: str | None = None
     """Which arm no call has been counted under, and which values the label has instead."""
 
@@ -75,6 +79,8 @@ def begin(prometheus: Prometheus, policy: Policy, arms: Arms, began: datetime | 
         *terms(arms, age + BEFORE + BLUR),
         marked(f"count by ({arms.label}) ({arms.of(arms.signals.calls)})", "arms"),
     ]
+    if policy.leaves_out and (starts := starts_query(arms)):
+        asked.append(marked(starts, "started"))
     for name in sorted({name for each in policy.guardrails for name in each.edges_of}):
         asked.append(marked(f"sum by (le) ({arms.of(f'{name}_bucket')})", f"known {name}"))
         asked.append(marked(f"count({arms.of(name)})", f"whole {name}"))
@@ -96,6 +102,9 @@ def begin(prometheus: Prometheus, policy: Policy, arms: Arms, began: datetime | 
         known=_of(found, "known"),
         before=_of(found, "before") if same else {},
         seen=seen,
+        started={
+            one.labels.get("instance", ""): one.value for one in samples if one.labels.get(MARK) == "started"
+        },
         unseen=arms.unseen(values),
         whole=frozenset(_of(found, "whole")),
     )

@@ -85,11 +85,13 @@ class Kept:
     Attributes:
         counters: what was read of the stage's counters.
         buckets: the same of those by bucket.
+        starts: when the challenger was started.
         evidence: what that came to, by guardrail.
     """
 
     counters: Past = field(default_factory=Past)
     buckets: Past = field(default_factory=Past)
+    starts: Past = field(default_factory=Past)
     evidence: dict[str, Known] = field(default_factory=dict)
 
 

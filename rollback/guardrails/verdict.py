@@ -18,6 +18,7 @@ from typing import Any
 from common.arms import ServedModel
 from common.e_process import Values
 from common.names import Model
+from rollback.guardrails.warm_up import NOTHING, LeftOut
 
 
 class Action(StrEnum):
@@ -70,6 +71,8 @@ class Verdict:
     """At this evidence, reached once since the stage began, the guardrail is breached."""
     breached_at: datetime | None = None
     """The end of the step in which it was."""
+    left_out: LeftOut = NOTHING
+    """What was not counted, since the challenger was warming up."""
     path: Values | None = field(default=None, repr=False, compare=False)
     """The evidence after each step of the stage."""
     models: Mapping[Model, ServedModel] = field(default_factory=dict)

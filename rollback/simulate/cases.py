@@ -55,6 +55,12 @@ def regressions(plan: tuple[PlayedStage, ...], champion: Behaviour) -> Iterator[
             number += 1
 
 
+def harms(world: str, plan: tuple[PlayedStage, ...], champion: Behaviour) -> Iterator[Case]:
+    """Each stage of the plan by itself, in a world in which the challenger is worse."""
+    for number, stage in enumerate(plan, 1):
+        yield Case(world, (stage,), champion, number=number)
+
+
 def parse_plan(text: str) -> tuple[PlayedStage, ...]:
     """Read a plan such as "1%:24h,5%:24h,25%:48h".
 

@@ -1,6 +1,7 @@
 """`./canario simulate`: what the guardrails do to rollouts that are made up."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO, TypedDict, Unpack
 
@@ -13,11 +14,11 @@ from common.terminal import Console
 from rollback.guardrails.file import Policy
 from rollback.iteration import ExitCode
 from rollback.rollouts import PROGRAM, GuardedFile, policy_of
-from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, parse_plan, regressions
+from rollback.simulate.cases import RUNBOOK_PLAN, equal_models, format_plan, harms, parse_plan, regressions
 from rollback.simulate.report import Simulation, counted_progress, fields, show
 from rollback.simulate.study import Case, PlayedStage, World, rules_of, run_all
 from rollback.simulate.traffic import Behaviour, Bursts
-from rollback.simulate.users import WORLDS
+from rollback.simulate.users import WORLDS, Together
 
 
 class _Options(TypedDict):
@@ -83,7 +84,7 @@ class _Options(TypedDict):
 @click.option(
     "--world",
     type=click.Choice([*WORLDS]),
-    help="Bad calls that hang together by user, client or region; see docs/statistics.md.",
+    help="Users, clients and regions, cold starts and rare faults; see docs/statistics.md.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same figures.")
 @click.option(
@@ -128,14 +129,22 @@ def simulate(**options: Unpack[_Options]) -> None:
     json_file.write("\n")
 
 
+def _cases(options: _Options, champion: Behaviour, together: Together | None) -> Iterator[tuple[Case, int]]:
+    plan, world = options["plan"], options["world"]
+    if world and together and together.harms:
+        yield from ((case, options["delay_runs"]) for case in harms(world, plan, champion))
+        return
+    yield equal_models(plan, champion), options["runs"]
+    yield from ((case, options["delay_runs"]) for case in regressions(plan, champion))
+
+
 def _play(policy: Policy, options: _Options) -> Simulation:
     champion = Behaviour(options["median"] / 1000, options["sigma"], options["errors"])
     found = options["bursts"] or options["hiccups"]
     bursts = found and Bursts(*found, one_user=options["bursts"] is not None)
     together = WORLDS[options["world"]] if options["world"] else None
     world = World(champion, options["rate"], policy.step, options["seed"], bursts, together)
-    cases: list[tuple[Case, int]] = [(equal_models(options["plan"], champion), options["runs"])]
-    cases += [(case, options["delay_runs"]) for case in regressions(options["plan"], champion)]
+    cases = [*_cases(options, champion, together)]
     with counted_progress() as progress:
         bar = progress.add_task("rollouts", total=sum(runs for _, runs in cases))
         runs = run_all(policy, world, cases, options["processes"], lambda done: progress.advance(bar, done))

@@ -52,16 +52,18 @@ class Compared:
 
 def p_ratio(share: float, window: int, least: float, traffic: Traffic) -> Values:
     """The challenger's quantile over the champion's; the latter no less than `least` seconds."""
-    mine = quantile(share, traffic.challenger, traffic.edges, window)
-    theirs = quantile(share, traffic.champion, traffic.edges, window)
+    reach = traffic.reach(window)
+    mine = quantile(share, traffic.challenger, traffic.edges, reach)
+    theirs = quantile(share, traffic.champion, traffic.edges, reach)
     ratio: Values = mine / np.maximum(theirs, least)
     return ratio
 
 
 def fewer_calls(traffic: Traffic, window: int, *, both: bool) -> Counted:
     """The challenger's calls within the window; with `both`, those of the model that has fewer."""
-    calls = within(traffic.challenger.calls, window)
-    return np.minimum(calls, within(traffic.champion.calls, window)) if both else calls
+    reach = traffic.reach(window)
+    calls = within(traffic.challenger.calls, reach)
+    return np.minimum(calls, within(traffic.champion.calls, reach)) if both else calls
 
 
 def failed_calls(traffic: Traffic) -> Counts:
@@ -117,15 +119,15 @@ def first_breach(rules: Iterable[Rule], traffic: Traffic) -> tuple[int, str] | N
     return min(((step, name) for step, name in breaches if step is not None), default=None)
 
 
-def within(counts: Counted, window: int) -> Counted:
+def within(counts: Counted, window: int | Counted) -> Counted:
     """Sums over the last `window` steps, at each step; over fewer while the stage is younger."""
-    sums = counts.cumsum(axis=0)
-    result: Counted = sums.copy()
-    result[window:] -= sums[:-window]
+    sums = np.concatenate((np.zeros_like(counts[:1]), counts.cumsum(axis=0)))
+    until = np.arange(1, len(sums))
+    result: Counted = sums[until] - sums[np.maximum(until - window, 0)]
     return result
 
 
-def quantile(share: float, arm: Arm, edges: Values, window: int) -> Values:
+def quantile(share: float, arm: Arm, edges: Values, window: int | Counted) -> Values:
     """histogram_quantile(share, ...) over a window, at each step; NaN without calls.
 
     Below the first of `edges` all calls are in one bucket, so `share` must lie above it.

@@ -5,6 +5,7 @@ Drawn as counts for each step and bucket, never call by call.
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import log
 from statistics import NormalDist
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.names import latency_buckets
+from rollback.guardrails.warm_up import Steps, bounded, warm_steps
 
 Counted = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -81,6 +83,14 @@ class Arm:
         """The same with so many more calls in each step that failed and were slow."""
         return Arm(self.calls + calls, self.errors + calls, self.slower + calls[:, None])
 
+    def where(self, counts: NDArray[np.bool_]) -> "Arm":
+        """The same with nothing in the other steps."""
+        return Arm(self.calls * counts, self.errors * counts, self.slower * counts[:, None])
+
+    def and_also(self, other: "Arm") -> "Arm":
+        """Both together."""
+        return Arm(self.calls + other.calls, self.errors + other.errors, self.slower + other.slower)
+
     def then(self, later: "Arm") -> "Arm":
         """This and what came after it."""
         return Arm(
@@ -107,6 +117,16 @@ class ByUser:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """What both models did in one instance of the service."""
+
+    champion: Arm
+    challenger: Arm
+    starts: Steps
+    """In which steps it was started."""
+
+
+@dataclass(frozen=True)
 class Traffic:
     """What both models did in each step of a stage."""
 
@@ -116,6 +136,37 @@ class Traffic:
     """Edges of the service's buckets, in seconds; only those that matter to these models."""
     by_user: ByUser | None = None
     """Of traffic that has users."""
+    instances: tuple[Instance, ...] = ()
+    """All of it, by instance, where these start anew within the stage."""
+    since: Counted | None = None
+    """The first step that counts, at each step that looks back; None where all do, (steps,)."""
+
+    def but_warm_up(self, after: int) -> "Traffic":
+        """The same without what each instance did in the `after` steps after its starts."""
+        if not self.instances or not after:
+            return self
+        kept = [~bounded(warm_steps(one.starts, after), after) for one in self.instances]
+        arms = [
+            (one.champion.where(steps), one.challenger.where(steps))
+            for one, steps in zip(self.instances, kept, strict=True)
+        ]
+        champion, challenger = (reduce(Arm.and_also, each) for each in zip(*arms, strict=True))
+        return replace(self, champion=champion, challenger=challenger)
+
+    def after_warm_up(self, after: int) -> "Traffic":
+        """The same for who looks back no further than to the last warm-up's end."""
+        if not self.instances or not after:
+            return self
+        warm = np.any([warm_steps(one.starts, after) for one in self.instances], axis=0)
+        over = np.maximum.accumulate(np.where(warm, np.arange(1, len(warm) + 1), 0))
+        return replace(self, since=np.where(bounded(warm, after)[over - 1], over, 0))
+
+    def reach(self, window: int) -> int | Counted:
+        """How many steps a look at each step takes in, of a window of so many."""
+        if self.since is None:
+            return window
+        steps: Counted = np.minimum(window, np.arange(1, len(self.since) + 1) - self.since)
+        return steps
 
     def then(self, later: "Traffic") -> "Traffic":
         """This and what came after it."""

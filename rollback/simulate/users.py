@@ -7,16 +7,21 @@ counts for each step and bucket.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollback.simulate.traffic import Arm, Behaviour, ByUser, Counted, Dice, Traffic, Values
+from rollback.simulate.traffic import Arm, Behaviour, ByUser, Counted, Dice, Instance, Traffic, Values
 
 BUCKETS: Final = 100  # of the flag's hash: users in bucket 1 have the challenger at 1%
 WINDOW: Final = 600.0  # seconds by the clock, in which a user's bad calls count once
 DAY: Final = 86_400.0
+COLD: Final = 120.0  # seconds after a start
+STAGGER: Final = 60.0  # seconds between the starts of two instances
+SLOWER: Final = 3.0  # times, for users to whom the challenger is slow
+PERIOD, BAD_SECONDS = 1200.0, 30.0  # of bad minutes
 BAD: Final = 0.5  # chance that a retry of a bad call is bad again
 
 
@@ -34,6 +39,11 @@ class Together:
         retries: a bad call is tried again at most so many times, 5 s apart, until it is a good one.
         region: part of the users whose calls all fail ...
         region_minutes: ... for so long, once a day.
+        instances: of the service, that are started as the stage begins and once a day, a minute apart.
+        cold: how many times slower the challenger is for two minutes after a start.
+        both_cold: so is the champion.
+        slow_users: part of the challenger's calls, those of users to whom it is three times slower.
+        bad_minutes: share of the challenger's calls that are bad for half a minute of every twenty.
     """
 
     users: int = 20_000
@@ -45,6 +55,16 @@ class Together:
     retries: int = 0
     region: float = 0.0
     region_minutes: float = 30.0
+    instances: int = 0
+    cold: float = 1.0
+    both_cold: bool = False
+    slow_users: float = 0.0
+    bad_minutes: float = 0.0
+
+    @property
+    def harms(self) -> bool:
+        """Whether the challenger is worse in this world, so that to roll it back is right."""
+        return bool(self.slow_users or self.bad_minutes)
 
 
 WORLDS: Final = {
@@ -58,6 +78,11 @@ WORLDS: Final = {
     "client": Together(client=7200),
     "retries": Together(dispersion=5, retries=10),
     "region": Together(dispersion=5, region=0.02),
+    "cold-starts-2": Together(instances=4, cold=2),
+    "cold-starts-3": Together(instances=4, cold=3),
+    "deployments": Together(instances=4, cold=2, both_cold=True),
+    "slow-users": Together(slow_users=0.05),
+    "periodic": Together(bad_minutes=0.05),
 }
 """By the names under which `./canario simulate --world` knows them."""
 
@@ -123,11 +148,17 @@ class UserSource:
         calls = dice.poisson(self._good(steps, turned)) + bad
         first = _first(who, when + dice.uniform(0, WINDOW))
         windows = _count(self.users.bucket[who[first]], (when[first] // self.step).astype(np.int64), steps)
-        arms = (slice(shown, None), self.champion), (slice(shown), self.challenger)
-        champion, challenger = (
-            self._arm(dice, model, calls[:, its].sum(axis=1), bad[:, its].sum(axis=1), worse_after)
-            for its, model in arms
-        )
+        counted = [
+            (calls[:, its].sum(axis=1), bad[:, its].sum(axis=1)) for its in (slice(shown, None), slice(shown))
+        ]
+        instances = tuple(self._instances(dice, counted, worse_after))
+        if instances:
+            champion, challenger = (
+                reduce(Arm.and_also, each)
+                for each in zip(*((one.champion, one.challenger) for one in instances), strict=True)
+            )
+        else:
+            champion, challenger = self._arms(dice, counted, np.zeros(steps), worse_after)
         of_users = ByUser(
             champion_bad=windows[:, shown:].sum(axis=1),
             challenger_bad=windows[:, :shown].sum(axis=1),
@@ -135,15 +166,61 @@ class UserSource:
             bad=windows[:, shown:],
             span=max(round(WINDOW / self.step), 1),
         )
-        return Traffic(champion, challenger, self.edges, of_users)
+        return Traffic(champion, challenger, self.edges, of_users, instances)
 
-    def _arm(self, dice: Dice, model: Behaviour, calls: Counted, bad: Counted, worse_after: int) -> Arm:
-        """Calls are slow by themselves, bad ones as well as good ones."""
+    def _instances(
+        self, dice: Dice, counted: list[tuple[Counted, Counted]], worse_after: int
+    ) -> Iterator[Instance]:
+        """Calls and bad ones of champion and challenger, by lot among instances that start anew."""
+        number = self.together.instances
+        if not number:
+            return
+        steps = len(counted[0][0])
+        begins = np.array([0, *(day * DAY + dice.uniform(0, DAY) for day in range(self._days(steps)))])
+        even = np.full(number, 1 / number)
+        parts = [(dice.multinomial(calls - bad, even), dice.multinomial(bad, even)) for calls, bad in counted]
+        for each in range(number):
+            mine = begins + each * STAGGER
+            mine = mine[mine < steps * self.step]
+            starts = np.zeros(steps, np.bool_)
+            starts[(mine // self.step).astype(np.int64)] = True
+            its = [(good[:, each] + bad[:, each], bad[:, each]) for good, bad in parts]
+            yield Instance(*self._arms(dice, its, self._cold(mine, steps), worse_after), starts)
+
+    def _cold(self, begins: Values, steps: int) -> Values:
+        """The part of each step in which an instance is cold."""
+        step = self.step * np.arange(steps)[:, None]
+        inside = np.minimum(step + self.step, begins + COLD) - np.maximum(step, begins)
+        part: Values = np.minimum(np.maximum(inside, 0).sum(axis=1) / self.step, 1)
+        return part
+
+    def _days(self, steps: int) -> int:
+        return int(np.ceil(steps * self.step / DAY))
+
+    def _arms(
+        self, dice: Dice, counted: list[tuple[Counted, Counted]], cold: Values, worse_after: int
+    ) -> tuple[Arm, Arm]:
+        """Champion and challenger from their calls and bad ones; `cold`: the part of each step."""
+        champion, challenger = counted
+        usual, times = self._beyond(self.champion), self.together.cold
+        both = times if self.together.both_cold else 1.0
+        theirs = _mixed(cold, usual, self._beyond(self.champion.worse(slower=both)))
+        mine = self._beyond(self.challenger.worse(slower=times))
+        mine = _mixed(cold, self._beyond(self.challenger), mine)
+        if part := self.together.slow_users:
+            mine = (1 - part) * mine + part * self._beyond(self.challenger.worse(slower=SLOWER))
+        mine[:worse_after] = usual
+        return self._arm(dice, theirs, *champion), self._arm(dice, mine, *challenger)
+
+    def _beyond(self, model: Behaviour) -> Values:
+        """The chance that a call is slower than each edge, (edges,)."""
+        return np.array([model.beyond(edge) for edge in self.edges.tolist()])
+
+    def _arm(self, dice: Dice, chances: Values, calls: Counted, bad: Counted) -> Arm:
+        """Calls are slow by themselves, bad ones as well as good ones; `chances`: (steps, edges)."""
         slower = []
         left, before = calls, np.ones(len(calls))
-        for edge in self.edges.tolist():
-            chance = np.full(len(calls), model.beyond(edge))
-            chance[:worse_after] = self.champion.beyond(edge)
+        for chance in chances.T:
             left = dice.binomial(left, np.divide(chance, before, out=np.zeros_like(chance), where=before > 0))
             slower.append(left)
             before = chance
@@ -151,6 +228,11 @@ class UserSource:
 
     def _turned(self, dice: Dice, seconds: float, worse_after: float, shown: int) -> Iterator[Turned]:
         users, together = self.users, self.together
+        if together.bad_minutes:
+            more = np.maximum(together.bad_minutes - users.prone, 0)
+            more = np.where(users.bucket < shown, users.rate * more, 0)
+            for begins in np.arange(dice.uniform(0, PERIOD), seconds, PERIOD).tolist():
+                yield more, begins, min(begins + BAD_SECONDS, seconds)
         if self.challenger.errors != self.champion.errors:
             times = self.challenger.errors / self.champion.errors
             more = np.minimum(times * users.prone, 1) - users.prone
@@ -189,6 +271,11 @@ class UserSource:
         who, when = (np.concatenate(each) for each in zip(*found, strict=True))
         inside = when < seconds
         return who[inside], when[inside]
+
+
+def _mixed(part: Values, one: Values, other: Values) -> Values:
+    """Chances in each step, of which `part` is as the other; (steps, edges)."""
+    return (1 - part)[:, None] * one + part[:, None] * other
 
 
 def _poisson(dice: Dice, rates: Values, begins: float, ends: float) -> Events:

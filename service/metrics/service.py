@@ -140,7 +140,12 @@ class ServiceMetrics:
             "Workers whose circuit breaker is open: calls of the challenger are not made.",
             "livesum",
         )
-        self.challenger_starts = made.counter(Metric.GUEST_STARTS, "Starts of the challenger's process.")
+        self._challenger_starts = made.counter(Metric.GUEST_STARTS, "Starts of the challenger's process.")
+        self._challenger_started = made.gauge(
+            Metric.CHALLENGER_STARTED,
+            "When a challenger's process became ready last, in any worker (Unix time; 0: never).",
+            "livemax",
+        )
         self.bucket_outcomes = made.counter(
             Metric.BUCKET_OUTCOMES,
             "The same by bucket of the canary flag's hash of the user, of outcomes that are named.",
@@ -218,6 +223,14 @@ class ServiceMetrics:
                 self.errors.labels(role, reason)
             for name in [known.name for known in each.classes] or [NO_CLASS]:
                 self.predictions.labels(role, name)
+
+    def challenger_started(self) -> None:
+        """A process of the challenger has become ready.
+
+        The wall clock's time is kept: made anew at each scrape, as of other moments, it would never stay.
+        """
+        self._challenger_starts.inc()
+        self._challenger_started.set(time.time())
 
     def called(self, model: Model, bucket: int) -> None:
         """A user of this bucket called the model."""

@@ -98,7 +98,7 @@ class LineupMaker:
             settings,
             models.challenger,
             on_late=lambda seconds: metrics.latency.labels(Model.CHALLENGER).observe(seconds),
-            on_start=metrics.challenger_starts.inc,
+            on_start=metrics.challenger_started,
         )
         call_rows, batch_rows = rows_of(settings, models.challenger)
         challenger = ChallengerClient(

@@ -70,6 +70,11 @@ class Guardrail(StrictModel):
         return frozenset()
 
     @property
+    def but_warm_up(self) -> bool:
+        """Whether what is counted while the challenger warms up is left out: `Moment.warm_ups`."""
+        return False
+
+    @property
     def champion_of(self) -> frozenset[str]:
         """Histograms of which the champion's times must be known: `Moment.before` and `Moment.learnt`."""
         return frozenset()

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from common import e_process
 from common.arms import Arms
 from common.config import StrictModel
-from common.durations import Duration
+from common.durations import Duration, format_duration, parse_duration
 from common.e_process import Known
 from rollback.guardrails.counts import Counted
 from rollback.guardrails.edges import Buckets
 from rollback.guardrails.verdict import Verdict
+from rollback.guardrails.warm_up import WarmUps
 from rollback.guardrails.window import Grid, TooYoung
 
 
@@ -30,6 +31,18 @@ class LateStart(StrictModel):
         return e_process.LateStart(max(round(self.every / step), 1), self.starts, self.weight)
 
 
+def _or_none(given: object) -> timedelta:
+    return timedelta() if given in (0, "0", "0s") else parse_duration(given)
+
+
+WarmUp = Annotated[
+    timedelta,
+    BeforeValidator(_or_none),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"const": 0}]}),
+]
+
+
 class Terms(StrictModel):
     """What a file of guardrails says for all of them."""
 
@@ -40,6 +53,8 @@ class Terms(StrictModel):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """Chance per stage that equal models are rolled back by sequential guardrails, all of them together."""
     late_start: LateStart | None = None
+    warm_up: WarmUp = timedelta(minutes=2)
+    """After each start of the challenger; left out of comparisons of latency. 0: nothing is."""
     cannot_measure_for: Duration = timedelta(minutes=5)
     """For how long nothing may be measured before that is an alert."""
 
@@ -82,6 +97,8 @@ class Moment:
     """Whose series are asked for."""
     whole: frozenset[str] = frozenset()
     """Histograms that are there without buckets: native ones, and summaries."""
+    warm_ups: WarmUps | None = None
+    """Of the challenger; None where nothing is to be left out."""
 
 
 @dataclass(frozen=True)

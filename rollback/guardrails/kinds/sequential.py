@@ -39,6 +39,7 @@ from rollback.guardrails.kinds.base import Guardrail, kind
 from rollback.guardrails.kinds.question import Answers, LateStart, Moment, Question, Terms
 from rollback.guardrails.tally import SeriesPlan
 from rollback.guardrails.verdict import Status, Verdict
+from rollback.guardrails.warm_up import NOTHING, LeftOut, WarmUps
 from rollback.guardrails.window import Grid, TooYoung
 from rollback.simulate.detect import Sensor
 
@@ -122,11 +123,13 @@ class Sequential(Guardrail):
     def ask(self, moment: Moment) -> "Counting | TooYoung":
         if isinstance(moment.grid, TooYoung):
             return moment.grid
-        return Counting(self, moment.terms, moment.grid, self.plan(moment, moment.grid.start))
+        plan = self.plan(moment, moment.grid.start)
+        return Counting(self, moment.terms, moment.grid, plan, moment.warm_ups if self.but_warm_up else None)
 
     def judge_again(self, evidence: Mapping[str, Any]) -> Verdict:
         counts = [np.array(evidence["counts"][arm], dtype=np.float64) for arm in ARMS]
         edges, late, bad_calls = (evidence.get(part) for part in ("edges", "late_start", "bad_calls"))
+        left_out = evidence.get("warm_up")
         return Tally(
             guardrail=self,
             alpha=evidence["alpha"],
@@ -145,6 +148,7 @@ class Sequential(Guardrail):
                 challenger_bad_calls=None if bad_calls is None else np.array(bad_calls, dtype=np.float64),
             ),
             missing=evidence["missing"],
+            left_out=LeftOut.read(left_out) if left_out else NOTHING,
         ).judge()
 
     def sensor(self, terms: Terms) -> Sensor:
@@ -170,6 +174,7 @@ class Counting(Question):
     terms: Terms
     grid: Grid
     plan: SeriesPlan
+    warm_ups: WarmUps | None = None
 
     @property
     def names(self) -> Set[str]:
@@ -184,7 +189,8 @@ class Counting(Question):
         return self.plan.les
 
     def judge(self, answers: Answers) -> Verdict:
-        counts, missing = self.plan.count(answers.counted, self.grid, answers.by_bucket)
+        counted = self.warm_ups.leave_out(answers.counted) if self.warm_ups else answers.counted
+        counts, missing = self.plan.count(counted, self.grid, answers.by_bucket)
         return Tally(
             guardrail=self.guardrail,
             alpha=self.terms.alpha,
@@ -194,6 +200,7 @@ class Counting(Question):
             edges=self.plan.edges,
             counts=counts,
             missing=missing,
+            left_out=self.warm_ups.told if self.warm_ups else NOTHING,
             known=answers.known.setdefault(self.guardrail.name, Known()),
         ).judge()
 
@@ -213,6 +220,8 @@ class Tally:
     counts: Counts
     missing: str | None = None
     """A counter of which there is no series at all."""
+    left_out: LeftOut = NOTHING
+    """Of the counts, since the challenger was warming up."""
     known: Known | None = field(default=None, repr=False, compare=False)
     """What the evidence came to before, which changes nothing."""
 
@@ -228,7 +237,7 @@ class Tally:
         calls = float(counts.challenger_total.sum())
         first = first_at_least(needed, log_es)
         breached_at = None if first is None else self.grid.end(first)
-        told = guardrail.facts(counts, self.edges)
+        told = ", ".join(filter(None, (guardrail.facts(counts, self.edges), str(self.left_out))))
         if breached_at is not None:
             status = Status.BREACH
             day = "" if breached_at.date() == self.grid.now.date() else "%d %B "
@@ -257,6 +266,7 @@ class Tally:
             log_e_needed=needed,
             breached_at=breached_at,
             path=log_es,
+            left_out=self.left_out,
             rests_on=partial(self._evidence, log_es, needed, breached_at),
         )
 
@@ -267,7 +277,7 @@ class Tally:
             return f"Prometheus has no series of {self.missing}; is the name right?"
         if calls < smallest:
             told = f"only {count(calls)} {guardrail.calls} of the challenger in this stage"
-            return f"{told}, and {smallest} are needed"
+            return "; ".join(filter(None, (f"{told}, and {smallest} are needed", str(self.left_out))))
         if guardrail.relative and self.counts.champion_total.sum() < 1:
             return "the champion has no calls in this stage, so there is nothing to compare with"
         return None
@@ -287,6 +297,7 @@ class Tally:
             "bad_calls": None if bad_calls is None else _whole(bad_calls),
             "counts": {arm: _whole(each) for arm, each in zip(ARMS, self.counts.arms, strict=True)},
             "missing": self.missing,
+            "warm_up": self.left_out.as_evidence,
             "alpha": self.alpha,
             "late_start": late and late.model_dump(mode="json"),
             "log_e": float(log_es[-1]),

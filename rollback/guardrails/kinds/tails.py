@@ -19,9 +19,10 @@ from rollback.guardrails.kinds.against import Absolute, Relative
 from rollback.guardrails.kinds.question import Moment, NotYet, Terms
 from rollback.guardrails.kinds.sequential import Sequential, bad_of_all
 from rollback.guardrails.tally import SeriesPlan
+from rollback.guardrails.warm_up import steps_of
 from rollback.simulate.detect import Sensor
 from rollback.simulate.rules import Rule, slow_calls
-from rollback.simulate.traffic import EDGES, Behaviour
+from rollback.simulate.traffic import EDGES, Behaviour, Traffic
 
 LAST = timedelta(seconds=latency_buckets()[-1])
 LATENCY = "{latency}"
@@ -77,7 +78,12 @@ class Tail(Sequential):
         if self.histogram != Metric.LATENCY:
             return None
         weighed, edges = self._weighed(terms), self._edges_of_service(champion)
-        return Rule(self.name, lambda traffic: weighed(slow_calls(*edges, traffic)), Metric.LATENCY, edges)
+        after = steps_of(terms.warm_up, terms.step) if self.but_warm_up else 0
+
+        def judge(traffic: Traffic) -> int | None:
+            return weighed(slow_calls(*edges, traffic.but_warm_up(after)))
+
+        return Rule(self.name, judge, Metric.LATENCY, edges)
 
     def _longest(self) -> tuple[str, timedelta]:
         """A time that a bucket must reach, and its field."""
@@ -112,6 +118,10 @@ class TailRatio(Tail, Relative):
     @property
     def champion_of(self) -> frozenset[str]:
         return frozenset({self.histogram})
+
+    @property
+    def but_warm_up(self) -> bool:
+        return True
 
     def sensor(self, terms: Terms) -> Sensor:
         return replace(super().sensor(terms), margin=self.margin)

@@ -23,9 +23,10 @@ from common.arms import Arms, Signals
 from common.durations import Duration, format_duration
 from common.figures import Unit, in_unit
 from rollback.guardrails.kinds.base import LACKS_USERS, By, Guardrail, kind
-from rollback.guardrails.kinds.question import Answers, Moment, Question, Reading, Terms
+from rollback.guardrails.kinds.question import Answers, Moment, NotYet, Question, Reading, Terms
 from rollback.guardrails.kinds.template import Template, by_users, named, playable, render
 from rollback.guardrails.verdict import Status, Verdict
+from rollback.guardrails.warm_up import NOTHING, LeftOut, steps_of
 from rollback.guardrails.window import FEWEST_SCRAPES, TooYoung, Window, fit_window
 from rollback.simulate.rules import Compared, Rule, fewer_calls
 from rollback.simulate.traffic import Behaviour, Traffic, Values
@@ -60,6 +61,8 @@ class Threshold(Guardrail):
     """A value by calls above this counts all the same: then it is hardly one user."""
     by_users: Template | None = None
     """The query that is asked then in place of `value`; the job makes it."""
+    after_warm_up: bool = False
+    """Whether the window begins after the challenger's last warm-up, as a comparison of latency should."""
     window: Duration
     """{window}, once the stage is old enough for it."""
     sample: Template
@@ -102,6 +105,10 @@ class Threshold(Guardrail):
             yield "window", f"the window of {self.name} {text}"
 
     @property
+    def but_warm_up(self) -> bool:
+        return self.after_warm_up
+
+    @property
     def value_unit(self) -> str:
         return self.unit
 
@@ -118,15 +125,27 @@ class Threshold(Guardrail):
         return self.direction is Direction.BELOW
 
     def ask(self, moment: Moment) -> "Look | TooYoung":
-        scrape = moment.terms.scrape_interval
-        window = fit_window(self.window, self.hold, scrape, moment.since, moment.now)
-        return window if isinstance(window, TooYoung) else Look(self, window, moment.arms)
+        def fit(since: datetime | None) -> Window | TooYoung:
+            return fit_window(self.window, self.hold, moment.terms.scrape_interval, since, moment.now)
+
+        window, left_out = fit(moment.since), NOTHING
+        if isinstance(window, TooYoung):
+            return window
+        if self.but_warm_up and moment.warm_ups:
+            left_out, over = moment.warm_ups.told, moment.warm_ups.over
+            if over and (moment.since is None or over > moment.since):
+                window = fit(over)
+            if isinstance(window, TooYoung):
+                needed = format_duration(window.needed)
+                raise NotYet(f"{left_out}; it is judged again once {needed} have passed since")
+        return Look(self, window, moment.arms, left_out)
 
     def judge_again(self, evidence: Mapping[str, Any]) -> Verdict:
         looks = tuple(datetime.fromisoformat(look) for look in evidence["looks"])
         return Measurement(
             self,
             Window(timedelta(seconds=evidence["window_seconds"]), looks),
+            left_out=LeftOut.read(left_out) if (left_out := evidence.get("warm_up")) else NOTHING,
             value=Reading(evidence["value_query"], _read(evidence["values"]), evidence["fault"]),
             sample=Reading(evidence["sample_query"], _read(evidence["samples"])),
         ).judge()
@@ -148,7 +167,8 @@ class Threshold(Guardrail):
             smallest_sample=self.smallest_sample,
             looks=1 + (self.hold or timedelta()) // terms.step,
         )
-        return Rule(self.name, judge, metric)
+        after = steps_of(terms.warm_up, terms.step) if self.but_warm_up else 0
+        return Rule(self.name, lambda traffic: judge(traffic.after_warm_up(after)), metric)
 
 
 def _unless_above(
@@ -169,6 +189,7 @@ class Look(Question):
     guardrail: Threshold
     window: Window
     arms: Arms
+    left_out: LeftOut = NOTHING
 
     @property
     def queries(self) -> tuple[str, str]:
@@ -182,7 +203,7 @@ class Look(Question):
 
     def judge(self, answers: Answers) -> Verdict:
         value, sample = answers.readings
-        return Measurement(self.guardrail, self.window, value, sample).judge()
+        return Measurement(self.guardrail, self.window, value, sample, self.left_out).judge()
 
 
 @dataclass(frozen=True)
@@ -193,6 +214,8 @@ class Measurement:
     window: Window
     value: Reading
     sample: Reading
+    left_out: LeftOut = NOTHING
+    """Of the window, since the challenger was warming up."""
 
     def judge(self) -> Verdict:
         """The verdict."""
@@ -249,7 +272,7 @@ class Measurement:
     def _verdict(self, status: Status, reason: str) -> Verdict:
         guardrail = self.guardrail
         if status in (Status.OK, Status.BREACH):
-            reason += guardrail.counted
+            reason = ", ".join(filter(None, (f"{reason}{guardrail.counted}", str(self.left_out))))
         return Verdict(
             guardrail=guardrail.name,
             status=status,
@@ -262,6 +285,7 @@ class Measurement:
             sample=self.sample.points[-1] if self.sample.points else None,
             query=self.value.query,
             window=self.window.span,
+            left_out=self.left_out,
             rests_on=self._evidence,
         )
 
@@ -276,6 +300,7 @@ class Measurement:
             "values": [_written(point) for point in self.value.points],
             "samples": [_written(point) for point in self.sample.points],
             "fault": self.sample.fault or self.value.fault,
+            "warm_up": self.left_out.as_evidence,
         }
 
 

@@ -251,6 +251,15 @@ LOOK = "nothing is turned off, somebody should look"
             0.3,
         ),
         (
+            GuardrailReading(
+                "errors", "ok", log_e=0.0, log_e_needed=4.0, warm_up=135.0, warm_up_start=1795428120.0
+            ),
+            "Fine: no evidence against the challenger. 2m15s of warm-up left out, the last after the start"
+            " at 10:02 UTC.",
+            "good",
+            0.0,
+        ),
+        (
             GuardrailReading("errors", "ok", log_e=-0.5, log_e_needed=4.0),
             "Fine: no evidence against the challenger.",
             "good",

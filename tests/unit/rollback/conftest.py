@@ -163,6 +163,8 @@ class Numbers:
     """Series of a histogram that has no buckets."""
     before: dict[str, float] = field(default_factory=dict)
     """The champion's calls before the stage, by the edge of their bucket."""
+    started: Reading | None = field(default=lambda _at: NOW.timestamp() - 7200)
+    """When the challenger was started last, as it is read at a time in seconds; None where nothing tells."""
 
     def __call__(self, path: str, form: dict[str, str]) -> Answer:
         query, found = form["query"], []
@@ -172,10 +174,17 @@ class Numbers:
             return self.still
         if query.startswith("model_info"):
             return result("matrix", [{"metric": MODEL, "values": [[NOW.timestamp(), "1"]]}])
+        if query.startswith("max by (instance) (") and self.started:
+            starts: list[tuple[dict[str, str], Reading]] = [({"instance": "a"}, self.started)]
+            return self._range([], starts, *(float(form[name]) for name in ("start", "end", "step")))
         marked = MARKED.findall(query)
         for part, mark in marked or [(query, None)]:
             if mark in self.fleet:
                 found += [({"canario_query": mark, **labels}, number) for labels, number in self.fleet[mark]]
+                continue
+            if mark == "started" and self.started:
+                labels = {"canario_query": mark, "instance": "a"}
+                found.append((labels, self.started(NOW.timestamp()) or 0.0))
                 continue
             value = self._value(part)
             if isinstance(value, Answer):
@@ -199,6 +208,8 @@ class Numbers:
             return self.whole
         if query.startswith("max(max_over_time(up"):
             return self.up
+        if query.startswith("max by (instance) ("):
+            return None
         if query.startswith("sum by (le)") and "_bucket" in query:
             return self.before
         if query.startswith("{__name__"):

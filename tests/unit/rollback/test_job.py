@@ -317,7 +317,8 @@ def test_thresholds_and_counters_share_their_requests(server: Server) -> None:
     assert [verdict.guardrail for verdict in verdicts] == ["errors", "tail", "slow"]
     assert verdicts[1].sentence == "Prometheus has no series of x_bucket; is the name right?"
     paths = [path.rpartition("/")[2] for path, _ in server.asked]
-    assert paths == ["query", "query", "query", "query_range"]  # the second learns of the tail in vain
+    # The second reads the challenger's starts, and the third learns of the tail in vain.
+    assert paths == ["query", "query_range", "query", "query", "query_range"]
 
 
 def test_counters_that_are_refused_leave_the_thresholds_in_force(server: Server) -> None:

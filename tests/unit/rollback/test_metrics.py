@@ -13,6 +13,7 @@ from common.names import JobMetric
 from rollback.actions.stop import Off, Stop, StopState
 from rollback.actions.turn_off import Rollback
 from rollback.guardrails.verdict import Status
+from rollback.guardrails.warm_up import LeftOut
 from rollback.iteration import Iteration
 from rollback.metrics import JobMetrics
 from tests.unit.rollback.conftest import NOW, STATE, make_policy
@@ -78,6 +79,17 @@ def test_an_iteration_with_its_verdicts() -> None:
     job.metrics.after_iteration(Iteration(replace(STATE, enabled=False), None, False, 0.2))
     assert job.value(JobMetric.LOG_E, guardrail="slow") is None, "nothing was judged"
     assert job.value(JobMetric.PASSES, outcome="not exposed") == 1
+
+
+def test_a_warm_up_is_told_for_as_long_as_it_is_left_out() -> None:
+    job = Job()
+    warm = replace(VERDICT, left_out=LeftOut(135, 1, NOW))
+    job.metrics.after_iteration(replace(DONE, verdicts=(warm,)))
+    assert job.value(JobMetric.WARM_UP, guardrail="slow") == 135
+    assert job.value(JobMetric.WARM_UP_START, guardrail="slow") == NOW.timestamp()
+    job.metrics.after_iteration(DONE)
+    assert job.value(JobMetric.WARM_UP, guardrail="slow") is None
+    assert job.value(JobMetric.WARM_UP_START, guardrail="slow") is None
 
 
 def test_an_iteration_that_could_not_measure_moves_one_clock_and_not_the_other(

@@ -7,6 +7,7 @@ import pytest
 
 from common.answers import Sample
 from common.arms import Arms
+from common.names import JobMetric
 from common.prometheus import Prometheus, QueryRefused
 from flags.canary.marks import label
 from flags.rollout.closeness import Closeness
@@ -95,6 +96,11 @@ def test_all_of_it(prometheus: Answers) -> None:
         *verdict("errors", "ok"),
         ({"__name__": "rollback_log_e", "instance": "a", "guardrail": "errors"}, 0.5),
         ({"__name__": "rollback_log_e_limit", "instance": "a", "guardrail": "errors"}, 3.9),
+        ({"__name__": JobMetric.WARM_UP, "instance": "a", "guardrail": "errors"}, 135.0),
+        (
+            {"__name__": JobMetric.WARM_UP_START, "instance": "a", "guardrail": "errors"},
+            1795428120.0,
+        ),
         *verdict("agreement", "breach", binding=0),
         *of_job("old", last_pass_ago_seconds=105, judged_revision=3),
         *verdict("errors", "breach", "old"),
@@ -115,7 +121,9 @@ def test_all_of_it(prometheus: Answers) -> None:
     assert readings.closeness == Closeness({"same": 40.0}, {("fraud", "both"): 2.0}, {("challenger", 3): 9.0})
     assert readings.guardrails == (
         GuardrailReading("agreement", "breach", binding=False),
-        GuardrailReading("errors", "ok", log_e=0.5, log_e_needed=3.9),
+        GuardrailReading(
+            "errors", "ok", log_e=0.5, log_e_needed=3.9, warm_up=135.0, warm_up_start=1795428120.0
+        ),
     )
     assert readings.judged == 17
     assert readings.last_pass == NOW - timedelta(seconds=5)

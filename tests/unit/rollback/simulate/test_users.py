@@ -1,5 +1,7 @@
 """Traffic of users: how much bad calls hang together, and what is counted by user."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -27,7 +29,7 @@ def play(
 ) -> Traffic:
     dice = np.random.default_rng(seed)
     users = draw_users(dice, together, MODEL.errors, 50)
-    edges = np.array([0.05, 0.1])
+    edges = np.array([0.05, *rule("tail-latency").edges, 0.1])
     return UserSource(together, users, MODEL, worse, share, 15.0, edges).play(dice, steps, after)
 
 
@@ -99,6 +101,74 @@ def test_the_challenger_is_worse_from_the_moment_on() -> None:
     assert traffic.champion.errors.sum() / traffic.champion.calls.sum() == pytest.approx(0.01, rel=0.1)
 
 
+def test_only_the_challenger_is_cold_and_only_after_starts() -> None:
+    traffic = play(Together(instances=4, cold=3), 2 * HOUR, share=0.25)
+    assert [np.flatnonzero(one.starts)[0] for one in traffic.instances] == [0, 4, 8, 12]
+    first = traffic.instances[0]
+    for arm, usual in ((first.champion, True), (first.challenger, False)):
+        slow = arm.slower[:8, 0].sum() / arm.calls[:8].sum()
+        assert bool(slow == pytest.approx(MODEL.beyond(0.05), rel=0.25)) is usual
+    later = slice(40, 80)
+    slow = traffic.challenger.slower[later, 0].sum() / traffic.challenger.calls[later].sum()
+    assert slow == pytest.approx(MODEL.beyond(0.05), rel=0.15)
+    calls = np.sum([one.challenger.calls for one in traffic.instances], axis=0)
+    assert (calls == traffic.challenger.calls).all()
+
+
+def test_a_warm_up_is_left_out_of_the_instance_that_started() -> None:
+    traffic = play(Together(instances=4, cold=3), HOUR, share=0.25)
+    left = traffic.but_warm_up(8)
+    first, second = traffic.instances[:2]
+    assert left.challenger.calls[20] == traffic.challenger.calls[20] - sum(
+        one.challenger.calls[20] for one in traffic.instances if one.starts[12:21].any()
+    )
+    assert left.champion.calls[2] == traffic.champion.calls[2] - first.champion.calls[2]
+    assert second.champion.calls[2] > 0
+    reach = traffic.after_warm_up(8).reach(100)
+    assert isinstance(reach, np.ndarray)
+    assert reach[:25].tolist() == [0] * 21 + [1, 2, 3, 4]
+    assert traffic.but_warm_up(0) is traffic
+
+
+def test_a_cold_start_is_no_regression_and_a_deployment_is_none() -> None:
+    for cold, share in ((2, 0.01), (2, 0.25), (3, 0.05)):
+        traffic = play(Together(instances=1, cold=cold), HOUR, share=share)
+        assert rule("tail-latency").judge(traffic) is None
+        assert rule("tail-latency", warm_up=timedelta()).judge(traffic) is not None
+        assert rule("challenger-p99-ratio").judge(traffic) is None
+    both = play(Together(instances=1, cold=2, both_cold=True), HOUR, share=0.25)
+    assert rule("tail-latency", warm_up=timedelta()).judge(both) is None
+
+
+def test_who_is_slow_after_the_warm_up_is_found() -> None:
+    slow = play(Together(instances=1, cold=1), HOUR, share=0.25, worse=MODEL.worse(slower=2))
+    found = rule("tail-latency").judge(slow)
+    assert found is not None
+    assert 8 < found < 12
+
+
+def test_some_users_are_slow_and_some_minutes_are_bad() -> None:
+    slow = play(WORLDS["slow-users"], DAY, share=0.25)
+    part = slow.challenger.slower[:, -1].sum() / slow.challenger.calls.sum()
+    usual, theirs = MODEL.beyond(0.1), MODEL.worse(slower=3).beyond(0.1)
+    assert part == pytest.approx(0.95 * usual + 0.05 * theirs, rel=0.15)
+    assert slow.champion.slower[:, -1].sum() / slow.champion.calls.sum() == pytest.approx(usual, rel=0.1)
+    bad = play(WORLDS["periodic"], DAY, share=0.25)
+    often = bad.challenger.errors / np.maximum(bad.challenger.calls, 1)
+    assert bad.challenger.errors.sum() / bad.challenger.calls.sum() == pytest.approx(0.011, rel=0.04)
+    by_minute = often[: DAY // 80 * 80].reshape(-1, 80).mean(axis=0)
+    assert by_minute.max() > 0.03
+    assert np.sort(by_minute)[-4] < 0.02
+
+
+def test_the_command_plays_what_harms_at_each_share() -> None:
+    few = ["--runs", "1", "--delay-runs", "1", "--plan", "25%:10m", "--processes", "1"]
+    result = CliRunner().invoke(simulate, [*few, "--world", "slow-users"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output
+    assert "slow-users" in result.stdout
+    assert "Equal models" not in result.stdout
+
+
 def test_the_same_seed_gives_the_same_traffic() -> None:
     one, two = (play(WORLDS["bursts-50"], HOUR, seed=5) for _ in range(2))
     assert (one.champion.errors == two.champion.errors).all()
@@ -114,9 +184,9 @@ def test_the_command_plays_a_world() -> None:
     assert "leave out --bursts" in both.stderr
 
 
-def rule(name: str, signals: Signals = OURS) -> Rule:
+def rule(name: str, signals: Signals = OURS, **changes: object) -> Rule:
     """A default guardrail as it is played."""
-    rules, _ = rules_of(load_policy(signals=signals), MODEL)
+    rules, _ = rules_of(load_policy(signals=signals).model_copy(update=changes), MODEL)
     return next(each for each in rules if each.name == name)
 
 

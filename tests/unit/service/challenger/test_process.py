@@ -119,8 +119,11 @@ def test_a_process_that_ended_is_started_again(start: Start, settings: Settings)
     assert ask(client)["reason"] == "fallback_crash"
     assert settings.drill_file is not None
     settings.drill_file.unlink()
+    first = sample(client, Metric.CHALLENGER_STARTED)
     until(lambda: ask(client)["model"] == "challenger")
     assert sample(client, Metric.GUEST_STARTS) == 2
+    assert first is not None
+    assert first < sample(client, Metric.CHALLENGER_STARTED) <= time.time()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kind": "wobble"}', '{"kind": "sleep", "seconds": 1e9}'])
