@@ -63,6 +63,7 @@ class JobServices:
             Notifier(channels, on_end=metrics.notified) if channels else None,
             models=partial(served, prometheus(), arms),
             cannot_measure_for=policy.cannot_measure_for,
+            prediction_log=settings.prediction_log,
             on_failure=metrics.decision_not_kept,
         )
         return cls(

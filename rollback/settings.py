@@ -84,6 +84,9 @@ class RollbackSettings(DecisionSettings, JobSettings):
     stop_limit: Duration = Field(
         timedelta(minutes=1), description="how long the challenger may go on after the flag is off"
     )
+    prediction_log: Path | None = Field(
+        None, description="folder of the prediction log, for example traces in rollbacks; none without"
+    )
     notify_urls: Annotated[SecretStr, AfterValidator(_check_addresses)] = Field(
         SecretStr(""),
         description="whom to tell of rollbacks, as Apprise writes it; several by spaces or lines",

@@ -16,6 +16,7 @@ from flags.canary.state import CanaryState
 from rollback.actions.instances import Instance
 from rollback.actions.stop import Stop
 from rollback.actions.turn_off import Canary, Rollback
+from rollback.decisions.traces import ExampleTrace
 from rollback.guardrails.verdict import Verdict
 from rollback.iteration import verdict_fields
 
@@ -115,6 +116,8 @@ class Decision(StrictModel):
     turns: tuple[Turn, ...] = ()
     sentence: str | None = None
     """What there is to say beside the verdicts."""
+    traces: tuple[ExampleTrace, ...] = ()
+    """Of a rollback: some of the calls behind the counts, to look up."""
 
 
 def new_id(kind: Kind, time: datetime) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from common.arms import ServedModel
 from common.durations import format_duration
@@ -26,6 +27,7 @@ from rollback.decisions.record import (
     verdict_record,
 )
 from rollback.decisions.story import tell, title
+from rollback.decisions.traces import ExampleTrace, example_traces
 from rollback.guardrails.verdict import Verdict
 from rollback.iteration import Iteration
 from rollback.notify import Message, Notifier, Tone
@@ -33,6 +35,7 @@ from rollback.notify import Message, Notifier, Tone
 INTENT_SECONDS = 0.25  # what a rollback waits for its evidence, so that it outlives a kill; a disk takes 1 ms
 RESTORED = 50
 SAME_TROUBLE = timedelta(hours=1)
+TRACES_WITHIN = timedelta(hours=1)  # where Unleash does not say since when the share is so
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +50,12 @@ class DecisionRecorder:
     models: Callable[[], Mapping[str, ServedModel]] = dict
     """Those that are served, by role; asked in the background, where no verdict says so; may be slow."""
     cannot_measure_for: timedelta = timedelta(minutes=5)
+    prediction_log: Path | None = None
+    """Folder from which a rollback takes its example traces."""
     on_failure: Callable[[], None] = lambda: None
     """Called for each decision that could not be kept."""
     _draft: Decision | None = None
+    _traces: tuple[ExampleTrace, ...] = ()
     _memory: Memory = field(init=False)
     _background: Background = field(init=False)
 
@@ -125,6 +131,10 @@ class DecisionRecorder:
             self.on_failure()
 
     def _record_rollback(self, decision: Decision) -> None:
+        if self.prediction_log is not None:
+            since = decision.changed_at or decision.time - TRACES_WITHIN
+            self._traces = example_traces(self.prediction_log, since)
+            decision = decision.model_copy(update={"traces": self._traces})
         self._keep(decision)
         attempts = decision.rollback.attempts if decision.rollback else 1
         if decision.kind is Kind.ROLLBACK:
@@ -136,7 +146,8 @@ class DecisionRecorder:
         if draft is not None and iteration.rollback is not None:
             verdicts = tuple(map(verdict_record, iteration.verdicts))
             models = draft.models or dict(self.models())
-            self._keep(draft.model_copy(update={"verdicts": verdicts, "models": models}))
+            update = {"verdicts": verdicts, "models": models, "traces": self._traces}
+            self._keep(draft.model_copy(update=update))
         self._record_turns(iteration)
         self._record_stop(iteration)
 

@@ -46,6 +46,10 @@ def tell(decision: Decision, after: Decision | None = None) -> Iterator[str]:
         yield f"{_subject(turn.guardrail)} {turned}{_meaning(turn.after)}."
     if decision.sentence:
         yield decision.sentence
+    if decision.traces:
+        yield "Example traces of users of the challenger:"
+        for each in decision.traces:
+            yield f"  {each.trace_id} at {moment(each.time)}: {each.what}"
     stop = decision.stop or (after.stop if after else None)
     if stop:
         yield from _stop(stop)

@@ -115,6 +115,7 @@ def rollback(site: Site) -> dict[str, str]:
     return {
         **flags(site, "canario-rollback"),
         **_models(site),
+        "CANARIO_PREDICTION_LOG": str(site.home.data / "service" / "log"),
         "CANARIO_ROLLBACK_METRICS_BIND": site.addresses.rollback.removeprefix("http://"),
     }
 
@@ -175,6 +176,7 @@ OWN = frozenset(
         *("UNLEASH_URL", "UNLEASH_PROJECT", "UNLEASH_ENVIRONMENT", "PROMETHEUS_URL"),
         *("UNLEASH_SDK_TOKEN", "UNLEASH_ADMIN_TOKEN", "UNLEASH_ADMIN_USER", "UNLEASH_ADMIN_PASSWORD"),
         *("ADMIN_TOKEN", "STATE_DIR", "DRILL_FILE", "DECISIONS_DIR", "ANALYSIS_LOG"),
+        "PREDICTION_LOG",
         *("MODELS", "CHAMPION", "CHALLENGER", "CANARY_FLAG", "SHADOW_FLAG", "CANARY_PERCENT"),
     }
 )

@@ -1,5 +1,6 @@
 """What is kept and told of iterations, with a real folder; and that neither holds up a rollback."""
 
+import json
 import os
 import threading
 import time
@@ -57,6 +58,7 @@ class Desk:
     failures: list[None] = field(default_factory=list)
     cannot_measure_for: timedelta = timedelta(minutes=5)
     models: Callable[[], dict[str, ServedModel]] = lambda: {"challenger": MODEL}
+    prediction_log: Path | None = None
 
     def __post_init__(self) -> None:
         self.log = DecisionLog(self.folder, most_bytes=10**9)
@@ -70,6 +72,7 @@ class Desk:
             Notifier([self.channel]),
             models=self.models,
             cannot_measure_for=self.cannot_measure_for,
+            prediction_log=self.prediction_log,
             on_failure=lambda: self.failures.append(None),
         )
 
@@ -133,6 +136,21 @@ def test_a_rollback_is_one_document_with_everything(desk: Desk) -> None:
     assert desk.told() == [("canary rolled back in production, because of slow", Tone.WARNING)]
     assert f"./canario explain {decision.id}" in desk.channel.messages[0].body
     assert "5% of the users, last changed by paula" in desk.channel.messages[0].body
+
+
+def test_a_rollback_names_example_traces(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    record = {"kind": "prediction", "assigned": "challenger", "model": "champion", "seconds": 0.2}
+    record |= {"reason": "fallback_timeout", "time": datetime.now(UTC).isoformat(), "trace_id": "ab" * 16}
+    (log / "predictions-1.jsonl").write_text(json.dumps(record) + "\n")
+    desk = Desk(tmp_path / "decisions", prediction_log=log)
+    desk.canary = desk.recorder.canary = Obedient(ON)  # type: ignore[assignment]
+    desk.roll_back()
+    (decision,) = desk.kept()
+    assert [(each.trace_id, each.what) for each in decision.traces] == [("ab" * 16, "failed: timeout")]
+    desk.told()
+    assert f"  {'ab' * 16} at " in desk.channel.messages[0].body
 
 
 def test_a_job_that_is_killed_after_its_order_has_left_why_it_gave_it(desk: Desk) -> None:
