@@ -60,7 +60,7 @@ def _split(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="Of --onnx: the second of two classes is chosen from this probability on.",
+    help="The second of two classes is chosen from this probability on.",
 )
 @click.option("--name", required=True, help="Name of the model: letters, digits, dots, dashes.")
 @click.option("--version", required=True, help="Version of the model, e.g. 1 or 2026-11-23.")
@@ -188,6 +188,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
                 class_names=classes,
                 unit=unit,
                 gaps=gaps or (),
+                threshold=threshold,
                 target_opset=target_opset,
                 parity_tolerance=parity_tolerance,
                 tolerance=tolerance,

@@ -19,7 +19,7 @@ from service.export import boosters
 from service.export.graph import find_outputs, fit_inputs, rename, set_outputs
 from service.export.inside import inside
 from service.export.rows import Table
-from service.export.unwrap import unwrap, wrap
+from service.export.unwrap import Threshold, unwrap, wrap
 from service.models.artifact import ArtifactError, FeatureType
 
 LONGEST_REASON = 300
@@ -33,17 +33,31 @@ WORDS, WORDS_IN_RE2 = r"(?u)\b\w\w+\b", r"[\pL\pN_][\pL\pN_]+"
 LOCALE = "C.UTF-8"
 
 
-def convert(estimator: Any, table: Table, labels: list[int | str], target_opset: int | None = None) -> bytes:
+def convert(
+    estimator: Any,
+    table: Table,
+    labels: list[int | str],
+    target_opset: int | None = None,
+    threshold: float | None = None,
+) -> bytes:
     """The ONNX model of `estimator`: one input of all features if it can be, or else one for each.
 
     Args:
         labels: of its classes; empty for a regressor.
         target_opset: of ONNX; None: TARGET_OPSET.
+        threshold: the second of two classes is chosen from this probability on.
 
     Raises:
-        ArtifactError: a step has no converter, or cannot be converted.
+        ArtifactError: a step has no converter, or cannot be converted; or there are two thresholds.
     """
     inner, rest = unwrap(estimator)
+    if threshold is not None:
+        if rest is not None:
+            raise ArtifactError(
+                f"{type(estimator).__name__} has a threshold of its own: leave --threshold out, or bring the "
+                "classifier in it"
+            )
+        rest = Threshold(threshold, positive=1)
     if boosters.is_catboost(inner):
         model = _by_itself(inner, table, labels)
     else:

@@ -156,12 +156,17 @@ class _Comparison:
             )
 
 
-def ask_estimator(pipeline: Any, metadata: Metadata) -> Callable[[Any], Truth]:
-    """What asks an estimator with scikit-learn's interface."""
-    return lambda rows: _ask(pipeline, rows, metadata)
+def ask_estimator(
+    pipeline: Any, metadata: Metadata, threshold: float | None = None
+) -> Callable[[Any], Truth]:
+    """What asks an estimator with scikit-learn's interface; `threshold` is of the second of two classes."""
+    return lambda rows: _ask(pipeline, rows, metadata, threshold)
 
 
-def _ask(pipeline: Any, rows: Any, metadata: Metadata) -> Truth:
+def _ask(pipeline: Any, rows: Any, metadata: Metadata, threshold: float | None) -> Truth:
+    if threshold is not None:
+        table = np.asarray(pipeline.predict_proba(rows), dtype=np.float64)
+        return Truth((table[:, 1] >= threshold).astype(np.intp), table)
     said = pipeline.predict(rows)
     if not metadata.classes:
         numbers = np.asarray(said, dtype=np.float64).reshape(len(rows), -1)

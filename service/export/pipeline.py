@@ -43,6 +43,7 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     tolerance: Tolerance | None = None,
     training: Mapping[str, Any] | None = None,
     gaps: Sequence[str] = (),
+    threshold: float | None = None,
     target_opset: int | None = None,
     parity_tolerance: float = PARITY_TOLERANCE,
 ) -> Artifact:
@@ -57,6 +58,7 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
         tolerance: when two regressors agree.
         training: what to tell about the training, e.g. data set, seed and accuracy.
         gaps: features in which requests may have gaps, beside those in which `rows` have some; `all`.
+        threshold: the second of two classes is chosen from this probability on, whatever `predict` says.
         target_opset: of ONNX; None: the one that all converters know.
         parity_tolerance: see service.export.parity.
 
@@ -66,11 +68,13 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     classes = _classes(pipeline, class_names)
     table = read_table(rows, features, gaps)
     metadata = _metadata(name, version, table, classes, unit, tolerance, training)
-    onnx = convert(pipeline, table, [each["label"] for each in classes], target_opset)
+    if threshold is not None and len(classes) != 2:
+        raise ArtifactError("--threshold is of a classifier of two classes, and this is none")
+    onnx = convert(pipeline, table, [each["label"] for each in classes], target_opset, threshold)
     metadata["sha256"] = hashlib.sha256(onnx).hexdigest()
 
     def check(model: OnnxModel) -> dict[str, float]:
-        ask = ask_estimator(pipeline, model.metadata)
+        ask = ask_estimator(pipeline, model.metadata, threshold)
         return check_parity(ask, model, table, parity_tolerance, probes(table, onnx, splits_of(pipeline)))
 
     return _write_if_equal(folder, metadata, onnx, table, check)

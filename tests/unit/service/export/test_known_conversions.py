@@ -90,7 +90,7 @@ def test_sklearn_onnx_1100_a_tuned_threshold_that_the_converter_forgets(
         "the threshold matters on these rows"
     )
 
-    def by_the_converter(estimator: Any, table: Any, labels: Any, opset: Any) -> bytes:
+    def by_the_converter(estimator: Any, table: Any, labels: Any, opset: Any, _threshold: Any) -> bytes:
         return bytes(_by_skl2onnx(estimator, table, labels, opset or 18).SerializeToString())
 
     monkeypatch.setattr(pipeline, "convert", by_the_converter)

@@ -12,7 +12,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -124,6 +124,37 @@ def test_probabilities_that_are_just_the_threshold_reach_it(tmp_path: Path) -> N
         model = exported(classifier, rows, tmp_path / str(trees))
         found = model.numbers(rows)[:, 0].tolist()
         assert found == classifier.predict(rows).tolist()
+
+
+@pytest.mark.parametrize(
+    ("classifier", "labels"),
+    [(LOGISTIC, SPOKEN), (FOREST, RARE), (make_pipeline(StandardScaler(), LOGISTIC), RARE)],
+)
+def test_any_classifier_of_two_classes_may_be_given_one(tmp_path: Path, classifier: Any, labels: Any) -> None:
+    rows = ROWS.astype(np.float32)
+    fitted = classifier.fit(rows, labels)
+    made = export(fitted, tmp_path, name="m", version="1", rows=rows, features=NAMES, threshold=0.2)
+    model = OnnxModel(made)
+    chosen = fitted.classes_[(fitted.predict_proba(rows)[:, 1] >= 0.2).astype(int)]
+    assert (chosen != fitted.predict(rows)).any(), "it matters on these rows"
+    said = [model.answer(array_of([row.tolist()], model.metadata)).label for row in rows]
+    assert said == chosen.tolist()
+
+
+@pytest.mark.parametrize(
+    ("classifier", "rows", "labels", "told"),
+    [
+        (fixed(LOGISTIC, threshold=0.3), ROWS, RARE, "FixedThresholdClassifier has a threshold of its own"),
+        (LOGISTIC, THREE, OF_THREE, "of a classifier of two classes"),
+        (Ridge(), ROWS, RARE, "of a classifier of two classes"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused(
+    tmp_path: Path, classifier: Any, rows: Any, labels: Any, told: str
+) -> None:
+    fitted = classifier.fit(rows, labels)
+    with pytest.raises(ArtifactError, match=told):
+        export(fitted, tmp_path, name="m", version="1", rows=rows, features=NAMES, threshold=0.2)
 
 
 def test_a_threshold_on_something_else_than_a_probability_is_refused(tmp_path: Path) -> None:
