@@ -6,6 +6,7 @@ asked for rows that it has not seen; its answers are compared with those of the 
 
 import json
 import logging
+import re
 import tempfile
 import time
 import warnings
@@ -102,7 +103,7 @@ def measure(name: str, brought: Brought, folder: Path) -> Measured:
 
 
 def _exported(name: str, brought: Brought, folder: Path) -> Artifact:
-    short = name.partition(",")[0].replace(" ", "-")
+    short = re.sub(r"[^A-Za-z0-9]+", "-", name.partition(",")[0])
     if brought.is_ready:
         file, expected = as_onnx(brought, folder)
         return export_ready(file, folder, name=short, version="1", rows=brought.held_out, expected=expected)
