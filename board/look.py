@@ -1,9 +1,10 @@
 """A look at the sources: of one rollout for its page, of all at once for the list."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from board.facts import Facts
 from board.folder import Entry, Folder
@@ -16,6 +17,7 @@ from board.watch import FIRST_SECONDS, Reading, Source
 YOUNG_EACH: Final = 0.12  # seconds for each rollout of the list
 YOUNG_MOST: Final = 12.0  # numbers that are older than 15 s are none
 AHEAD: Final = 2 / 3  # of that time after which it is read again: a list is asked for every 5 s
+EARLY: Final = 1 / 3  # and after which it may be, so that not all are read for one list and none for the next
 
 T = TypeVar("T")
 
@@ -42,10 +44,9 @@ def look_at_all(folder: Folder) -> Overview:
     """
     end, count = time.monotonic() + FIRST_SECONDS, len(folder.rollouts)
     young = min(YOUNG_EACH * count, YOUNG_MOST)
-    for entry in folder.rollouts.values():
-        for source in entry.shown[1].now if entry.shown else ():
-            if source.known(young * AHEAD) is None:
-                source.look()
+    shown = [entry.shown[1] for entry in folder.rollouts.values() if entry.shown]
+    for source in to_read([one for sources in shown for one in sources.now], young):
+        source.look()
     rows = [
         row(_facts(entry, entry.shown, count, end, young))
         if entry.shown
@@ -53,6 +54,17 @@ def look_at_all(folder: Folder) -> Overview:
         for entry in folder.rollouts.values()
     ]
     return overview(rows, datetime.now(UTC), folder.fault)
+
+
+def to_read(sources: Sequence[Source[Any]], young: float) -> list[Source[Any]]:
+    """Those that must be read again, and of those that may be so many that it is half of all."""
+    must, may = [], []
+    for one in sources:
+        if one.known(young * AHEAD) is None:
+            must.append(one)
+        elif one.known(young * EARLY) is None:
+            may.append(one)
+    return must + may[: max(len(sources) // 2 - len(must), 0)]
 
 
 def _facts(

@@ -11,6 +11,7 @@ from board.numbers import Numbers, read_numbers
 from board.series import Queries
 from board.shown import Shown
 from board.watch import Source
+from common.every_rollout import phase
 from common.prometheus import Prometheus
 from flags.canary.feed import Feed, Feeds
 from flags.rollout.situation import Rollout, Situation
@@ -56,21 +57,33 @@ class Shared:
 class FlagReader:
     """Reads the flags whole where something has happened to them; one small question for all finds out."""
 
-    def __init__(self, rollout: Rollout, feed: Feed, shared: Shared) -> None:
+    def __init__(self, rollout: Rollout, feed: Feed, shared: Shared, part: float = 0.0) -> None:
+        """Nothing is read yet.
+
+        Args:
+            rollout: whose flags.
+            feed: tells whether something has happened to them.
+            shared: with the sources of other rollouts.
+            part: of the time to the second reading in any case that is left out, from 0 to 1. All are first
+                read at one moment; a hundred that are so again and again would wait for each other.
+        """
         self._rollout = replace(rollout, prometheus=None)  # its numbers have a source of their own
-        self._feed, self._shared = feed, shared
+        self._feed, self._shared, self._part = feed, shared, part
         self._last: Situation | None = None
+        self._whole_at = datetime.min.replace(tzinfo=UTC)
         self._stamp: tuple[int, ...] = ()
 
     def __call__(self) -> Situation:
         """Raises AdminError, FlagError, ConfigError."""
         flags, environment = (self._rollout.flag, self._rollout.shadow_flag), self._rollout.arms.environment
         stamp = tuple(one for flag in flags if flag for one in self._feed.stamp(flag, environment))
-        now = datetime.now(UTC)
-        if self._last and stamp == self._stamp and abs(now - self._last.now) < self._shared.whole_every:
+        now, every = datetime.now(UTC), self._shared.whole_every
+        if self._last and stamp == self._stamp and abs(now - self._whole_at) < every:
             return self._last
+        first = self._last is None
         try:
             self._last, self._stamp = self._rollout.look(), stamp
+            self._whole_at = now - self._part * every if first else now
         except ChangedMeanwhile:  # somebody is at it right now: the next second will tell
             if self._last is None:
                 raise
@@ -117,7 +130,9 @@ class Sources:
         self.plan = rollout.plan
         feed = shared.feeds.of(shown.settings, rollout.admin)
         self.unleash: Source[Situation] = Source(
-            f"{shown.name}: Unleash", FlagReader(rollout, feed, shared), every=UNLEASH_EVERY
+            f"{shown.name}: Unleash",
+            FlagReader(rollout, feed, shared, phase(shown.name)),
+            every=UNLEASH_EVERY,
         )
         self.numbers: Source[Numbers] = Source(
             f"{shown.name}: Prometheus",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -50,9 +51,11 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     return Looked()
 
 
-def reader(looked: Looked, monkeypatch: pytest.MonkeyPatch, shared: Shared | None = None) -> FlagReader:
+def reader(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch, shared: Shared | None = None, part: float = 0.0
+) -> FlagReader:
     monkeypatch.setattr("board.sources.replace", lambda rollout, **_changes: rollout)
-    return FlagReader(cast(Rollout, looked), cast(Feed, looked), shared or Shared())
+    return FlagReader(cast(Rollout, looked), cast(Feed, looked), shared or Shared(), part)
 
 
 def test_flags_are_read_whole_only_after_an_event(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +71,8 @@ def test_flags_are_read_whole_only_after_an_event(looked: Looked, monkeypatch: p
 
 def test_flags_are_read_whole_now_and_then(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
     read = reader(looked, monkeypatch)
-    first = read()
-    read._last = replace(first, now=first.now - WHOLE_AT_LEAST_EVERY)
+    read()
+    read._whole_at -= WHOLE_AT_LEAST_EVERY
     read()
     assert looked.whole == 2
 
@@ -79,13 +82,33 @@ def test_the_more_rollouts_the_more_seldom_each_is_read_whole(
 ) -> None:
     shared = Shared()
     read = reader(looked, monkeypatch, shared)
-    first, shared.rollouts = read(), 100
-    read._last = replace(first, now=first.now - timedelta(seconds=45))
+    read()
+    shared.rollouts = 100
+    read._whole_at -= timedelta(seconds=45)
     read()
     assert looked.whole == 1
-    read._last = replace(first, now=first.now - timedelta(seconds=51))
+    read._whole_at -= timedelta(seconds=6)
     read()
     assert looked.whole == 2
+
+
+def test_a_hundred_that_were_read_whole_at_one_moment_are_not_so_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = Shared()
+    shared.rollouts = 100
+    found = [Looked() for _ in range(100)]
+    readers = [reader(one, monkeypatch, shared, number / 100) for number, one in enumerate(found)]
+    whole = [0]
+    for _ in range(20):  # each 5 seconds
+        for read in readers:
+            read()
+            read._whole_at -= timedelta(seconds=5)
+        whole.append(sum(one.whole for one in found))
+    each = [after - before for before, after in pairwise(whole)]
+    assert each[0] == 100
+    assert max(each[1:]) <= 11
+    assert sum(each[1:]) == pytest.approx(190, abs=10)
 
 
 def test_somebody_who_is_at_it_is_no_fault(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
