@@ -15,6 +15,7 @@ docs/decisions/0018-sequential-guardrails.md says why these and with which numbe
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -293,7 +294,13 @@ def _steps(factors: Values, bad: Values, events: Values, share: Values, effect: 
 def _of_limit(bad: Numbers, total: Numbers, limit: float, dispersion: float) -> EProcess:
     bad = np.asarray(bad, dtype=np.float64)
     good = np.maximum(total, bad) - bad
-    return EProcess(_limit, (bad, good), (limit, dispersion), AROUND_TWO.up_to(0.999 / limit))
+    return EProcess(_limit, (bad, good), (limit, dispersion), _below_one(limit))
+
+
+@lru_cache(maxsize=256)
+def _below_one(limit: float) -> Mixture:
+    """Factors that leave factor * limit a chance."""
+    return AROUND_TWO.up_to(0.999 / limit)
 
 
 def _limit(factors: Values, bad: Values, good: Values, limit: float, dispersion: float) -> Values:

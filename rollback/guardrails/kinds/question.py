@@ -3,6 +3,7 @@
 from collections.abc import Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -28,7 +29,10 @@ class LateStart(StrictModel):
 
     def in_steps(self, step: timedelta) -> e_process.LateStart:
         """The same for counts in steps of that length."""
-        return e_process.LateStart(max(round(self.every / step), 1), self.starts, self.weight)
+        return _late_start(max(round(self.every / step), 1), self.starts, self.weight)
+
+
+_late_start = lru_cache(maxsize=256)(e_process.LateStart)  # its weights are worked out once
 
 
 def _or_none(given: object) -> timedelta:
