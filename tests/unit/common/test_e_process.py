@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.e_process import BLOCK, EProcess, Known, LateStart, Mixture, Values, smallest
@@ -23,6 +23,7 @@ def until(counts: Counts, steps: int) -> Counts:
     return Counts(*(each[:steps].copy() for each in counts.arms))
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     late=LATE,
