@@ -9,7 +9,6 @@ import fcntl
 import itertools
 import logging
 import math
-import os
 import queue
 import socket
 import struct
@@ -17,12 +16,11 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
 from common.errors import CanarioError
-from service.challenger.priority import LOWEST
+from service.challenger.priority import lower_group
 from service.challenger.protocol import READY_ID, ProtocolError, Reply, largest_reply, pack_call, unpack_reply
 from service.models.onnx_model import Row
 
@@ -131,10 +129,9 @@ class Run:
     call_ids: Iterator[int] = field(default_factory=lambda: itertools.count(READY_ID + 1))
 
     def demote(self) -> None:
-        """Give all threads of the process the lowest priority, for as long as it lives."""
+        """Give all threads of the process the lowest priority and few cores, for as long as it lives."""
         self.is_lowest = True
-        with suppress(OSError):  # it has ended
-            os.setpriority(os.PRIO_PGRP, self.pid, LOWEST)
+        lower_group(self.pid)
 
     def exchange(self, pool: Pool, row: Row, patience_seconds: float, deadline_seconds: float) -> Reply:
         """The reply to `row`, shape (n, features), on a channel of `pool`.

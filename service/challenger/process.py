@@ -1,8 +1,8 @@
 """Supervises the challenger's worker process: starts it, watches it, ends it and starts it again.
 
 One thread collects replies that come too late, so that their duration is known, and gives their channels
-back. It ends a process that has owed a reply for too long, starts it again when it has ended, each time after
-a longer rest, and says in a sentence why it does not run.
+back. It ends a process that has owed a reply for too long, or burns CPU for one; starts it again when it has
+ended, each time after a longer rest; and says in a sentence why it does not run.
 """
 
 import logging
@@ -16,7 +16,13 @@ from collections.abc import Callable, Sequence
 from service.challenger.launcher import KEPT_OUTPUT_BYTES, START_SECONDS, Launcher, WorkerSpec, is_readable
 from service.challenger.pool import ChallengerWorker, Channel, Run
 from service.challenger.protocol import Outcome, ProtocolError
-from service.challenger.standing import Greed, Standing
+from service.challenger.standing import (
+    BURN_SECONDS,
+    BURN_SECONDS_ON_PROBATION,
+    Burning,
+    Greed,
+    Standing,
+)
 
 log = logging.getLogger(__name__)
 
@@ -163,11 +169,16 @@ class SupervisedWorker(ChallengerWorker):
     def _stay(self, run: Run) -> None:
         """Watch a ready process until it has ended, or must."""
         greed = Greed(run.pid)
+        burning = Burning(run.pid, BURN_SECONDS_ON_PROBATION if run.is_lowest else BURN_SECONDS)
         while not self._closed.is_set() and not run.ended:
             now = time.monotonic()
             late = [channel for channel in run.channels if channel.is_late]
             if any(now - (channel.owed_since or now) > self._spec.hang_seconds for channel in late):
                 run.trouble = "the challenger hangs: its process is ended"
+                log.error("%s", run.trouble)
+                return
+            if burning.is_seen([channel.call_id for channel in late]):
+                run.trouble = "the challenger burns CPU for a reply that is late: its process is ended"
                 log.error("%s", run.trouble)
                 return
             if (
@@ -178,7 +189,9 @@ class SupervisedWorker(ChallengerWorker):
                 self._why_down, run.trouble = "starting", "the challenger's process is starting"
                 return
             if not run.is_lowest and (greed.is_seen() or _has_overrun(run, late)):
-                log.warning("the challenger takes too long, or much CPU: it gets the lowest priority")
+                log.warning(
+                    "the challenger takes too long, or much CPU: it gets the lowest priority, and few cores"
+                )
                 self._standing.misbehaved()
                 run.demote()
             if not all(self._collect(run, channel) for channel in _readable(late, WATCH_SECONDS)):

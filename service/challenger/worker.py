@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from common.errors import CanarioError
-from service.challenger.priority import in_a_lowered_thread, lower_this_thread
+from service.challenger.priority import confine_this_thread, in_a_lowered_thread, lower_this_thread
 
 if TYPE_CHECKING:
     from service.models.onnx_model import Numbers, OnnxModel, Row
@@ -44,7 +44,7 @@ class Arguments(BaseModel):
         batch_rows: rows of a batch at most.
         memory_bytes: of data; more is a MemoryError, or the end.
         output_bytes: of standard output and error together; more is an OSError for whoever writes.
-        lowest: whether all of it has the lowest priority, and not only its batches.
+        lowest: whether all of it has the lowest priority, and not only its batches; and few cores.
     """
 
     call_rows: int
@@ -209,6 +209,7 @@ def _limit(arguments: Arguments, server: int) -> None:
     _end_with(server)
     if arguments.lowest:
         lower_this_thread()
+        confine_this_thread()
     resource.setrlimit(resource.RLIMIT_FSIZE, (arguments.output_bytes, arguments.output_bytes))
 
 

@@ -25,6 +25,7 @@ from common.names import Metric, Model
 from service.challenger.faults import FLOOD_BYTES
 from service.challenger.launcher import KEPT_OUTPUT_BYTES, WorkerSpec
 from service.challenger.pool import Channel, NoReplyError
+from service.challenger.priority import few
 from service.challenger.process import MEBIBYTE, SupervisedWorker, why_ended
 from service.challenger.protocol import Outcome
 from service.metrics.service import CHALLENGER_FAILURES, HOST_REASONS
@@ -222,6 +223,42 @@ def test_a_guest_that_overruns_has_the_lowest_priority_until_it_was_good_for_a_w
         until(lambda: not first.is_running())
         assert call_until_ready(made) in (["answered"], ["starting", "answered"]), "it is not to blame"
         assert min(nice_values(child_of_this_process())) < 19
+    finally:
+        made.close()
+
+
+def test_a_guest_that_burns_for_nobody_is_ended_and_begins_anew_with_few_cores(spec: WorkerSpec) -> None:
+    assert spec.drill_file is not None
+    late: list[float] = []
+    made = SupervisedWorker(dataclasses.replace(spec, hang_seconds=60.0), late.append)
+    made.start(lambda: False)
+    try:
+        first = child_of_this_process()
+        spec.drill_file.write_text('{"kind": "burn"}', encoding="utf-8")
+        assert reason(made) == "timeout"
+        until(lambda: not first.is_running())
+        assert late
+        assert late[0] < 60
+        until(lambda: made.is_up)
+        second = child_of_this_process()
+        few_cores = few(os.sched_getaffinity(0))
+        assert set(second.cpu_affinity()) == few_cores
+        assert reason(made) == "timeout"
+        until(lambda: not second.is_running())
+    finally:
+        made.close()
+
+
+def test_one_that_is_lowered_while_it_runs_has_few_cores_too(spec: WorkerSpec) -> None:
+    assert spec.drill_file is not None
+    made = SupervisedWorker(spec)
+    made.start(lambda: False)
+    try:
+        child = child_of_this_process()
+        assert set(child.cpu_affinity()) == os.sched_getaffinity(0)
+        spec.drill_file.write_text('{"kind": "sleep", "seconds": 0.4}', encoding="utf-8")
+        assert reason(made) == "timeout"
+        until(lambda: set(child.cpu_affinity()) == few(os.sched_getaffinity(0)))
     finally:
         made.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.challenger import standing
-from service.challenger.standing import Greed, Standing
+from service.challenger.standing import Burning, Greed, Standing
 from tests.unit.waiting import never, until
 
 
@@ -47,3 +47,21 @@ def test_what_burns_is_greedy_and_what_takes_no_more_than_its_worker_is_not(
 
 def test_one_look_is_none(burning: int) -> None:
     assert not Greed(burning).is_seen()
+
+
+def test_what_uses_the_cpu_for_a_late_reply_burns(burning: int) -> None:
+    its = Burning(burning, 0.2)
+    never(lambda: its.is_seen([]), 0.5)
+    assert not its.is_seen([7]), "late since this moment"
+    until(lambda: its.is_seen([7]))
+    assert not its.is_seen([8]), "another call has its own time"
+
+
+def test_what_sleeps_does_not() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        its = Burning(process.pid, 0.2)
+        never(lambda: its.is_seen([7]), 1)
+    finally:
+        process.kill()
+        process.wait()
