@@ -163,6 +163,8 @@ class Run:
                 each.owed_since and not each.is_unread() for each in self.channels if each is not channel
             )
             channel.unread = not is_at_work and channel.is_unread()
+            if pool is self.calls and not channel.unread and not self.ended:
+                self.demote()  # at once: at its own priority it may hold up everybody
             raise NoReplyError("starved" if channel.unread else "timeout") from None
         except OSError:
             channel.owed_since = None

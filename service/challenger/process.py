@@ -169,6 +169,7 @@ class SupervisedWorker(ChallengerWorker):
     def _stay(self, run: Run) -> None:
         """Watch a ready process until it has ended, or must."""
         greed = Greed(run.pid)
+        is_normal = not run.is_lowest
         burning = Burning(run.pid, BURN_SECONDS_ON_PROBATION if run.is_lowest else BURN_SECONDS)
         while not self._closed.is_set() and not run.ended:
             now = time.monotonic()
@@ -181,6 +182,13 @@ class SupervisedWorker(ChallengerWorker):
                 run.trouble = "the challenger burns CPU for a reply that is late: its process is ended"
                 log.error("%s", run.trouble)
                 return
+            if is_normal and (run.is_lowest or greed.is_seen()):  # a call that overran lowers it at once
+                is_normal = False
+                log.warning(
+                    "the challenger takes too long, or much CPU: it gets the lowest priority, and few cores"
+                )
+                self._standing.misbehaved()
+                run.demote()
             if (
                 run.is_lowest
                 and not self._standing.on_probation
@@ -188,12 +196,6 @@ class SupervisedWorker(ChallengerWorker):
             ):
                 self._why_down, run.trouble = "starting", "the challenger's process is starting"
                 return
-            if not run.is_lowest and (greed.is_seen() or _has_overrun(run, late)):
-                log.warning(
-                    "the challenger takes too long, or much CPU: it gets the lowest priority, and few cores"
-                )
-                self._standing.misbehaved()
-                run.demote()
             if not all(self._collect(run, channel) for channel in _readable(late, WATCH_SECONDS)):
                 return
             if _has_ended(run):
@@ -252,11 +254,6 @@ def _readable(channels: Sequence[Channel], seconds: float) -> list[Channel]:
     for number in by_number:
         poll.register(number, select.POLLIN)
     return [by_number[number] for number, _ in poll.poll(1000 * seconds)]
-
-
-def _has_overrun(run: Run, late: Sequence[Channel]) -> bool:
-    """Whether a user had to go away without the reply that the process was at work on."""
-    return any(each.pool is run.calls and not each.unread for each in late)
 
 
 def _has_ended(run: Run) -> bool:
