@@ -25,6 +25,8 @@ AT_ONCE: Final = 3
 """So many warm-ups are left out however young the stage is, ..."""
 PART: Final = 0.1
 """... and this part of the stage beside them."""
+PART_OF_ALL: Final = 0.5
+"""The same for windows, which begin after the warm-up of any instance: these start one after the other."""
 
 Steps = NDArray[np.bool_]
 """Which steps, (steps,)."""
@@ -53,12 +55,12 @@ def warm_steps(starts: Steps, after: int) -> Steps:
     return warm
 
 
-def bounded(warm: Steps, after: int) -> Steps:
-    """What of the warm-ups may be left out: AT_ONCE of them and PART of the stage so far.
+def bounded(warm: Steps, after: int, part: float = PART) -> Steps:
+    """What of the warm-ups may be left out: AT_ONCE of them and `part` of the stage so far.
 
     Whether a step is left out depends on no later one, so that what was counted once stays so.
     """
-    most = AT_ONCE * (after + 1) + PART * np.arange(1, len(warm) + 1)
+    most = AT_ONCE * (after + 1) + part * np.arange(1, len(warm) + 1)
     return warm & (np.cumsum(warm) <= most)
 
 
@@ -172,7 +174,7 @@ def warm_ups(lasts: timedelta, grid: Grid, times: Mapping[str, Values]) -> WarmU
 
 def _over(grid: Grid, warm: Steps, after: int) -> datetime | None:
     found = np.flatnonzero(warm)
-    if not len(found) or not bounded(warm, after)[found[-1]]:
+    if not len(found) or not bounded(warm, after, PART_OF_ALL)[found[-1]]:
         return None
     return grid.end(int(found[-1]))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.names import latency_buckets
-from rollback.guardrails.warm_up import Steps, bounded, warm_steps
+from rollback.guardrails.warm_up import PART_OF_ALL, Steps, bounded, warm_steps
 
 Counted = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -159,7 +159,7 @@ class Traffic:
             return self
         warm = np.any([warm_steps(one.starts, after) for one in self.instances], axis=0)
         over = np.maximum.accumulate(np.where(warm, np.arange(1, len(warm) + 1), 0))
-        return replace(self, since=np.where(bounded(warm, after)[over - 1], over, 0))
+        return replace(self, since=np.where(bounded(warm, after, PART_OF_ALL)[over - 1], over, 0))
 
     def reach(self, window: int) -> int | Counted:
         """How many steps a look at each step takes in, of a window of so many."""

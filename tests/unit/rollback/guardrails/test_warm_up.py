@@ -128,6 +128,14 @@ def test_workers_that_start_one_after_the_other_are_one_start() -> None:
     assert (found.told.starts, found.told.seconds) == (1, 180)
 
 
+def test_a_window_begins_after_the_last_of_many_instances() -> None:
+    """Four of them, one minute after the other, twice in 15 minutes; and one that starts for ever."""
+    fleet = {str(each): times(240, (4 * each, 200.0), (60 + 4 * each, 300.0)) for each in range(4)}
+    assert warm_ups(WARM_UP, grid(240), fleet).over == NOW - 159 * STEP
+    for_ever = {"a": times(240, *((step, 200.0 + step) for step in range(0, 240, 12)))}
+    assert warm_ups(WARM_UP, grid(240), for_ever).over is None
+
+
 def test_several_starts_are_told_with_the_last() -> None:
     a, b = times(100, (10, 200.0), (60, 300.0)), times(100, (62, 200.0))
     found = warm_ups(WARM_UP, grid(100), {"a": a, "b": b})
