@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-BLOCK: Final = 60
+BLOCK: Final = 30
 """Steps that are worked out together. With each new step its block is done again."""
 AT_ONCE: Final = 1 << 18
 """Numbers that are worked out together: all factors of one run, one of thousands of simulated ones."""

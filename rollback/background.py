@@ -40,6 +40,11 @@ class Background:
         self.ensure_alive()
         return over
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all is done that was to be done."""
+        return not self._busy
+
     def close(self, seconds: float) -> bool:
         """Wait until all is done, `seconds` at most; tells whether it is."""
         end = time.monotonic() + seconds

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from rich.table import Table
@@ -70,18 +71,18 @@ class Iteration:
     stop: Stop | None = None
     """Whether the challenger was seen to stop; None while somebody is to get it, or nobody looked."""
 
-    @property
+    @cached_property
     def challenger(self) -> ServedModel | None:
         """The model that was judged, as the service was seen to serve it; None where none was."""
         return next((each for one in self.verdicts if (each := one.models.get(Model.CHALLENGER))), None)
 
-    @property
+    @cached_property
     def could_measure(self) -> bool:
         """Tell whether the flag and every guardrail could be read, as far as there was anything to judge."""
         blind = any(verdict.status is Status.CANNOT_MEASURE for verdict in self.verdicts)
         return not self.flag_error and not blind
 
-    @property
+    @cached_property
     def exit_code(self) -> ExitCode:
         """The gravest of what happened."""
         if self.stop is not None and self.stop.failed:
@@ -92,7 +93,7 @@ class Iteration:
             return ExitCode.BREACHED
         return ExitCode.FINE if self.could_measure else ExitCode.CANNOT_MEASURE
 
-    @property
+    @cached_property
     def outcome(self) -> str:
         """It in two or three words."""
         if self.stop is not None and self.stop.failed and (self.rollback is None or self.rollback.verified):

@@ -25,9 +25,13 @@ class _Series:
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
         self._shown: dict[tuple[str, ...], Gauge] = {}
+        self._values: Mapping[tuple[str, ...], float] = {}
 
     def show(self, values: Mapping[tuple[str, ...], float]) -> None:
         """Have these, by their labels, and no others."""
+        if values == self._values:  # as most are from one iteration to the next
+            return
+        self._values = values
         for labels in self._shown.keys() - values.keys():
             del self._shown[labels]
             self._gauge.remove(*labels)

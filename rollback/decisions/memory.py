@@ -69,6 +69,11 @@ class Memory:
             if after is not None and after != self.last.get(name, FINE)
         )
 
+    def has_nothing_new(self, iteration: Iteration) -> bool:
+        """Tell whether there is nothing to keep or tell of it, as of most."""
+        acted = iteration.rollback is not None or iteration.stop is not None
+        return not acted and self.blind_since is None and not self.turns(iteration)
+
     def blind_too_long(self, allowed: timedelta, now: datetime) -> bool:
         """Tell whether it is time to say that nothing could be measured for longer than `allowed`."""
         return self.blind_since is not None and not self.blind_told and abs(now - self.blind_since) > allowed

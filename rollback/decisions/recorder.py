@@ -82,6 +82,9 @@ class DecisionRecorder:
     def after_iteration(self, iteration: Iteration) -> None:
         """Keep and tell what this iteration changed."""
         draft, self._draft = self._draft, None
+        # The memory is the background thread's, which does nothing with it just now and may sleep on.
+        if draft is None and self._background.is_idle and self._memory.has_nothing_new(iteration):
+            return
         self._background.do(partial(self._record_iteration, iteration, draft))
 
     def close(self, seconds: float) -> None:

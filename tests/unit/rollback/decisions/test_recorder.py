@@ -15,6 +15,7 @@ from common.arms import ServedModel
 from rollback.actions.instances import Instance
 from rollback.actions.stop import Off, Stop, StopState
 from rollback.actions.turn_off import roll_back
+from rollback.background import Background
 from rollback.decisions.log import DecisionLog
 from rollback.decisions.record import Decision, Kind
 from rollback.decisions.recorder import DecisionRecorder
@@ -187,6 +188,18 @@ def test_only_a_change_of_verdict_is_news(desk: Desk) -> None:
     turns = [(turn.before, turn.after) for decision in desk.kept() for turn in decision.turns]
     assert turns == [("fine", "warn"), ("warn", "fine")]
     assert [tone for _, tone in desk.told()] == [Tone.WARNING, Tone.NOTE]
+
+
+def test_an_iteration_without_news_wakes_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.judged(verdict(Status.OK))
+    assert desk.kept() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Background, "do", lambda *_: pytest.fail("nothing is new"))
+        desk.judged(verdict(Status.OK))
+        desk.judged(verdict(Status.NO_DATA))
+    desk.judged(verdict(Status.CANNOT_MEASURE))
+    desk.judged(verdict(Status.OK))
+    assert [each.turns[0].after for each in desk.kept()] == ["cannot measure", "fine"]
 
 
 def test_a_new_process_does_not_tell_old_news(desk: Desk) -> None:
