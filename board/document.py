@@ -178,6 +178,23 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The challenger less the champion, who is at 0, in the unit of the guardrail's value.
+
+    Attributes:
+        low, high: its 95% interval; None where it has none.
+        limit: where it is breached; None where that is not known.
+        fewer: whether it is breached under the limit, and not over it.
+    """
+
+    difference: float
+    low: Value
+    high: Value
+    limit: Value
+    fewer: bool
+
+
+@dataclass(frozen=True)
 class Guardrail:
     """One guardrail, as the rollback job judged it last.
 
@@ -190,6 +207,11 @@ class Guardrail:
         action: what a breach brings: rollback, pause, warn; "" where the board's file does not have it.
         reached: how far it is, 1 is the limit; None where there is no number.
         kind: sequential (evidence) or threshold (a value), "" where that is not known.
+        status: what follows: safe to ship, within its limit, keep watching, breached, rolled back; else the
+            verdict.
+        measures: what the value is, in words; "" where the description says it.
+        figures: what was measured, now or at the rollback, as `./canario check` tells it too.
+        scale: the same as a picture; None where there is no champion to compare with.
     """
 
     name: str
@@ -201,6 +223,10 @@ class Guardrail:
     words: str
     reached: Value
     below: bool
+    status: str
+    measures: str = ""
+    figures: tuple[Figure, ...] = ()
+    scale: Scale | None = None
     then: Judged | None = None
 
 

@@ -7,12 +7,13 @@ from math import isfinite
 from typing import Any
 
 from board.answer import capital
-from board.document import Figure, Guardrail, Judged, Tone
+from board.document import Figure, Guardrail, Judged, Scale, Tone
 from board.facts import Facts
-from common.figures import count, in_unit, percent, seconds, short
+from common.figures import in_unit, short
 from flags.canary.history import rolled_back
 from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
 from rollback.guardrails.kinds.base import Guardrail as Rule
+from rollback.guardrails.measured import ROLLED_BACK, Measured
 from rollback.guardrails.verdict import Status
 
 CANNOT_MEASURE = Status.CANNOT_MEASURE.value
@@ -44,6 +45,7 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
             words += f" {length} of warm-up left out, the last after the start at {at:%H:%M} UTC."
         if facts.fresh and facts.fresh.unseen and verdict in {NO_DATA, CANNOT_MEASURE}:
             words += f" {capital(facts.fresh.unseen)}."
+        measured = _measured(told, rule) if told else None
         yield Guardrail(
             name=name,
             description=rule.description if rule else "",
@@ -54,6 +56,10 @@ def guardrails_of(facts: Facts) -> Iterator[Guardrail]:
             words=words,
             reached=reached(told, below=below),
             below=below,
+            status=measured.status if measured else verdict,
+            measures=rule.measures if rule else "",
+            figures=_figures(measured) if measured else (),
+            scale=_scale(measured) if measured else None,
         )
     yield from (_missing(rule, why) for rule, why in facts.policy.missing)
 
@@ -71,6 +77,8 @@ def _missing(rule: Rule, why: str) -> Guardrail:
         words=words,
         reached=None,
         below=rule.below,
+        status=NOT_AVAILABLE,
+        measures=rule.measures,
     )
 
 
@@ -88,6 +96,8 @@ def _then(facts: Facts, name: str, rule: Rule | None) -> Guardrail:
         words="Not judged at the rollback.",
         reached=None,
         below=below,
+        status=NOT_JUDGED,
+        measures=rule.measures if rule else "",
     )
     if record is None or told is None:
         marked = rolled_back(facts.seen.changes) if facts.seen else None
@@ -95,7 +105,7 @@ def _then(facts: Facts, name: str, rule: Rule | None) -> Guardrail:
         if why is None or why.split(":")[0] != name:
             return replace(card, words="Not judged now: nobody has the challenger.")
         words = f"Breached, and the challenger was rolled back: {why}. The decisions log has no more of it."
-        return replace(card, verdict=BREACH, tone="bad", words=words)
+        return replace(card, verdict=BREACH, tone="bad", words=words, status=ROLLED_BACK)
     verdict = next((one for one in told.decision.verdicts if one.get("guardrail") == name), None)
     if verdict is None:
         return card
@@ -110,56 +120,62 @@ def _then(facts: Facts, name: str, rule: Rule | None) -> Guardrail:
     )
     tone: Tone = "bad" if is_reason else "wait" if status == BREACH else "plain"
     words = "Breached: the challenger was rolled back." if is_reason else f"At the rollback: {status}."
-    then = Judged(told.decision.time, tuple(_figures(verdict, seen, rule)))
+    measured = _of_record(verdict, rule)
+    figures = _figures(measured)
     return replace(
-        card, verdict=status, tone=tone, words=words, reached=reached(seen, below=below), then=then
+        card,
+        verdict=status,
+        tone=tone,
+        words=words,
+        reached=reached(seen, below=below),
+        then=Judged(told.decision.time, figures),
+        status=ROLLED_BACK if is_reason else measured.status,
+        figures=figures,
+        scale=_scale(measured),
     )
 
 
-def _figures(verdict: Mapping[str, Any], seen: GuardrailReading, rule: Rule | None) -> Iterator[Figure]:
-    """Both rates, difference, limit and window, as they were judged."""
-    evidence = verdict.get("evidence") or {}
-    counts = evidence.get("counts")
-    unit = unit_of(rule)
-    if counts and (mine := _rate(counts, "challenger")):
-        yield Figure("Challenger", mine[1])
-        if theirs := _rate(counts, "champion"):
-            yield Figure("Champion", theirs[1])
-            yield Figure("Difference", _points(mine[0] - theirs[0]))
-        if edges := evidence.get("edges"):
-            slow = f"over {seconds(edges['challenger'])}"
-            if edges["champion"] != edges["challenger"]:
-                slow += f" of the challenger, over {seconds(edges['champion'])} of the champion"
-            yield Figure("Counted", f"calls {slow}")
-    elif seen.value is not None:
-        yield Figure("Challenger" if unit != "times" else "Challenger to champion", in_unit(seen.value, unit))
-        if (sample := _float(verdict.get("sample"))) is not None:
-            yield Figure("Calls", count(sample))
-        if seen.limit is not None:
-            beyond = seen.value - seen.limit
-            told = _points(beyond) if unit == "share" else in_unit(beyond, unit)
-            yield Figure("From the limit", told if told.startswith(("+", "-")) else f"+{told}")
-    if seen.limit is not None:
-        yield Figure("Limit", in_unit(seen.limit, unit))
-    if seen.log_e is not None and seen.log_e_needed is not None:
-        highest = _float(evidence.get("log_e_highest"))
-        score = max(seen.log_e, highest) if highest is not None else seen.log_e
-        yield Figure("Test score", f"{score:.1f}, threshold {seen.log_e_needed:.1f}")
-    if window := verdict.get("window"):
-        yield Figure(
-            "Window", f"the last {window}" if seen.log_e is None else f"{window}, since the stage began"
-        )
+def _measured(told: GuardrailReading, rule: Rule | None) -> Measured:
+    """What the job tells of a guardrail."""
+    return Measured(
+        verdict=told.verdict,
+        unit=unit_of(rule),
+        fewer=rule is not None and fewer_is_worse(rule),
+        value=told.value,
+        champion=told.champion,
+        low=told.low,
+        high=told.high,
+        limit=told.limit,
+        sample=told.sample,
+        window=None if told.window is None else timedelta(seconds=told.window),
+        score=told.log_e,
+        threshold=told.log_e_needed,
+    )
 
 
-def _rate(counts: Mapping[str, Any], model: str) -> tuple[float, str] | None:
-    """The share of bad calls, as a number and in words."""
-    total, bad = (float(sum(counts.get(f"{model}_{part}", ()))) for part in ("total", "bad"))
-    return (bad / total, f"{percent(bad / total)} ({count(bad)} of {count(total)})") if total else None
+def _of_record(record: Mapping[str, Any], rule: Rule | None) -> Measured:
+    """What it rested on at a rollback; documents of before lack the unit."""
+    found = Measured.of_record(record)
+    if "unit" in record or rule is None:
+        return found
+    return replace(found, unit=rule.value_unit, fewer=fewer_is_worse(rule))
 
 
-def _points(difference: float) -> str:
-    told = percent(abs(difference)).removesuffix("%")
-    return f"{'-' if difference < 0 else '+'}{told} points"
+def fewer_is_worse(rule: Rule) -> bool:
+    """Whether a value under the limit is beyond it."""
+    return rule.below or rule.bad_is_wanted
+
+
+def _figures(measured: Measured) -> tuple[Figure, ...]:
+    return tuple(Figure(*row) for row in measured.rows())
+
+
+def _scale(measured: Measured) -> Scale | None:
+    """The difference on a scale that has the champion at 0; None where there is none to draw."""
+    if measured.difference is None or measured.champion is None:
+        return None
+    limit = None if measured.limit is None else measured.limit - measured.champion
+    return Scale(measured.difference, measured.low, measured.high, limit, measured.fewer)
 
 
 def _float(value: object) -> float | None:

@@ -85,6 +85,13 @@ class JobMetric(StrEnum):
     LIMIT = "rollback_limit"  # {guardrail}: its limit
     WARM_UP = "rollback_warm_up_seconds"  # {guardrail}: left out of the stage, since it was warming up
     WARM_UP_START = "rollback_warm_up_start_timestamp_seconds"  # {guardrail}: the last start of these
+    CHAMPION = "rollback_champion"  # {guardrail}: the champion by the same measure
+    DIFFERENCE_LOW = (
+        "rollback_difference_low"  # {guardrail}: of challenger - champion, the interval's lower end
+    )
+    DIFFERENCE_HIGH = "rollback_difference_high"  # {guardrail}: its upper end
+    SAMPLE = "rollback_sample"  # {guardrail}: calls under the value
+    WINDOW = "rollback_window_seconds"  # {guardrail}: of when they are
     ROLLBACKS = "rollback_orders_total"  # {guardrail, verified}: orders to turn the flag off
     UNVERIFIED = "rollback_unverified"  # 1 while a rollback is due and the flag is not known to be off
     TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known

@@ -32,12 +32,16 @@ class Rate:
         return max(low, 0.0), min(high, 1.0)
 
 
-def wilson(share: Numbers, runs: Numbers) -> tuple[Numbers, Numbers]:
-    """Wilson's interval at 95% for each share of so many runs, of which there are some.
+def wilson(share: Numbers, runs: Numbers, errors: Numbers | float = Z) -> tuple[Numbers, Numbers]:
+    """Wilson's interval for each share of so many runs, of which there are some; at 95% unless told.
 
     Rounding may take it the last digit beyond 0 or 1.
+
+    Args:
+        errors: standard errors to each side.
     """
-    middle = (share + Z * Z / (2 * runs)) / (1 + Z * Z / runs)
-    spread = (share * (1 - share) / runs + (Z / (2 * runs)) ** 2) ** 0.5
-    half = Z * spread / (1 + Z * Z / runs)
+    squared = errors * errors
+    middle = (share + squared / (2 * runs)) / (1 + squared / runs)
+    spread = (share * (1 - share) / runs + squared / (4 * runs * runs)) ** 0.5
+    half = errors * spread / (1 + squared / runs)
     return middle - half, middle + half

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from common.arms import ServedModel
 from common.durations import format_duration
-from common.figures import in_unit
 from common.names import Model
 from common.terminal import Console
 from flags.canary.state import CanaryState
 from rollback.actions.stop import Stop
 from rollback.actions.turn_off import Canary, Rollback
+from rollback.guardrails.measured import Measured
 from rollback.guardrails.verdict import Status, Verdict
 
 _STYLES = {
@@ -143,6 +143,10 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "value": _json_number(verdict.value),
         "limit": verdict.limit,
         "sample": _json_number(verdict.sample),
+        "unit": verdict.unit,
+        "champion": _json_number(verdict.effect.champion) if verdict.effect else None,
+        "difference_low": verdict.effect.low if verdict.effect else None,
+        "difference_high": verdict.effect.high if verdict.effect else None,
         "log_e": verdict.log_e,
         "log_e_needed": verdict.log_e_needed,
         "sentence": verdict.sentence,
@@ -154,6 +158,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
         "window": format_duration(verdict.window) if verdict.window else None,
         "query": verdict.query,
         "action": verdict.action.value,
+        "fewer_is_worse": verdict.fewer,
         "breached_at": verdict.breached_at.isoformat() if verdict.breached_at else None,
     }
 
@@ -204,15 +209,22 @@ def show(iteration: Iteration, canary: Canary, console: Console) -> None:
 
 
 def _table(verdicts: tuple[Verdict, ...]) -> Table:
-    table = Table("guardrail", "value", "limit", "test score", "threshold", "verdict", "why")
+    table = Table("guardrail", "challenger", "champion", "difference", "limit", "verdict", "why")
     for verdict in verdicts:
-        values = (verdict.value, verdict.limit)
-        measured = ["" if each is None else in_unit(each, verdict.unit) for each in values]
-        score = ["" if each is None else f"{each:.1f}" for each in (verdict.log_e, verdict.log_e_needed)]
+        measured = Measured.of(verdict)
+        told = dict(measured.rows())
+        apart = [told[name] for name in ("Difference", "Interval") if name in told]
+        figures = (
+            told.get("Challenger") or told.get("Value", ""),
+            told.get("Champion", ""),
+            "\n".join(apart).replace(", 95%", ",\n95%"),
+            told.get("Limit", ""),
+        )
+        sure = f"\nHow sure: {measured.sure}." if measured.sure else ""
         table.add_row(
             Text(verdict.guardrail),
-            *(Text(cell, justify="right") for cell in (*measured, *score)),
-            Text(verdict.status.value, _STYLES[verdict.status]),
-            Text(verdict.sentence),
+            *(Text(cell, justify="right") for cell in figures),
+            Text("\n".join(dict.fromkeys((verdict.status.value, measured.status))), _STYLES[verdict.status]),
+            Text(f"{verdict.sentence}.{sure}"),
         )
     return table

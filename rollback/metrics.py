@@ -1,9 +1,10 @@
 """What the job tells Prometheus: of itself, so that somebody watches it, and of the flag that it guards."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from math import nan
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -17,6 +18,36 @@ from rollback.guardrails.verdict import Action, Status, Verdict
 from rollback.iteration import Iteration
 
 PERSON = "person"  # who, is in Unleash and on the board: names of people are no labels
+
+
+_NUMBERS: Final[tuple[tuple[JobMetric, str, Callable[[Verdict], float | None]], ...]] = (
+    (JobMetric.LOG_E, "Test score against the challenger, a natural logarithm.", lambda one: one.log_e),
+    (
+        JobMetric.LOG_E_LIMIT,
+        "The threshold: at this test score it is breached.",
+        lambda one: one.log_e_needed,
+    ),
+    (JobMetric.VALUE, "The value that was judged.", lambda one: one.value),
+    (JobMetric.LIMIT, "Its limit.", lambda one: one.limit),
+    (
+        JobMetric.CHAMPION,
+        "The champion by the same measure.",
+        lambda one: one.effect.champion if one.effect else None,
+    ),
+    (
+        JobMetric.DIFFERENCE_LOW,
+        "Challenger less champion, at 95%: the lower end. At every look where there is a test score.",
+        lambda one: one.effect.low if one.effect else None,
+    ),
+    (JobMetric.DIFFERENCE_HIGH, "The upper end.", lambda one: one.effect.high if one.effect else None),
+    (JobMetric.SAMPLE, "Calls under the value.", lambda one: one.sample),
+    (
+        JobMetric.WINDOW,
+        "How far back the value reaches.",
+        lambda one: one.window.total_seconds() if one.window else None,
+    ),
+)
+"""Of each guardrail, with what it tells; none where that is None."""
 
 
 class _Series:
@@ -88,14 +119,7 @@ class JobMetrics:
         self._binding = series(
             JobMetric.BINDING, "1 where the verdict holds up a promotion, 0 where it only warns.", "guardrail"
         )
-        self._score = series(
-            JobMetric.LOG_E, "Test score against the challenger, a natural logarithm.", "guardrail"
-        )
-        self._threshold = series(
-            JobMetric.LOG_E_LIMIT, "The threshold: at this test score it is breached.", "guardrail"
-        )
-        self._value = series(JobMetric.VALUE, "The value that was judged.", "guardrail")
-        self._limit = series(JobMetric.LIMIT, "Its limit.", "guardrail")
+        self._numbers = [(series(name, text, "guardrail"), number_of) for name, text, number_of in _NUMBERS]
         self._warm_up = series(
             JobMetric.WARM_UP,
             "What is left out of the stage, since the challenger was warming up.",
@@ -206,14 +230,9 @@ class JobMetrics:
                 for status in Status
             }
         )
-        for series, field in (
-            (self._score, "log_e"),
-            (self._threshold, "log_e_needed"),
-            (self._value, "value"),
-            (self._limit, "limit"),
-        ):
-            numbers = {(one.guardrail,): getattr(one, field) for one in verdicts}
-            series.show({labels: number for labels, number in numbers.items() if number is not None})
+        for series, number_of in self._numbers:
+            numbers = ((one.guardrail, number_of(one)) for one in verdicts)
+            series.show({(name,): number for name, number in numbers if number is not None})
         starts = {(one.guardrail,): (one.left_out, last) for one in verdicts if (last := one.left_out.last)}
         self._warm_up.show({labels: left_out.seconds for labels, (left_out, _) in starts.items()})
         self._warm_up_start.show({labels: last.timestamp() for labels, (_, last) in starts.items()})

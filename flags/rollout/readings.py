@@ -32,6 +32,11 @@ OF_JOB: Final = (
     JobMetric.LOG_E_LIMIT,
     JobMetric.WARM_UP,
     JobMetric.WARM_UP_START,
+    JobMetric.CHAMPION,
+    JobMetric.DIFFERENCE_LOW,
+    JobMetric.DIFFERENCE_HIGH,
+    JobMetric.SAMPLE,
+    JobMetric.WINDOW,
     JobMetric.JUDGED,
     JobMetric.JUDGED_MODEL,
 )
@@ -48,6 +53,9 @@ class GuardrailReading:
         log_e, log_e_needed: of a sequential guardrail.
         warm_up: seconds of the stage that are left out, since the challenger was warming up.
         warm_up_start: when it was last seen to start, in Unix seconds.
+        champion: by the same measure as the value; low and high of what the challenger's is more than that.
+        sample: calls under the value.
+        window: how far back it reaches, seconds.
     """
 
     name: str
@@ -59,6 +67,11 @@ class GuardrailReading:
     log_e_needed: float | None = None
     warm_up: float | None = None
     warm_up_start: float | None = None
+    champion: float | None = None
+    low: float | None = None
+    high: float | None = None
+    sample: float | None = None
+    window: float | None = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +268,11 @@ def guardrails(job: Iterable[Sample]) -> tuple[GuardrailReading, ...]:
                 log_e_needed=numbers.get(JobMetric.LOG_E_LIMIT),
                 warm_up=numbers.get(JobMetric.WARM_UP),
                 warm_up_start=numbers.get(JobMetric.WARM_UP_START),
+                champion=numbers.get(JobMetric.CHAMPION),
+                low=numbers.get(JobMetric.DIFFERENCE_LOW),
+                high=numbers.get(JobMetric.DIFFERENCE_HIGH),
+                sample=numbers.get(JobMetric.SAMPLE),
+                window=numbers.get(JobMetric.WINDOW),
             )
         )
     return tuple(found)

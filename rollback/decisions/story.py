@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from common.arms import UNVERSIONED, ServedModel
 from common.figures import moment
 from rollback.decisions.record import Decision, Kind, RollbackRecord, StopRecord
+from rollback.guardrails.measured import Measured
 
 _TITLES = {
     Kind.ORDERED: "rollback of {flag} in {environment} begun, its end unknown",
@@ -38,7 +39,9 @@ def tell(decision: Decision, after: Decision | None = None) -> Iterator[str]:
     if decision.verdicts:
         yield f"At {moment(decision.time)} the job judged:"
         for verdict in decision.verdicts:
-            yield f"  {verdict['guardrail']}: {verdict['verdict']}. {_capital(verdict['sentence'])}."
+            told = (verdict["sentence"], str(Measured.of_record(verdict)))
+            sentences = " ".join(f"{_capital(each)}." for each in told if each)
+            yield f"  {verdict['guardrail']}: {verdict['verdict']}. {sentences}"
     if decision.rollback:
         yield from _rollback(decision, decision.rollback)
     for turn in decision.turns:

@@ -18,6 +18,7 @@ from typing import Any
 from common.arms import ServedModel
 from common.e_process import Values
 from common.names import Model
+from rollback.guardrails.effect import Effect
 from rollback.guardrails.warm_up import NOTHING, LeftOut
 
 
@@ -56,6 +57,8 @@ class Verdict:
     """The verdict in plain words."""
     unit: str = "number"
     """Of value and limit; see common.figures."""
+    fewer: bool = False
+    """Whether a value under the limit is beyond it."""
     value: float | None = None
     """At the last look; None where there was none. May be NaN or infinite. For a sequential guardrail the
     share of bad calls since the stage began."""
@@ -65,6 +68,8 @@ class Verdict:
     """The query that gave the value; None when none was asked."""
     window: timedelta | None = None
     """How far back that query looked."""
+    effect: Effect | None = None
+    """The champion by the same measure, and the difference; for people, and no part of the verdict."""
     log_e: float | None = None
     """Of a sequential guardrail: the evidence against the challenger now, a natural logarithm."""
     log_e_needed: float | None = None

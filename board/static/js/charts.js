@@ -1,7 +1,7 @@
 // The charts: uPlot on a canvas, and behind each a sentence and a table for those who do not see it.
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { $, h, show } from "./dom.js";
-import { capital, duration, hour, percent, plain, share, timeOf, when, withTimes } from "./words.js";
+import { capital, duration, hour, percent, share, timeOf, when, withTimes } from "./words.js";
 
 const SPANS = { "15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days" };
 const LASTS = { ...SPANS, "1h": "hour", "1d": "day" };
@@ -39,55 +39,11 @@ export function showCharts(board) {
   for (const chart of charts.filter((one) => !one.missing)) draw(board, chart, big(chart.key));
 }
 
-export function showGuardrails(board) {
-  const names = board.guardrails.map((one) => one.name);
-  const charts = Object.fromEntries((board.charts?.all ?? []).map((one) => [one.key, one]));
-  show("guardrails", names, () => names.map((name) => h("article", { class: "card guardrail", id: `guardrail-${name}`, "aria-labelledby": `h-${name}` })));
-  for (const one of board.guardrails) {
-    const id = `guardrail-${one.name}`;
-    const key = `guardrail/${one.name}`;
-    $(id).dataset.tone = one.tone;
-    show(id, [one.name, one.description, one.action, key in charts], () => [
-      h("header", {}, h("h3", { id: `h-${one.name}` }, one.name), h("span", { id: `${id}-pill` })),
-      h("p", { id: `${id}-words`, class: "words" }),
-      h("div", { id: `${id}-then` }),
-      h("div", { id: `${id}-meter`, class: "meter", hidden: one.verdict === "not available", "aria-hidden": "true" }),
-      key in charts ? figure(key, { small: true }) : null,
-      h("p", { class: "small" }, `${one.description}${ACTIONS[one.action] ?? ""}`),
-    ]);
-    show(`${id}-pill`, [one.verdict, one.tone], () => h("span", { class: `pill ${one.tone}` }, one.verdict));
-    show(`${id}-words`, one.words, () => withTimes(one.words));
-    show(`${id}-then`, one.then, () => (one.then ? then(one.then) : []));
-    show(`${id}-meter`, [one.reached, one.tone], () => meter(one));
-    if (charts[key]) draw(board, charts[key], { format: plain, least: 0, small: true, limit: charts[key].limit });
-  }
-}
-
-const ACTIONS = {
-  rollback: " Beyond its limit the challenger is rolled back.",
-  pause: " Beyond its limit the share stays as it is.",
-  warn: " It only warns.",
-};
-
-/** What it rested on when the challenger was rolled back. */
-function then({ at, figures }) {
-  return [
-    h("p", { class: "small" }, "As judged ", timeOf(at)),
-    h("dl", { class: "then" }, figures.map((one) => h("div", {}, h("dt", {}, one.name), h("dd", {}, one.value)))),
-  ];
-}
-
-function meter(one) {
-  const bar = h("span", { class: "reached" });
-  bar.style.inlineSize = `${Math.min(100, Math.max(0, 80 * (one.reached ?? 0)))}%`;
-  return [bar, h("span", { class: "limit" })];
-}
-
 /** In place of a chart of what the service does not tell. */
 const none = ({ title }, why) =>
   h("div", { class: "card chart" }, h("p", { class: "chart-title" }, title), h("p", { class: "note" }, withTimes(`${capital(why)}.`)));
 
-function figure(key, { title, counted, small }) {
+export function figure(key, { title, counted, small }) {
   const id = idOf(key);
   const table = h("details", { class: "numbers", id: `${id}-table` }, h("summary", {}, "As a table"), h("div", { class: "rows" }));
   table.addEventListener("toggle", () => latest && rows(key));
@@ -111,7 +67,7 @@ function look(key, line, colour) {
   return { stroke: colour("ink"), width: 1.75 };
 }
 
-function draw(board, chart, how) {
+export function draw(board, chart, how) {
   const id = idOf(chart.key);
   const holder = $(`${id}-plot`);
   if (!holder) return;
@@ -225,8 +181,8 @@ function label(seconds, state) {
   return date.getHours() ? hour(seconds) : date.toLocaleDateString("en", { weekday: "short", day: "numeric" });
 }
 
-/** The limit, and the moments at which the share was moved. */
-function marks(plot, { board, how }, colour) {
+/** The limit, where it was first crossed, and the moments at which the share was moved. */
+function marks(plot, { board, chart, how }, colour) {
   const { ctx, bbox } = plot;
   ctx.save();
   ctx.beginPath();
@@ -248,8 +204,33 @@ function marks(plot, { board, how }, colour) {
     ctx.textAlign = "left";
     ctx.textBaseline = y - bbox.top > 16 * ratio ? "bottom" : "top";
     ctx.fillText("limit", bbox.left + 4 * ratio, y - (ctx.textBaseline === "bottom" ? 2 : -2) * ratio);
+    breach(plot, chart, how, y, colour, ratio);
   }
   ctx.restore();
+}
+
+/** What lies beyond the limit is shaded, and the first moment of it named. */
+function breach(plot, chart, { limit, fewer }, y, colour, ratio) {
+  const { ctx, bbox } = plot;
+  const [times, values] = plot.data;
+  const beyond = (value) => value !== null && (fewer ? value < limit : value > limit);
+  const first = chart.lines[0].values.findIndex(beyond);
+  if (first < 0) return;
+  const [top, bottom] = fewer ? [y, bbox.top + bbox.height] : [bbox.top, y];
+  ctx.fillStyle = colour("bad-soft");
+  ctx.globalCompositeOperation = "destination-over"; // under the line
+  ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
+  ctx.globalCompositeOperation = "source-over";
+  const x = plot.valToPos(times[first], "x", true);
+  const at = plot.valToPos(values[first], "y", true);
+  ctx.fillStyle = colour("bad");
+  ctx.beginPath();
+  ctx.arc(x, at, 4 * ratio, 0, 2 * Math.PI);
+  ctx.fill();
+  const right = x < bbox.left + bbox.width / 2;
+  ctx.textAlign = right ? "left" : "right";
+  ctx.textBaseline = "middle";
+  ctx.fillText(`breach ${hour(times[first])}`, x + (right ? 8 : -8) * ratio, Math.max(at, bbox.top + 8 * ratio));
 }
 
 function line(ctx, x1, y1, x2, y2, colour, width, dash) {

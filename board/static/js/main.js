@@ -1,8 +1,9 @@
 // The page of one rollout.
 import { beginActions, showActions } from "./actions.js";
 import { showAnswer, showFacts, showFaults, showSources, showStages, tick } from "./answer.js";
-import { showCharts, showGuardrails, spanPicker } from "./charts.js";
+import { showCharts, spanPicker } from "./charts.js";
 import { $, h, show } from "./dom.js";
+import { showGuardrails } from "./guardrails.js";
 import { showModels } from "./models.js";
 import { begin } from "./session.js";
 import { showChanges, showDecision, showGates } from "./side.js";

@@ -113,6 +113,11 @@ class Guardrail(StrictModel):
         return "number"
 
     @property
+    def measures(self) -> str:
+        """What the value is, in words; "" where the description must say it."""
+        return ""
+
+    @property
     def fixed_limit(self) -> float | None:
         """None where the limit follows the champion."""
         return None

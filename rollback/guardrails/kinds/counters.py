@@ -44,6 +44,10 @@ class Counters(Sequential):
         return self.noun
 
     @property
+    def measures(self) -> str:
+        return f"the share of {self.noun} that a model {self.verb}"
+
+    @property
     def series(self) -> tuple[Selector, Selector]:
         return self.total, self.bad
 
@@ -115,6 +119,10 @@ class CounterRatio(Counters, Relative):
         if not self.buckets:
             return f"{told}, {LACKS_USERS}"
         return f"{told}, each user once in 10 minutes"
+
+    @property
+    def measures(self) -> str:
+        return f"{super().measures}{', each user once in 10 minutes' if self.buckets else ''}"
 
     @property
     def bad_is_wanted(self) -> bool:

@@ -35,6 +35,7 @@ from common.figures import count
 from common.names import JobMetric
 from common.sequential import Buckets, Counts, Numbers
 from rollback.guardrails.edges import Edges
+from rollback.guardrails.effect import Effect
 from rollback.guardrails.kinds.base import Guardrail, kind
 from rollback.guardrails.kinds.question import Answers, LateStart, Moment, Question, Terms
 from rollback.guardrails.tally import SeriesPlan
@@ -255,6 +256,7 @@ class Tally:
             status=status,
             action=guardrail.action,
             unit=guardrail.value_unit,
+            fewer=guardrail.bad_is_wanted,
             limit=guardrail.allowed(counts),
             smallest_sample=guardrail.smallest_sample,
             sentence=sentence,
@@ -262,6 +264,7 @@ class Tally:
             sample=calls,
             query=self.query,
             window=self.grid.now - self.grid.start,
+            effect=Effect.of_counts(counts, guardrail.dispersion),
             log_e=float(log_es[-1]),
             log_e_needed=needed,
             breached_at=breached_at,

@@ -116,6 +116,13 @@ class TailRatio(Tail, Relative):
     """Calls faster than this are never slow."""
 
     @property
+    def measures(self) -> str:
+        p = f"p{100 * self.quantile:g}"
+        return (
+            f"the share of calls slower than {self.margin:g} times the champion's {p} (its own: than its {p})"
+        )
+
+    @property
     def champion_of(self) -> frozenset[str]:
         return frozenset({self.histogram})
 
@@ -162,6 +169,10 @@ class TailLimit(Tail, Absolute):
     """The share of calls slower than a fixed time, against a fixed limit."""
 
     slower_than: Duration
+
+    @property
+    def measures(self) -> str:
+        return f"the share of calls that take longer than {format_duration(self.slower_than)}"
 
     def edges(self, known: Buckets) -> Edges:
         """The same edge for both models: the first one that is no faster than the guardrail's time.

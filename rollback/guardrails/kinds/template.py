@@ -100,6 +100,13 @@ def by_users(template: str) -> str:
     return _OF_ERRORS.sub("{user_windows of", template)
 
 
+def of_champion(template: str) -> str | None:
+    """The same of the champion, where a named template has the challenger alone; else None."""
+    if {*_PLACEHOLDER.findall(template)} & {"champion", "challenger", "both"} != {"challenger"}:
+        return None
+    return _PLACEHOLDER.sub(lambda found: "{champion}" if found[1] == "challenger" else found[0], template)
+
+
 def render(template: str, window: timedelta, arms: Arms) -> str:
     """Fill in `template`, whose signals are named, for one window of a rollout's series."""
     values = {

@@ -22,9 +22,10 @@ from pydantic import Field, FiniteFloat
 from common.arms import Arms, Signals
 from common.durations import Duration, format_duration
 from common.figures import Unit, in_unit
+from rollback.guardrails.effect import Effect
 from rollback.guardrails.kinds.base import LACKS_USERS, By, Guardrail, kind
 from rollback.guardrails.kinds.question import Answers, Moment, NotYet, Question, Reading, Terms
-from rollback.guardrails.kinds.template import Template, by_users, named, playable, render
+from rollback.guardrails.kinds.template import Template, by_users, named, of_champion, playable, render
 from rollback.guardrails.verdict import Status, Verdict
 from rollback.guardrails.warm_up import NOTHING, LeftOut, steps_of
 from rollback.guardrails.window import FEWEST_SCRAPES, TooYoung, Window, fit_window
@@ -192,18 +193,21 @@ class Look(Question):
     left_out: LeftOut = NOTHING
 
     @property
-    def queries(self) -> tuple[str, str]:
+    def queries(self) -> tuple[str, ...]:
+        """Value and sample; and the same of the champion, where both are of the challenger, at one look."""
         templates = self.guardrail.asked, self.guardrail.sample
-        value, sample = (render(each, self.window.span, self.arms) for each in templates)
-        return value, sample
+        champion = [of_champion(each) for each in templates] if len(self.looks) == 1 else [None]
+        told = templates if None in champion else (*templates, *filter(None, champion))
+        return tuple(render(each, self.window.span, self.arms) for each in told)
 
     @property
     def looks(self) -> tuple[datetime, ...]:
         return self.window.looks
 
     def judge(self, answers: Answers) -> Verdict:
-        value, sample = answers.readings
-        return Measurement(self.guardrail, self.window, value, sample, self.left_out).judge()
+        value, sample, *champion = answers.readings
+        rests_on = value, sample, self.left_out, tuple(champion)
+        return Measurement(self.guardrail, self.window, *rests_on).judge()
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,8 @@ class Measurement:
     sample: Reading
     left_out: LeftOut = NOTHING
     """Of the window, since the challenger was warming up."""
+    champion: tuple[Reading, ...] = ()
+    """Its value and sample, where they were asked; what becomes of these changes no verdict."""
 
     def judge(self) -> Verdict:
         """The verdict."""
@@ -278,6 +284,7 @@ class Measurement:
             status=status,
             action=guardrail.action,
             unit=guardrail.unit,
+            fewer=guardrail.below,
             limit=guardrail.limit,
             smallest_sample=guardrail.smallest_sample,
             sentence=reason,
@@ -286,8 +293,20 @@ class Measurement:
             query=self.value.query,
             window=self.window.span,
             left_out=self.left_out,
+            effect=self._effect(),
             rests_on=self._evidence,
         )
+
+    def _effect(self) -> Effect | None:
+        asked = (self.value, self.sample, *self.champion)
+        found = [each.points[-1] for each in asked if each.points]
+        numbers = [each for each in found if each is not None and math.isfinite(each)]
+        if not self.champion or len(numbers) < len(asked):
+            return None
+        value, calls, champion, champion_calls = numbers
+        if self.guardrail.unit != "share":
+            return Effect(champion)
+        return Effect.of_shares(value, calls, champion, champion_calls)
 
     def _evidence(self) -> dict[str, Any]:
         return {

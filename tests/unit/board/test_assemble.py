@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from board.assemble import assemble
-from board.document import Board, Source
+from board.document import Board, Scale, Source
 from board.facts import Facts
 from board.sources import Told
 from board.watch import Reading
@@ -353,6 +353,10 @@ def judged_at_the_rollback() -> Told:
         "verdict": "breach",
         "value": 0.29,
         "limit": 0.001,
+        "sample": 100.0,
+        "unit": "share",
+        "difference_low": 0.2,
+        "difference_high": 0.39,
         "log_e": 4.5,
         "log_e_needed": 3.7,
         "window": "12m",
@@ -376,25 +380,45 @@ def test_after_a_rollback_the_cards_show_what_was_judged() -> None:
     assert errors.then
     assert errors.then.at == ROLLED_BACK.changes[-1].at
     assert {one.name: one.value for one in errors.then.figures} == {
-        "Challenger": "29% (29 of 100)",
-        "Champion": "0.10% (1 of 1,000)",
+        "Challenger": "29%",
+        "Champion": "0.10%",
         "Difference": "+29 points",
-        "Limit": "0.10%",
+        "Interval": "+20 to +39 points, 95% at every look",
+        "Limit": "at most 0.10%",
+        "How sure": "sure: by chance that comes in 1 of 40 stages at most",
         "Test score": "4.9, threshold 3.7",
-        "Window": "12m, since the stage began",
+        "Sample": "100 calls, 12m since the stage began",
     }
+    assert errors.figures == errors.then.figures
+    assert errors.status == "rolled back"
+    assert errors.measures == "the share of calls that a model failed, each user once in 10 minutes"
+    assert errors.scale == Scale(0.29 - 0.001, 0.2, 0.39, 0.0, fewer=False)
     p99 = cards["challenger-p99"]
     assert (p99.verdict, p99.tone, p99.words) == ("ok", "plain", "At the rollback: ok.")
     assert p99.then
     assert {one.name: one.value for one in p99.then.figures} == {
-        "Challenger": "100 ms",
-        "Calls": "1,350",
-        "From the limit": "-100 ms",
-        "Limit": "200 ms",
-        "Window": "the last 45m",
+        "Value": "100 ms",
+        "Limit": "at most 200 ms",
+        "How sure": "one number on 1,350 calls, held against the limit as it is",
+        "Sample": "1,350 calls, the last 45m",
     }
+    assert (p99.status, p99.scale) == ("within its limit", None)
     assert "nan" not in str(cards["agreement"])
     assert cards["conversion"].words == "Not judged at the rollback."
+
+
+def test_a_tile_shows_the_difference_that_the_job_tells() -> None:
+    told = GuardrailReading(
+        "conversion", "ok", value=0.1, limit=0.1, champion=0.1, low=-0.02, high=0.02, sample=2e4, window=7200,
+        log_e=0.2, log_e_needed=3.9,
+    )  # fmt: skip
+    board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
+    tile = next(one for one in board.guardrails if one.name == "conversion")
+    assert (tile.verdict, tile.status) == ("ok", "keep watching")
+    assert {one.name: one.value for one in tile.figures}[
+        "Interval"
+    ] == "-2.0 to +2.0 points, 95% at every look"
+    assert tile.scale == Scale(0.0, -0.02, 0.02, 0.0, fewer=True)
 
 
 def test_without_the_decisions_log_the_mark_in_unleash_names_the_breach() -> None:

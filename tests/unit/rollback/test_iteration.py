@@ -8,6 +8,7 @@ import pytest
 
 from common.terminal import Console
 from rollback.actions.turn_off import Rollback
+from rollback.guardrails.effect import Effect
 from rollback.guardrails.verdict import Action, Status, Verdict
 from rollback.iteration import Iteration, iteration_fields, show
 from tests.unit.rollback.conftest import STATE, FakeCanary
@@ -54,6 +55,10 @@ def test_an_iteration_as_json() -> None:
                 "value": 0.3,
                 "limit": 0.2,
                 "sample": 80.4,
+                "unit": "number",
+                "champion": None,
+                "difference_low": None,
+                "difference_high": None,
                 "log_e": None,
                 "log_e_needed": None,
                 "breached_at": None,
@@ -61,6 +66,7 @@ def test_an_iteration_as_json() -> None:
                 "window": "1m",
                 "query": 'x{a="b"}[1m]',
                 "action": "rollback",
+                "fewer_is_worse": False,
                 "sentence": "0.3 on 80 calls is over the limit of 0.2",
             }
         ],
@@ -100,10 +106,26 @@ def test_the_line_of_an_iteration_leaves_out_what_the_guardrails_say() -> None:
             replace(
                 DONE,
                 verdicts=(
-                    replace(VERDICT, value=0.0123, limit=0.01, unit="share", log_e=9.81, log_e_needed=4.1),
+                    replace(
+                        VERDICT,
+                        value=0.0123,
+                        limit=0.011,
+                        unit="share",
+                        effect=Effect(0.01, 0.001, 0.004),
+                        log_e=9.81,
+                        log_e_needed=4.1,
+                    ),
                 ),
             ),
-            ["1.2%", "1.0%", "test score", "9.8", "threshold", "4.1"],
+            [
+                "1.2%",
+                "1.0%",
+                "+0.23 points",
+                "+0.10 to +0.40 points",
+                "95% at every look",
+                "at most 1.1%",
+                "sure:",
+            ],
         ),
         (NOT_KNOWN, ["cannot measure", "Unleash [at home] is gone"]),
         (replace(DONE, rollback=Rollback("slow", "HTTP 403", 0)), ["cannot act", "HTTP 403"]),

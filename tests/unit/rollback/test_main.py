@@ -206,7 +206,7 @@ def test_check_shows_each_guardrail_and_acts_on_none(
     monkeypatch.setattr("rollback.guard.UnleashCanary", lambda *_: canary)
     shown = run({**environment, "COLUMNS": "200"}, "check")
     assert (shown.exit_code, words in shown.stdout, canary.orders) == (code, True, 0)
-    for name in ("errors", "tail-latency", "challenger-p99", "test score", "threshold", "limit"):
+    for name in ("errors", "tail-latency", "challenger-p99", "challenger", "champion", "difference", "limit"):
         assert name in shown.stdout
     document = json.loads(run(environment, "check", "--json").stdout)
     assert (document["exit_code"], document["dry_run"]) == (code, True)
