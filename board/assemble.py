@@ -6,7 +6,7 @@ from dataclasses import replace
 from board.answer import answer_of, listed
 from board.charts import charts_of
 from board.comparison import numbers_of
-from board.document import Board, Change, ChangeKind, Decision, Source
+from board.document import Board, Change, ChangeKind, Decision, ServedNow, Source
 from board.facts import Facts
 from board.guardrails import guardrails_of
 from board.place import rollout_of
@@ -51,6 +51,10 @@ def assemble(facts: Facts) -> Board:
         environment=facts.environment,
         flag_page=facts.flag_page,
         answer=answer_of(facts),
+        served=tuple(
+            ServedNow(one.role.value, one.model.name, one.model.version, one.model.sha256, one.since)
+            for one in facts.served
+        ),
         sources=tuple(_sources(facts)),
         rollout=rollout_of(facts, seen, step) if seen and step else None,
         numbers=numbers_of(facts),

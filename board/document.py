@@ -112,6 +112,22 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class ServedNow:
+    """A model that is served; several of one role while one takes the other's place.
+
+    Attributes:
+        name, sha256: "" where the service does not tell them.
+        since: None where it was so before what Prometheus remembers, or 15 days ago.
+    """
+
+    model: str
+    name: str
+    version: str
+    sha256: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
 class ModelNow:
     """A model as it does now. Seconds; shares of calls; requests since the stage began."""
 
@@ -336,6 +352,7 @@ class Board:
     environment: str
     flag_page: str
     answer: Answer
+    served: tuple[ServedNow, ...]
     sources: tuple[Source, ...]
     rollout: Rollout | None
     numbers: Numbers | None

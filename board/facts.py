@@ -8,6 +8,7 @@ from typing import Final
 
 from board.history import History
 from board.numbers import Numbers
+from board.served import Served
 from board.sources import Told
 from board.watch import Reading
 from common.arms import OURS, Signals
@@ -34,6 +35,7 @@ class Facts:
         signals: what the rollout's service tells.
         file_fault: why its file does not fit any more; all else is by what it said before.
         rollouts: how many the board shows.
+        served: the models that are served, as far as is known.
     """
 
     now: datetime
@@ -51,6 +53,7 @@ class Facts:
     signals: Signals = OURS
     file_fault: str | None = None
     rollouts: int = 1
+    served: tuple[Served, ...] = ()
 
     def typed(self, sentence: str) -> str:
         """With this rollout named in the commands of a sentence, where there are several to choose from."""

@@ -32,9 +32,10 @@ def look(entry: Entry, shown: tuple[Shown, Sources], rollouts: int, span: Span) 
         span: how far back the charts reach.
     """
     charts = shown[1].history[span]
-    for source in (*shown[1].now, charts):
+    for source in (*shown[1].now, charts, shown[1].served):
         source.look()  # all at once: the slowest is waited for, not one after the other
-    return replace(_facts(entry, shown, rollouts), history=charts.latest())
+    facts = _facts(entry, shown, rollouts)
+    return replace(facts, history=charts.latest(), served=shown[1].served.latest().value or ())
 
 
 def look_at_all(folder: Folder) -> Overview:
@@ -74,7 +75,7 @@ def _facts(
     end: float = float("inf"),
     young: float = float("-inf"),
 ) -> Facts:
-    """All but the charts.
+    """All but the charts and the models.
 
     Args:
         entry: it, with what is known of its file.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from board.history import History, Span, read_history
 from board.numbers import Numbers, read_numbers
 from board.series import Queries
+from board.served import Served, read_served
 from board.shown import Shown
 from board.watch import Source
 from common.every_rollout import phase
@@ -23,6 +24,7 @@ from rollback.decisions.record import Decision
 UNLEASH_EVERY: Final = 0.5
 NUMBERS_EVERY: Final = 2.5
 DECISIONS_EVERY: Final = 0.5  # as Unleash: a page that shows a rollback shows its reason with it
+SERVED_EVERY: Final = 30.0
 WHOLE_AT_LEAST_EVERY: Final = timedelta(seconds=10)  # for what is no event, and for events of other kinds
 WHOLE_OF_EACH: Final = timedelta(seconds=0.5)  # that, or so much for each rollout
 MOST_BYTES: Final = 1  # of a log that is never written here
@@ -146,6 +148,11 @@ class Sources:
         )
         # A connection of its own: a long answer does not hold up the numbers.
         prometheus = Prometheus(url)
+        self.served: Source[tuple[Served, ...]] = Source(
+            f"{shown.name}: Prometheus, models",
+            lambda: read_served(prometheus, shown.arms),
+            every=SERVED_EVERY,
+        )
         self.history: dict[Span, Source[History]] = {
             span: Source(
                 f"{shown.name}: Prometheus, {span}",
@@ -162,7 +169,7 @@ class Sources:
 
     def close(self) -> None:
         """The rollout is not shown any more."""
-        for source in (*self.now, *self.history.values()):
+        for source in (*self.now, self.served, *self.history.values()):
             source.close()
 
     def _history(self, prometheus: Prometheus, span: Span, queries: Queries) -> Callable[[], History]:

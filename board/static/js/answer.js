@@ -82,15 +82,21 @@ export function showFacts(board) {
     add("Safety timeout", lease ? { until: lease.until } : "none", lease ? then : "the share holds by itself", exposed && lease && lease.seconds_left <= 0 ? "bad" : "");
   }
   add("Guarded", numbers?.guard_seen ? { since: numbers.guard_seen, ago: true } : DASH, numbers && !numbers.guarded ? "the rollback job is silent" : "last iteration of the rollback job", numbers?.guarded ? "" : "bad");
-  if (rollout?.challenger === UNKNOWN) add("Challenger", "version not known", "the service does not say which it serves");
-  else if (rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");
+  for (const one of board.served) {
+    add(capital(one.model), `version ${one.version}`, { name: one.name, since: one.since });
+  }
+  const told = board.served.some((one) => one.model === "challenger");
+  if (!told && rollout?.challenger === UNKNOWN) add("Challenger", "version not known", "the service does not say which it serves");
+  else if (!told && rollout) add("Challenger", rollout.challenger ? `version ${rollout.challenger.split(" ")[0]}` : "none", rollout.challenger?.split(" ").slice(1).join(" ") ?? "");
   show("facts", facts, () =>
     facts.map((fact) =>
       h("div", { "data-tone": fact.tone },
         h("dt", {}, fact.name),
-        h("dd", {}, ticking(fact.value), h("span", { class: "small" }, fact.note))),
+        h("dd", {}, ticking(fact.value), h("span", { class: "small" }, typeof fact.note === "object" ? served(fact.note) : fact.note))),
     ));
 }
+
+const served = ({ name, since }) => [name ? `${name}, ` : "", since ? ["since ", timeOf(since, when(since))] : "for 15 days or longer"];
 
 function ticking(value) {
   if (typeof value !== "object") return h("span", { class: "value" }, value);

@@ -201,21 +201,22 @@ function marks(plot, { board, chart, how }, colour) {
     line(ctx, bbox.left, y, bbox.left + bbox.width, y, colour("bad"), 1.5 * ratio, [6 * ratio, 4 * ratio]);
     ctx.fillStyle = colour("bad");
     ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-    ctx.textAlign = "left";
-    ctx.textBaseline = y - bbox.top > 16 * ratio ? "bottom" : "top";
-    ctx.fillText("limit", bbox.left + 4 * ratio, y - (ctx.textBaseline === "bottom" ? 2 : -2) * ratio);
-    breach(plot, chart, how, y, colour, ratio);
+    if (!how.small || !breach(plot, chart, how, y, colour, ratio)) { // which names the line too
+      ctx.textAlign = "left";
+      ctx.textBaseline = y - bbox.top > 16 * ratio ? "bottom" : "top";
+      ctx.fillText("limit", bbox.left + 4 * ratio, y - (ctx.textBaseline === "bottom" ? 2 : -2) * ratio);
+    }
   }
   ctx.restore();
 }
 
-/** What lies beyond the limit is shaded, and the first moment of it named. */
+/** What lies beyond the limit is shaded, and the first moment of it named; false where nothing does. */
 function breach(plot, chart, { limit, fewer }, y, colour, ratio) {
   const { ctx, bbox } = plot;
   const [times, values] = plot.data;
   const beyond = (value) => value !== null && (fewer ? value < limit : value > limit);
   const first = chart.lines[0].values.findIndex(beyond);
-  if (first < 0) return;
+  if (first < 0) return false;
   const [top, bottom] = fewer ? [y, bbox.top + bbox.height] : [bbox.top, y];
   ctx.fillStyle = colour("bad-soft");
   ctx.globalCompositeOperation = "destination-over"; // under the line
@@ -229,8 +230,10 @@ function breach(plot, chart, { limit, fewer }, y, colour, ratio) {
   ctx.fill();
   const right = x < bbox.left + bbox.width / 2;
   ctx.textAlign = right ? "left" : "right";
-  ctx.textBaseline = "middle";
-  ctx.fillText(`breach ${hour(times[first])}`, x + (right ? 8 : -8) * ratio, Math.max(at, bbox.top + 8 * ratio));
+  ctx.textBaseline = fewer ? "top" : "bottom";
+  const aside = Math.min(Math.max(at + (fewer ? 6 : -6) * ratio, bbox.top + 14 * ratio), bbox.top + bbox.height - 14 * ratio);
+  ctx.fillText(`breach ${hour(times[first])}`, x + (right ? 6 : -6) * ratio, aside);
+  return true;
 }
 
 function line(ctx, x1, y1, x2, y2, colour, width, dash) {

@@ -41,7 +41,7 @@ export function showGuardrails(board) {
       h("div", { id: `${id}-scale` }),
       h("div", { id: `${id}-figures` }),
       h("div", { id: `${id}-meter`, class: "meter", "aria-hidden": "true" }),
-      key in charts ? figure(key, { small: true }) : null,
+      key in charts ? figure(key, { small: true, title: capital(charts[key].lines[0].name) }) : null,
       h("p", { class: "small" }, one.measures ? `Measures ${one.measures}. ` : "", `${one.description}${ACTIONS[one.action] ?? ""}`),
     ]);
     show(`${id}-pill`, [one.status, one.tone], () => h("span", { class: `pill ${one.tone === "bad" || one.tone === "wait" ? one.tone : TONES[one.status] ?? one.tone}`, title: STATUS[one.status] ?? null }, one.status));
@@ -71,7 +71,7 @@ function scale({ scale: { difference, low, high, limit, fewer }, figures: told }
   const beyond = limit === null ? [] : [svg("rect", { x: fewer ? 0 : x(limit), y: 4, width: fewer ? x(limit) : WIDE - x(limit), height: 26, class: "beyond" })];
   const value = Object.fromEntries(told.map((one) => [one.name, one.value]));
   const near = limit !== null && Math.abs(x(limit) - x(0)) < 64;
-  const word = (at, text, name) => svg("text", { x: Math.min(Math.max(x(at), 26), WIDE - 26), y: 42, class: name }, text);
+  const word = (at, text, name) => svg("text", { x: Math.min(Math.max(x(at), 3 * text.length), WIDE - 3 * text.length), y: 42, class: name }, text);
   return svg("svg", { viewBox: `0 0 ${WIDE} 46`, class: "scale", role: "img", "aria-label": `Difference ${value.Difference}${value.Interval ? `, ${value.Interval}` : ""}${value.Limit ? `; limit ${value.Limit}` : ""}` },
     ...beyond,
     upright(0, "zero"),

@@ -53,7 +53,7 @@ class Sequential(Guardrail):
 
     relative: ClassVar[bool]
     """Whether the champion is the measure."""
-    chart: ClassVar[tuple[str, JobMetric, JobMetric]] = ("evidence", JobMetric.LOG_E, JobMetric.LOG_E_LIMIT)
+    chart: ClassVar[tuple[str, JobMetric, JobMetric]] = ("test score", JobMetric.LOG_E, JobMetric.LOG_E_LIMIT)
 
     kind: Literal["sequential"]
     share_of_alpha: Annotated[float, Field(gt=0, le=1)]
