@@ -116,7 +116,9 @@ class Settings(StrictModel):
         0.25, description="How long a user waits for the challenger before the champion answers instead."
     )
     guest_hang_seconds: Seconds = Field(
-        5.0, description="How long a reply of the challenger may be owed before its process is ended."
+        5.0,
+        description="How long a reply of the challenger may be owed before its process is ended."
+        " One that is late and burns CPU is ended sooner.",
     )
     champion_deadline_seconds: Seconds = Field(
         1.0, description="How long a request waits for a champion that runs elsewhere, before it is refused."
