@@ -76,6 +76,12 @@ class Predictions(Answered):
     """The answers to `rows`."""
 
     predictions: list[RowPrediction] = Field(description="One a row, in their order.")
+    ranking: list[int] = Field(
+        default=[],
+        description="Places of the rows from 0, the best first, only where `rank` asks for it; none of a "
+        "model of more than two classes.",
+        json_schema_extra=without_default,
+    )
 
 
 class PredictResponse(RootModel[Prediction | Predictions]):
@@ -265,7 +271,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         """
         lineup = reloader.lineup  # models may change meanwhile; a request keeps those that it began with
         form = lineup.models.interface
-        user_id, rows, context, is_one, top_k = parse(request, schema_of(form, most), form.metadata)
+        user_id, rows, context, is_one, top_k, rank = parse(request, schema_of(form, most), form.metadata)
         ids = [g.request_id] if is_one else row_ids(len(rows))
         said = predictor.predict(lineup, user_id, rows, context, ids)
         if is_one:
@@ -282,6 +288,8 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
             body |= each[0]
         else:
             body["predictions"] = [{"request_id": of} | row for of, row in zip(said.ids, each, strict=True)]
+            if rank:
+                body["ranking"] = ranking(said.answers)
         return Response(orjson.dumps(body), content_type="application/json")
 
     return routes
@@ -296,6 +304,14 @@ def top(answer: Answer, metadata: Metadata, most: int) -> list[dict[str, Any]]:
         {"prediction": each.label, "class_name": each.name, "probability": min(max(sure, 0.0), 1.0)}
         for sure, each in ranked[:most]
     ]
+
+
+def ranking(answers: list[Answer]) -> list[int]:
+    """Places of the answers, the best first: by value, or by the probability of the second of two classes."""
+    if any(len(each.probabilities or ()) > 2 for each in answers):
+        return []
+    scores = [each.probabilities[1] if each.probabilities else float(each.label) for each in answers]
+    return sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
 
 
 def row_ids(rows: int) -> list[str]:

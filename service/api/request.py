@@ -75,6 +75,12 @@ class PredictRequest(BaseModel):
         description="Also tell so many of the most probable classes, each with its probability.",
         json_schema_extra=without_default,
     )
+    rank: bool = Field(
+        default=False,
+        description="Also tell the order of `rows`, the best first: by the value, or by the probability of "
+        "the second of two classes.",
+        json_schema_extra=without_default,
+    )
     context: Annotated[dict[ContextKey, ContextValue], Field(max_length=32)] = Field(
         default={},
         description="Properties for constraints in Unleash, e.g. country or plan.",
@@ -97,6 +103,7 @@ class Parsed(NamedTuple):
         context: as Unleash compares values, see `as_text`.
         is_one: whether it gave `features`, which is one row.
         top_k: how many classes are to be told; 0: that which was chosen alone.
+        rank: the order of the rows is to be told.
     """
 
     user_id: str
@@ -104,6 +111,7 @@ class Parsed(NamedTuple):
     context: dict[str, str]
     is_one: bool
     top_k: int = 0
+    rank: bool = False
 
 
 def parse(request: Request, schema: type[PredictRequest], metadata: Metadata) -> Parsed:
@@ -150,7 +158,7 @@ def checked(body: PredictRequest, metadata: Metadata) -> Parsed:
         row = array_of([to_values(body.features, metadata)], metadata)
         return Parsed(body.user_id, row, context, True, body.top_k)
     values = [to_values(each, metadata, f"rows[{at}]") for at, each in enumerate(body.rows)]
-    return Parsed(body.user_id, array_of(values, metadata), context, False, body.top_k)
+    return Parsed(body.user_id, array_of(values, metadata), context, False, body.top_k, body.rank)
 
 
 def to_context(context: dict[str, ContextValue]) -> dict[str, str]:

@@ -46,7 +46,7 @@ def _xgboost(module: Any) -> None:
             convert_xgboost,
             options=_OPTIONS,
         )
-    for kind in ("XGBRegressor", "XGBRFRegressor"):
+    for kind in ("XGBRegressor", "XGBRFRegressor", "XGBRanker"):
         update_registered_converter(
             getattr(module, kind), f"XGBoost{kind}", calculate_linear_regressor_output_shapes, convert_xgboost
         )
@@ -69,6 +69,14 @@ def _lightgbm(module: Any) -> None:
         convert_lightgbm,
         options={"split": None},
     )
+    update_registered_converter(
+        module.LGBMRanker, "LgbmRanker", calculate_linear_regressor_output_shapes, convert_lightgbm
+    )
+
+
+def is_ranker(estimator: Any) -> bool:
+    """Whether it scores rows for their order: to scikit-learn it is no regressor, and says a value as one."""
+    return type(estimator).__name__ in {"XGBRanker", "LGBMRanker"}
 
 
 def is_catboost(estimator: Any) -> bool:

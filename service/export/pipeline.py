@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from common.config import dotted, plain
 from common.model_store import METADATA_FILE, MODEL_FILE
+from service.export.boosters import is_ranker
 from service.export.convert import convert
 from service.export.parity import PARITY_TOLERANCE, ask_estimator, check_parity, score_edges
 from service.export.probes import probes
@@ -165,7 +166,7 @@ def _classes(pipeline: Any, names: Sequence[str] | None) -> list[dict[str, Any]]
         check_is_fitted(pipeline)
     except NotFittedError as error:
         raise ArtifactError(f"{what} is not fitted: call fit before the export") from error
-    if is_regressor(pipeline):
+    if is_regressor(pipeline) or is_ranker(getattr(pipeline, "steps", [("", pipeline)])[-1][1]):
         if names is not None:
             raise ArtifactError(f"{what} is a regressor: it has no classes to name")
         return []

@@ -10,6 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from common.names import Metric
+from service.models.onnx_model import Answer
+from service.predict import ranking
 from service.settings import Settings
 from tests.unit.service.challenger_process import drill
 from tests.unit.service.conftest import ROW, flag, rollout
@@ -38,6 +40,28 @@ def test_rows_are_answered_as_one_by_one(start: Start, share: int, model: str) -
     assert (told["model"], told["assigned"]) == (model, model)
     together = [tuple(each[field] for field in ANSWER) for each in told["predictions"]]
     assert together == [tuple(alone[at][field] for field in ANSWER) for at in (0, 1, 0)]
+
+
+@pytest.mark.parametrize("share", [0, 100])
+def test_rows_are_ranked_where_that_is_asked(start: Start, share: int) -> None:
+    client = start(flag(rollout(share)))
+    rows = [ROW, OTHER, [0.0] * 30, ROW]
+    told = ask(client, rows, rank=True, top_k=2)
+    second = [
+        next(one["probability"] for one in each["top"] if one["prediction"] == 1)
+        for each in told["predictions"]
+    ]
+    assert told["ranking"] == sorted(range(4), key=lambda at: -second[at])
+    assert sorted(told["ranking"]) == [0, 1, 2, 3]
+    assert told["ranking"].index(0) < told["ranking"].index(3), "equal ones keep their order"
+    assert "ranking" not in ask(client, rows)
+
+
+def test_values_have_an_order_one_row_and_many_classes_have_none(start: Start) -> None:
+    response = start().post("/predict", json={"user_id": "u", "features": ROW, "rank": True})
+    assert "ranking" not in response.get_json()
+    assert ranking([Answer(2.5), Answer(-1.0), Answer(7.0)]) == [2, 0, 1]
+    assert ranking([Answer(0, "a", 0.5, [0.5, 0.3, 0.2])]) == []
 
 
 def test_rows_by_name_and_in_order_may_be_mixed(start: Start, settings: Settings) -> None:

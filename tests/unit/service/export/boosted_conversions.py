@@ -90,6 +90,18 @@ def lightgbm_of_whole_numbers() -> dict[str, Any]:
     return found
 
 
+def rankers() -> dict[str, Any]:
+    """Scores for an order, by both."""
+    many: dict[str, Any] = {"n_estimators": 20, "n_jobs": 1}
+    groups = np.repeat(np.arange(200), 10)
+    kinds = {
+        "lightgbm": lightgbm.LGBMRanker(verbose=-1, **many).fit(WHOLE, LABELS, group=np.full(200, 10)),
+        "xgboost": xgboost.XGBRanker(**many).fit(WHOLE, LABELS, qid=groups),
+    }
+    return {name: exported(model, WHOLE[:400], WHOLE[1000:1400]) for name, model in kinds.items()}
+
+
 if __name__ == "__main__":
     issues = {"672": xgboost_regressor, "708": lightgbm_of_hours, "728": lightgbm_of_whole_numbers}
+    issues |= {"rankers": rankers}
     print(json.dumps(issues[sys.argv[1]]()))

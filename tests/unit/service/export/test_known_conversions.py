@@ -27,8 +27,8 @@ ROWS, RARE = make_classification(
 NAMES = ["a", "b", "c", "d"]
 
 
-def came_of(issue: int) -> dict[str, Any]:
-    """What boosted_conversions.py tells of an issue of onnxmltools."""
+def came_of(issue: int | str) -> dict[str, Any]:
+    """What boosted_conversions.py tells of an issue of onnxmltools, or of another part of it."""
     python = ensure_venv(Cache.default(), "boosting")
     done = subprocess.run(
         [python, Path(__file__).with_name("boosted_conversions.py"), str(issue)],
@@ -73,6 +73,15 @@ def test_onnxmltools_728_a_classifier_of_lightgbm_on_whole_numbers() -> None:
         assert told[kind]["furthest"] < 1e-5
     for kind in ("zero is missing", "categories", "linear"):
         assert "the model is not exported" in told[kind]["refused"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_rankers_are_exported(name: str) -> None:
+    told = came_of("rankers")[name]
+    assert told["refused"] is None, told
+    assert told["furthest"] < 1e-5
 
 
 def test_sklearn_onnx_1100_a_tuned_threshold_that_the_converter_forgets(
