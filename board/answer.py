@@ -10,11 +10,14 @@ from board.facts import Facts
 from board.series import PLAN_SEEN, UP
 from common.figures import moment, short
 from common.names import Recorded
-from flags.canary.marks import UNKNOWN, refusal, ways_on
+from flags.canary.aftermath import UNKNOWN, Aftermath
+from flags.canary.history import rolled_back
+from flags.canary.marks import refusal
 from flags.rollout.conditions import BEGIN
 from flags.rollout.decide import Step, StepKind
 from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
 from flags.rollout.situation import Situation
+from rollback.decisions.story import aftermath
 
 PLAN_SILENT: Final = timedelta(minutes=5)  # it comes every minute
 STALE_SECONDS: Final = 30  # of the flags in the service, as the alert FlagStateStale has it
@@ -116,23 +119,25 @@ def _in_quarantine(seen: Situation, step: Step) -> str | None:
     refused = refusal(seen.canary.flag, seen.canary.quarantined, seen.version)
     if step.kind is not StepKind.REFUSE or refused is None or str(refused) != step.sentence:
         return None
-    ways = ways_on(seen.canary.flag)
-    if seen.version == UNKNOWN:
-        return (
-            "Nothing comes by itself: a version was rolled back, and the service does not say which one it"
-            f" serves, so any is blocked. {ways}"
-        )
-    version = f"version {seen.version.split()[0]}" if seen.version else "this version"
-    return f"Nothing comes by itself: {version} was rolled back and is blocked. {ways}"
+    version = UNKNOWN if UNKNOWN in seen.canary.quarantined else seen.version
+    _, blocked, ways = replace(_aftermath(seen), version=version or UNKNOWN).lines
+    return f"Nothing comes by itself. {blocked} {ways}"
+
+
+def _aftermath(seen: Situation) -> Aftermath:
+    """Of the last rollback that Unleash knows, with the reason that its mark gives."""
+    change, why = rolled_back(seen.changes) or (None, None)
+    return Aftermath(seen.canary.flag, change.at if change else None, why, None)
 
 
 def _now(facts: Facts, seen: Situation) -> tuple[Tone, str]:
     canary = seen.canary
     if facts.rollback:
-        why = f" because of {facts.told_rollback.guardrail}" if facts.told_rollback else ""
-        return "bad", (
-            f"The challenger was rolled back at {moment(facts.rollback.at)}{why}: everybody has the champion."
-        )
+        marked = _aftermath(seen)
+        kept = facts.decision.value if facts.told_rollback else None
+        if kept and not marked.why and (known := aftermath(kept.decision)):
+            marked = replace(marked, why=known.why)
+        return "bad", marked.sentence
     if not canary.exposed:
         return _nobody(seen)
     if canary.lease_until is not None and lease_is_over(facts):

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from common.config import ConfigError
 from common.model_store import METADATA_FILE, read_identity
 from common.terminal import printable
+from flags.canary.aftermath import LONGEST, UNKNOWN, ways_on
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import NotFound, Quarantined
 from flags.unleash.models import Tag
@@ -49,8 +50,7 @@ TYPES: Final = {  # what the UI says of them, and their colour
     BEGIN: ("A person's approval that the rollout plan starts with this version", "#1B5E20"),
 }
 WITHOUT_EVIDENCE: Final = "without evidence"  # after a stage that a person answers for
-UNKNOWN: Final = "unknown version"  # was rolled back by a job that could not tell which: it could be any
-SHORTEST, LONGEST = 2, 50  # characters of a tag's value that Unleash takes
+SHORTEST: Final = 2  # characters of a tag's value that Unleash takes, and LONGEST
 SHA_DIGITS: Final = 12
 
 
@@ -164,15 +164,6 @@ def refusal(flag: str, marked: Collection[str], version: str | None) -> Quaranti
     if UNKNOWN in marked:
         told = f"{UNKNOWN} was rolled back, which could be any, so that none is given to users"
     return Quarantined(f'{flag}: {told}. {ways_on(flag)} Once more all the same: --override "..."')
-
-
-def ways_on(flag: str) -> str:
-    """What a person can do after a rollback; everything that tells of one says it in these words."""
-    return (
-        f'Try it again: `./canario lift {flag} --reason "..."`, and a begun plan goes on.'
-        " A new version: `./canario models challenger FOLDER`, then `./canario rollout begin`."
-        " Keep it off: nothing to do."
-    )
 
 
 def _note(  # noqa: PLR0913, PLR0917 - each of its own kind

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from common.figures import moment, short
 from common.terminal import print_table
-from flags.canary.history import rolled_back
+from flags.canary.aftermath import UNKNOWN, Aftermath
+from flags.canary.history import Change, rolled_back
 from flags.canary.marks import refusal
 from flags.rollout.controller import RolloutIteration
 from flags.rollout.decide import Step, StepKind
@@ -60,7 +61,7 @@ def status_lines(plan: RolloutPlan, step: Step, seen: Situation) -> Iterator[str
     yield f"lease       {_lease(seen)}"
     yield f"blocked     {_blocked(seen)}"
     if last := rolled_back(seen.changes):
-        yield f"rolled back {moment(last[0].at)}: {last[1] or 'the rollback job left no mark that says why'}"
+        yield from _rolled_back(seen, *last)
     if seen.hold:
         yield f"hold        {seen.hold.refusal(100)}"
     if seen.paused:
@@ -69,6 +70,20 @@ def status_lines(plan: RolloutPlan, step: Step, seen: Situation) -> Iterator[str
         yield f"only where  {'; '.join(seen.canary.constraints)}"
     if seen.canary.trouble:
         yield f"trouble     {seen.canary.trouble}"
+
+
+def _rolled_back(seen: Situation, change: Change, why: str | None) -> Iterator[str]:
+    marked = seen.canary.quarantined
+    version = next((one for one in marked if one in {seen.version, UNKNOWN}), next(iter(marked), None))
+    told = Aftermath(seen.canary.flag, change.at, why, version)
+    unknown = "" if why else " The rollback job left no mark that says why."
+    if seen.canary.exposed:  # it was tried again
+        yield (
+            f"rolled back {moment(change.at)}: {why}" if why else f"rolled back {moment(change.at)}.{unknown}"
+        )
+        return
+    yield f"rolled back {told.sentence}{unknown}"
+    yield f"            {told.blocked} {told.lines[2]}"
 
 
 def _stage(plan: RolloutPlan, position: RolloutPosition, seen: Situation) -> str:

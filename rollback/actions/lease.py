@@ -17,12 +17,12 @@ from typing import Final
 from common.arms import UNVERSIONED, Arms, ServedModel
 from common.config import ConfigError
 from common.errors import CanarioError
-from common.figures import in_unit
 from common.model_store import ModelStore
 from common.names import Model
 from common.prometheus import Prometheus, PrometheusError
+from flags.canary.aftermath import UNKNOWN, cause
 from flags.canary.lease import renew
-from flags.canary.marks import UNKNOWN, label, quarantine
+from flags.canary.marks import label, quarantine
 from flags.unleash.admin import UnleashAdmin
 from rollback.background import Background
 from rollback.guardrails.verdict import Verdict
@@ -96,7 +96,7 @@ class VersionBlocker:
         """Begin to block the version that was judged, or the deployed one. Never waits."""
         judged = breach.models.get(Model.CHALLENGER)
         known = label(judged.version, judged.sha256) if judged else None
-        self._background.do(partial(self._block, cause(breach), known))
+        self._background.do(partial(self._block, why(breach), known))
 
     def ensure_alive(self) -> None:
         """Go on with a block for which the machine gave no thread before."""
@@ -126,12 +126,12 @@ class VersionBlocker:
                 return
 
 
-def cause(breach: Verdict) -> str:
-    """Why the challenger was rolled back, for a tag of 50 characters: `errors: 12% (limit 2.0%)`."""
+def why(breach: Verdict) -> str:
+    """Why the challenger was rolled back, for the tag on the flag's page and for all who tell of it."""
     if breach.value is None or breach.limit is None:
         return f"{breach.guardrail}: {breach.sentence}"
-    value, limit = in_unit(breach.value, breach.unit), in_unit(breach.limit, breach.unit)
-    return f"{breach.guardrail}: {value} (limit {limit})"
+    champion = breach.effect.champion if breach.effect else None
+    return cause(breach.guardrail, breach.unit, breach.value, breach.limit, champion)
 
 
 def served(prometheus: Prometheus, arms: Arms) -> dict[str, ServedModel]:

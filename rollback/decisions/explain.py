@@ -13,7 +13,7 @@ from common.config import ConfigError, load_settings
 from common.rollouts import choose_name
 from common.terminal import Console
 from rollback.decisions.log import DecisionError, DecisionLog, log_from
-from rollback.decisions.story import tell, title
+from rollback.decisions.story import aftermath, tell, title
 from rollback.guardrails.file import rejudge
 from rollback.iteration import ExitCode
 from rollback.settings import DecisionSettings, decisions_of
@@ -65,9 +65,10 @@ def explain(
         told = {"title": title(decision), "sentences": list(tell(decision, after)), "judged_again": checks}
         click.echo(json.dumps(document | {"explanation": told}, indent=2))
     else:
-        click.echo(
-            "\n".join([title(decision), f"({decision.id})", "", *tell(decision, after), *_judged(checks)])
-        )
+        known = aftermath(decision)
+        first = [*known.lines, ""] if known else []
+        head = [title(decision), f"({decision.id})", "", *first]
+        click.echo("\n".join([*head, *tell(decision, after), *_judged(checks)]))
     raise SystemExit(int(any(check["same"] is False for check in checks)))
 
 

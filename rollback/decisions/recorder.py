@@ -9,7 +9,6 @@ from pathlib import Path
 
 from common.arms import ServedModel
 from common.durations import format_duration
-from flags.canary.marks import ways_on
 from flags.canary.state import CanaryState
 from rollback.actions.turn_off import Canary, Rollback
 from rollback.background import Background
@@ -26,7 +25,7 @@ from rollback.decisions.record import (
     stop_record,
     verdict_record,
 )
-from rollback.decisions.story import tell, title
+from rollback.decisions.story import aftermath, tell, title
 from rollback.decisions.traces import ExampleTrace, example_traces
 from rollback.guardrails.verdict import Verdict
 from rollback.iteration import Iteration
@@ -202,9 +201,8 @@ class DecisionRecorder:
     def _notify(self, decision: Decision, tone: Tone) -> None:
         if self.notifier is None:
             return
-        lines = list(tell(decision))
-        if decision.kind is Kind.ROLLBACK:
-            lines.append(ways_on(decision.flag))
+        after = aftermath(decision)
+        lines = [*(after.lines if after else ()), *tell(decision)]
         if self.log is not None:
             lines.append(f"More: ./canario explain {decision.id}")
         self.notifier.send(Message(title(decision), "\n".join(lines), tone))

@@ -1,9 +1,12 @@
 """A decision in sentences, for `explain` and for messages. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from common.arms import UNVERSIONED, ServedModel
 from common.figures import moment
+from flags.canary.aftermath import UNKNOWN, Aftermath, cause
+from flags.canary.marks import label
 from rollback.decisions.record import Decision, Kind, RollbackRecord, StopRecord
 from rollback.guardrails.measured import Measured
 
@@ -58,6 +61,28 @@ def tell(decision: Decision, after: Decision | None = None) -> Iterator[str]:
         yield from _stop(stop)
     elif decision.kind is Kind.ROLLBACK:
         yield "No decision tells whether the challenger was seen to stop."
+
+
+def aftermath(decision: Decision) -> Aftermath | None:
+    """What there is to know after a rollback, in the words that everybody has; None for another decision."""
+    record = decision.rollback
+    if decision.kind is not Kind.ROLLBACK or record is None:
+        return None
+    breach = next((one for one in decision.verdicts if one.get("guardrail") == record.guardrail), None)
+    model = decision.models.get("challenger")
+    version = label(model.version, model.sha256) if model else ""
+    version = UNKNOWN if model == UNVERSIONED else version
+    return Aftermath(decision.flag, record.off_at or decision.time, _why(record.guardrail, breach), version)
+
+
+def _why(guardrail: str, breach: Mapping[str, Any] | None) -> str:
+    """As the tag has it."""
+    if breach is None:
+        return guardrail
+    measured = Measured.of_record(breach)
+    if measured.value is None or measured.limit is None:
+        return f"{guardrail}: {breach.get('sentence')}"
+    return cause(guardrail, measured.unit, measured.value, measured.limit, measured.champion)
 
 
 def exposure(decision: Decision) -> str:

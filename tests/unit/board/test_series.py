@@ -21,7 +21,7 @@ from board.watch import Reading
 from common.arms import OURS, Arms, Signals
 from common.names import JobMetric, PlanMetric, Recorded
 from common.prometheus import Prometheus
-from flags.canary.marks import UNKNOWN, ways_on
+from flags.canary.aftermath import UNKNOWN, ways_on
 from flags.rollout.readings import Readings
 from flags.rollout.situation import DeployedModels, Rollout
 from rollback.guardrails.file import load_policy
@@ -267,6 +267,6 @@ def test_a_version_that_is_not_known_is_blocked_in_good_words() -> None:
         plan=WITHOUT_SHADOW,
     )
     assert assemble(known).answer.next == (
-        "Nothing comes by itself: a version was rolled back, and the service does not say which one it"
-        " serves, so any is blocked. " + ways_on("canary")
+        "Nothing comes by itself. Any version is blocked, because the service does not say which one it"
+        " serves. " + ways_on("canary")
     )

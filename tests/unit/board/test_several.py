@@ -52,7 +52,7 @@ def test_the_list_has_what_each_needs_with_those_that_need_a_person_on_top(three
     assert (ranker["share"], ranker["stage"], ranker["guards"]) == (5, "5%", "all fine")
     assert ranker["now"] == "5% of the users have the challenger; all guardrails are fine."
     assert (search["share"], search["guards"]) == (0, "breached")
-    assert search["next"].startswith("Nothing comes by itself: version 2 was rolled back and is blocked.")
+    assert search["next"].startswith("Nothing comes by itself. Version 2 is blocked. Try it again: ")
     assert "rollout.yaml:3: arms.lable: Extra inputs are not permitted (and 1 more)" in pricing["now"]
     assert pricing["share"] is None
 

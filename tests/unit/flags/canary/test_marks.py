@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from common.config import ConfigError
+from flags.canary.aftermath import UNKNOWN
 from flags.canary.marks import (
     LIFT,
     QUARANTINE,
     ROLLED_BACK,
     TYPES,
-    UNKNOWN,
     deployed,
     label,
     lift,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from flags.canary.aftermath import UNKNOWN
 from flags.canary.events import UNTAGGED
-from flags.canary.marks import APPROVE, BEGIN, PAUSE, QUARANTINE, RESUME, UNKNOWN
+from flags.canary.marks import APPROVE, BEGIN, PAUSE, QUARANTINE, RESUME
 from flags.rollout.decide import Step, StepKind, decide
 from flags.rollout.readings import GuardrailReading, Readings
 from flags.rollout.schema import RolloutPlan

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from common.prometheus import Prometheus
+from flags.canary.aftermath import UNKNOWN
 from flags.canary.lease import ensure_lease, read_lease
-from flags.canary.marks import ROLLED_BACK, UNKNOWN, quarantined
+from flags.canary.marks import ROLLED_BACK, quarantined
 from flags.canary.state import CanaryState
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.http import Timeouts
-from rollback.actions.lease import LeaseRenewer, VersionBlocker, cause, challenger
+from rollback.actions.lease import LeaseRenewer, VersionBlocker, challenger, why
 from rollback.guardrails.verdict import Status, Verdict
 from rollback.iteration import Iteration
 from tests.unit.flags.fake_unleash import FakeUnleash, gradual
@@ -127,7 +128,7 @@ def test_a_rollback_blocks_the_version(admin: UnleashAdmin, version: str | None,
 )
 def test_why_cause(value: float | None, limit: float | None, words: str) -> None:
     breach = GUARDRAIL.unjudged(Status.BREACH, "It was slow")
-    assert cause(replace(breach, value=value, limit=limit)) == words
+    assert why(replace(breach, value=value, limit=limit)) == words
 
 
 def test_a_block_is_tried_again(
