@@ -116,6 +116,8 @@ class Known:
     It counts only for the same question, and as far as all inputs are the same to the bit.
     """
 
+    users: object = None
+    """What common.sequential keeps of evidence by user."""
     _question: object = None
     _inputs: tuple[Values, ...] = ()
     _found: Values = field(default_factory=lambda: np.empty(0))
@@ -124,7 +126,7 @@ class Known:
     def until(self, question: object, inputs: Sequence[Values]) -> tuple[Values, int, tuple[_Mark, ...]]:
         """What is known of it, for how many steps, and what these left; for none where nothing fits."""
         if question == self._question:
-            same = _same(self._inputs, inputs)
+            same = same_steps(self._inputs, inputs)
             for step in sorted(self._marks, reverse=True):
                 if step <= same:
                     return self._found[:step], step, self._marks[step]
@@ -143,7 +145,7 @@ class Known:
         self._marks = dict(sorted({**before, **marks}.items())[-MARKS:])
 
 
-def _same(before: Sequence[Values], now: Sequence[Values]) -> int:
+def same_steps(before: Sequence[Values], now: Sequence[Values]) -> int:
     """For how many steps from the first on both are the same."""
     steps = min(len(before[0]), len(now[0]))
     for one, other in zip(before, now, strict=True):
@@ -228,7 +230,7 @@ def _block(
         left[some] = path[..., -1]
         path += mark.begun[some][..., None]
         path += log_weights[some].reshape(across)
-        part = _log_of_sum(path)
+        part = log_of_sum(path)
         mixed = part if mixed is None else np.logaddexp(mixed, part)
     assert mixed is not None  # noqa: S101 - there is a factor
     if late:
@@ -238,7 +240,7 @@ def _block(
     return mixed, _Mark(left, mark.begun)
 
 
-def _log_of_sum(logs: Values) -> Values:
+def log_of_sum(logs: Values) -> Values:
     """Log of the sum over the first axis of what `logs` are logs of. `logs` is overwritten.
 
     As np.logaddexp.reduce, in a sixth of its time. What is so small that it is lost here is so there too.

@@ -21,7 +21,16 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from common.e_process import EProcess, Known, LateStart, Mixture, Values, smallest
+from common.e_process import (
+    EProcess,
+    Known,
+    LateStart,
+    Mixture,
+    Values,
+    log_of_sum,
+    same_steps,
+    smallest,
+)
 
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
@@ -37,6 +46,9 @@ def _around_two() -> Mixture:
 
 AROUND_TWO = _around_two()
 """Most of it near a doubling, which EVEN is slow to find; what is much worse shows at once under any."""
+
+USERS_BLOCK = 240
+"""Steps of users that are worked out together, as BLOCK of common.e_process."""
 
 BURSTS_MAY = 10.0
 """Where bad calls come in bursts, alpha may be so many times as large. At this price regressions are found as
@@ -54,6 +66,11 @@ class Buckets:
     every: int
     calls: Numbers
     bad: Numbers
+
+    @property
+    def both(self) -> tuple[Numbers, Numbers]:
+        """Calls and bad ones."""
+        return self.calls, self.bad
 
     def dispersions(self, begin: int = 0, least: float = 1.0) -> Values:
         """Pearson's dispersion of bad calls over the buckets, from span `begin` until after each later one.
@@ -142,7 +159,8 @@ def log_e(  # noqa: PLR0913 - the null hypothesis has several sides
         bad = counts.challenger_bad if by_calls is None else by_calls
         tolerated = [_of_limit(bad, counts.challenger_total, at_least, dispersion)]
     if counts.buckets:
-        users = log_e_users(counts, counts.buckets, effect=effect, dispersion=dispersion, late=late)
+        terms = {"effect": effect, "dispersion": dispersion}
+        users = log_e_users(counts, counts.buckets, **terms, late=late, known=known)
         return np.minimum(users, smallest(tolerated, late, known)) if tolerated else users
     split = _split(counts)
     both = [_of_calls(split, effect, dispersion), _of_steps(split, effect, raised=log(BURSTS_MAY))]
@@ -202,13 +220,14 @@ def log_e_limit(  # noqa: PLR0913 - as of `log_e`
     return smallest([_of_limit(bad, total, limit, dispersion)], late, known)
 
 
-def log_e_users(
+def log_e_users(  # noqa: PLR0913 - as of `log_e`
     counts: Counts,
     buckets: Buckets,
     *,
     effect: float = 1.0,
     dispersion: float = 1.0,
     late: LateStart | None = None,
+    known: Known | None = None,
 ) -> Values:
     """Evidence of bad user-windows: `log_e_calls`, each part of it divided by the dispersion over `buckets`.
 
@@ -219,33 +238,90 @@ def log_e_users(
     That alpha holds is simulated, not proved (docs/statistics.md): the dispersion is an estimate.
 
     Args:
-        counts, effect, late: as for `log_e`, of one run.
+        counts, effect, late, known: as for `log_e`, of one run.
         buckets: the champion's.
         dispersion: at the least.
     """
-    weights = AROUND_TWO.log_weights[:, None]
-    paths = np.cumsum(_calls(AROUND_TWO.factors[:, None], *_split(counts), effect, 1.0), axis=1)
-    steps = paths.shape[1]
-    begins = [(0, 1 - late.weight if late else 1.0)]
-    if late:
-        begins += [((k + 1) * late.every, float(weight)) for k, weight in enumerate(late.weights)]
-    mixed = np.full(steps, -np.inf)
-    for begin, weight in begins:
-        if begin >= steps:
-            break
-        span = begin // buckets.every
-        over = np.minimum(np.arange(begin + 1, steps + 1) // buckets.every, len(buckets.calls))
-        since = paths[:, begin:] - (paths[:, begin - 1 : begin] if begin else 0.0)
-        since = since / buckets.dispersions(span, dispersion)[over - span]
-        since += weights
-        highest = since.max(axis=0)
-        since -= highest
-        np.exp(since, out=since)
-        found = np.log(since.sum(axis=0)) + highest + log(weight)
-        mixed[begin:] = np.logaddexp(mixed[begin:], found)
-    if late:
-        mixed = np.logaddexp(mixed, late.waiting[np.minimum(np.arange(steps) // late.every, late.starts)])
-    return mixed
+    split = _split(counts)
+    steps, kept = len(split[0]), known.users if known else None
+    question = effect, dispersion, late, buckets.every
+    paths = _paths(split, effect)
+    before = kept if isinstance(kept, _KnownUsers) and kept.question == question else None
+    same = before.same(split, buckets) if before else 0
+    parts = [before.found[: same // USERS_BLOCK * USERS_BLOCK]] if before else []
+    dispersions = before.dispersions if before and before.has_spans(buckets) else {}
+    for first in range(same // USERS_BLOCK * USERS_BLOCK, steps, USERS_BLOCK):
+        end = min(first + USERS_BLOCK, steps)
+        over = np.minimum(np.arange(first + 1, end + 1) // buckets.every, len(buckets.calls))
+        mixed = np.full(end - first, -np.inf)
+        for begin, weight in _beginnings(late, end):
+            span, begun = begin // buckets.every, max(begin - first, 0)
+            if span not in dispersions:
+                dispersions[span] = buckets.dispersions(span, dispersion)
+            since = paths[:, first + begun : end] - (paths[:, begin - 1 : begin] if begin else 0.0)
+            since /= dispersions[span][over[begun:] - span]
+            since += AROUND_TWO.log_weights[:, None]
+            mixed[begun:] = np.logaddexp(mixed[begun:], log_of_sum(since) + log(weight))
+        if late:
+            waiting = late.waiting[np.minimum(np.arange(first, end) // late.every, late.starts)]
+            mixed = np.logaddexp(mixed, waiting)
+        parts.append(mixed)
+    found = np.concatenate(parts) if parts else np.zeros(0)
+    if known:
+        known.users = _KnownUsers(question, split, buckets, found, dispersions)
+    return found
+
+
+@dataclass(frozen=True)
+class _KnownUsers:
+    """What `log_e_users` came to before."""
+
+    question: object
+    split: "Split"
+    buckets: Buckets
+    found: Values
+    dispersions: dict[int, Values]
+    """By the span from which on they are."""
+
+    def same(self, split: "Split", buckets: Buckets) -> int:
+        """For how many steps it comes out the same."""
+        steps = same_steps(self.split, split)
+        if self.buckets.calls.shape[1] != buckets.calls.shape[1]:
+            return 0
+        spans = min(len(self.buckets.calls), len(buckets.calls))
+        differ = np.zeros(spans, dtype=bool)
+        for one, other in zip(self.buckets.both, buckets.both, strict=True):
+            differ |= (one[:spans] != other[:spans]).any(axis=1)
+        first = int(np.argmax(differ)) if differ.any() else spans
+        return min(steps, (first + 1) * buckets.every - 1)  # a span counts from the step on that ends it
+
+    def has_spans(self, buckets: Buckets) -> bool:
+        """Whether all spans are the same."""
+        pairs = zip(self.buckets.both, buckets.both, strict=True)
+        return all(np.array_equal(one, other) for one, other in pairs)
+
+
+def _paths(split: "Split", effect: float) -> Values:
+    """Log of e from the stage's beginning by factor, (factors, steps), in blocks as all that is known."""
+    factors = AROUND_TWO.factors[:, None]
+    paths = np.empty((len(factors), len(split[0])))
+    left: Values | float = 0.0
+    for first in range(0, paths.shape[1], USERS_BLOCK):
+        block = slice(first, first + USERS_BLOCK)
+        bad, events, share = (each[block] for each in split)
+        added = _calls(factors, bad, events, share, effect, 1.0)
+        added[:, 0] += left
+        paths[:, block] = np.cumsum(added, axis=1)
+        left = paths[:, min(first + USERS_BLOCK, paths.shape[1]) - 1]
+    return paths
+
+
+def _beginnings(late: LateStart | None, steps: int) -> list[tuple[int, float]]:
+    """The steps before `steps` at which evidence begins, and its weight."""
+    if late is None:
+        return [(0, 1.0)]
+    later = [((k + 1) * late.every, float(weight)) for k, weight in enumerate(late.weights)]
+    return [(0, 1 - late.weight), *((begin, weight) for begin, weight in later if begin < steps)]
 
 
 Split = tuple[Values, Values, Values]

@@ -1,12 +1,15 @@
 """What is known of earlier steps saves work and changes nothing, to the bit."""
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.e_process import BLOCK, EProcess, Known, LateStart, Mixture, Values, smallest
-from common.sequential import Counts, log_e, log_e_limit
+from common.sequential import Buckets, Counts, log_e, log_e_limit
 
 LATE = st.one_of(
     st.none(), st.builds(LateStart, st.sampled_from([1, 7, 60, 90]), st.integers(1, 4), st.just(0.3))
@@ -56,6 +59,44 @@ def test_it_comes_out_as_if_nothing_was_known(
         bad, total = counts.challenger_bad, counts.challenger_total
         found = log_e_limit(bad, total, limit=0.01, late=late, known=alone)
         assert found.tobytes() == log_e_limit(bad, total, limit=0.01, late=late).tobytes()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    late=LATE,
+    grown=st.lists(st.integers(0, 150), min_size=2, max_size=6),
+    changed=st.lists(st.sampled_from(["nothing", "step", "span", "bucket"]), min_size=6, max_size=6),
+    quiet=st.booleans(),
+)
+def test_users_come_out_as_if_nothing_was_known(
+    seed: int, late: LateStart | None, grown: list[int], changed: list[str], *, quiet: bool
+) -> None:
+    """As above; spans are over with every fourth step, and a bucket may be new."""
+    dice, known, every = np.random.default_rng(seed), Known(), 4
+    whole = made_up(dice, 1 + sum(grown))
+    if quiet:  # what is known must not be taken for the same because nothing is counted
+        whole = Counts(*(0 * each for each in whole.arms))
+    spans = (1 + sum(grown)) // every
+    calls = dice.poisson(30, (spans, 6)).astype(np.float64)
+    bad = dice.binomial(calls.astype(np.int64), 0.05).astype(np.float64)
+    steps, width = 1, 5
+    for more, change in zip(grown, changed, strict=False):
+        steps += more
+        over = (steps - 1) // every
+        if change == "step":
+            whole.challenger_bad[int(dice.integers(0, steps))] += 1
+        elif change == "span" and over:
+            bad[int(dice.integers(0, over)), 0] += 3
+        elif change == "bucket":
+            width = 6
+        counts = replace(
+            until(whole, steps),
+            buckets=Buckets(every, calls[:over, :width].copy(), bad[:over, :width].copy()),
+        )
+        with patch("common.sequential.USERS_BLOCK", 8):  # few steps are many blocks
+            found = log_e(counts, late=late, at_least=0.001, known=known)
+            assert found.tobytes() == log_e(counts, late=late, at_least=0.001).tobytes()
 
 
 @pytest.mark.parametrize("change", ["effect", "at_least", "late", "dispersion"])
