@@ -83,6 +83,19 @@ class _TlsSocket(ssl.SSLSocket):
         super().sendall(*args)
 
 
+class _Connection(HTTPConnection):
+    """Sends a request in one piece: head and body in two packets would wake the server twice."""
+
+    _waiting = b""
+
+    def send(self, data: Any) -> None:
+        self._waiting += data
+
+    def flush(self) -> None:
+        waiting, self._waiting = self._waiting, b""
+        self.sock.sendall(waiting)
+
+
 class Endpoint:
     """The server at `url`. Threads may share it; make it after the fork."""
 
@@ -92,7 +105,7 @@ class Endpoint:
         self._host, self._tls = split.hostname or "", split.scheme == "https"
         self._port = split.port or (443 if self._tls else 80)
         self._netloc = split.netloc
-        self._idle: deque[HTTPConnection] = deque()
+        self._idle: deque[_Connection] = deque()
         self._closed = False
         self._address: tuple[Any, ...] | None = None
         self._context = ssl.create_default_context() if self._tls else None
@@ -149,10 +162,11 @@ class Endpoint:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask(self, connection: HTTPConnection, call: _Request) -> Answered:
+    def _ask(self, connection: _Connection, call: _Request) -> Answered:
         is_whole = False
         try:
             connection.request(call.method, call.path, call.body, call.headers)
+            connection.flush()
             response = connection.getresponse()
             data = self._read(response, call.most_bytes)
             is_whole = response.isclosed() and not response.will_close
@@ -177,7 +191,7 @@ class Endpoint:
             raise IncompleteRead(data)
         return data
 
-    def _kept(self) -> HTTPConnection | None:
+    def _kept(self) -> _Connection | None:
         """A connection that is open and silent; the one that was used last."""
         while True:
             try:
@@ -190,7 +204,7 @@ class Endpoint:
                 return connection
             connection.close()
 
-    def _connected(self) -> HTTPConnection:
+    def _connected(self) -> _Connection:
         if self._address is None:
             self.resolve()
         address = self._address or ()
@@ -208,6 +222,6 @@ class Endpoint:
         except OSError as error:
             plain.close()
             raise EndpointRefuses(f"{self.url} cannot be reached: {error.strerror or error}") from error
-        connection = HTTPConnection(self._host, self._port)
+        connection = _Connection(self._host, self._port)
         connection.sock = plain
         return connection
