@@ -1,4 +1,4 @@
-"""What a pass asks Prometheus, in as few requests as can be: seven at most, whatever number of guardrails.
+"""What a pass asks Prometheus, in as few requests as can be: eight at most, whatever number of guardrails.
 
 begin          its clock, whether the service is scraped, edges of histograms and the champion's times before
 starts         when the challenger was started, at each step of the stage; only what is new
