@@ -1,20 +1,22 @@
 """The evidence of an A/B report: the metric, the guardrails beside it, and who was compared."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import timedelta
+from math import isfinite
 
 from analysis.abtest.answer import unit_of
 from analysis.abtest.examine import Examined, Results
 from analysis.abtest.verdict import Comparison, Finding
-from analysis.metric import Metric
+from analysis.metric import Kind, Metric
 from analysis.render import pictures
 from analysis.render.document import Block, Picture, Section, Table
 from analysis.render.words import chance, duration, moment, p_is, relative, relative_between
-from analysis.statistics.effect import Effect, weights
+from analysis.statistics.effect import Effect, Interval, weights
 from common.figures import NONE, percent
 from common.names import Model
 
-_COLUMNS = ("champion", "challenger", "difference", "relative")
+_COLUMNS = ("champion", "challenger", "difference")
 
 
 def effect(examined: Examined) -> Section | None:
@@ -29,7 +31,8 @@ def effect(examined: Examined) -> Section | None:
         rows.append(_row(comparison.plain, metric, examined))
         text.append(f"{_narrowed(results)} The first row decides.")
     caption = f"{_capital(metric.of_users)}; {_brackets(examined.registration.alpha)}"
-    blocks: list[Block] = [Table(("test", *_COLUMNS, "p"), tuple(rows), caption)]
+    columns, cells = _with_relative(rows, [metric], ("test", *_COLUMNS), ("p",))
+    blocks: list[Block] = [Table(columns, cells, caption)]
     if len(results.arms.by_stage) > 1:
         text.append(
             "The share of the flag changed during the test. Users are compared within the stage in which they"
@@ -69,7 +72,7 @@ def _by_stage(examined: Examined, results: Results) -> Table:
                 percent(part),
             )
         )
-    columns = ("share", "champion's users", "challenger's", *_COLUMNS[:3], "weight")
+    columns = ("share", "champion's users", "challenger's", *_COLUMNS, "weight")
     return Table(columns, tuple(rows), "By the stage in which users first came")
 
 
@@ -96,6 +99,19 @@ def _row(effect: Effect, metric: Metric, examined: Examined) -> tuple[str, ...]:
     )
 
 
+def _with_relative(
+    rows: Sequence[tuple[str, ...]],
+    metrics: Sequence[Metric],
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Columns and rows, without the relative change where all is told in points: a report has one unit."""
+    if any(metric.kind is not Kind.PROPORTION for metric in metrics):
+        return (*before, "relative", *after), tuple(rows)
+    place = len(before)
+    return (*before, *after), tuple((*row[:place], *row[place + 1 :]) for row in rows)
+
+
 def _relative(effect: Effect) -> str:
     found = relative(effect.relative_difference)
     return found if effect.relative is None else f"{found} ({relative_between(effect.relative)})"
@@ -110,32 +126,34 @@ def _brackets(alpha: float) -> str:
 
 
 def _picture(examined: Examined, results: Results) -> Picture | None:
-    """Relative effects of all metrics on one axis; None where one has no end."""
+    """Effects of all metrics on one axis, in points where the metric is a share; None where none has ends."""
+    in_points = examined.metric.kind is Kind.PROPORTION
     rows = []
     shown: list[tuple[Metric, Comparison]] = [(examined.metric, results.comparison)]
     shown += [(each.metric, each.comparison) for each in results.guardrails]
     for metric, comparison in shown:
         effect = comparison.effect
-        if effect.relative is None or effect.relative_difference is None or effect.relative.width > 20:
+        if in_points:
+            interval, value = effect.absolute, effect.difference
+            if metric.kind is not Kind.PROPORTION or not isfinite(interval.width):
+                continue
+        elif effect.relative is None or effect.relative_difference is None or effect.relative.width > 20:
             continue
-        rows.append(
-            pictures.Interval(
-                metric.name,
-                effect.relative.low,
-                effect.relative_difference,
-                effect.relative.high,
-                "challenger" if metric is examined.metric else "plain",
-            )
-        )
+        else:
+            interval, value = effect.relative, effect.relative_difference
+        colour: pictures.Colour = "challenger" if metric is examined.metric else "plain"
+        rows.append(pictures.Interval(metric.name, interval.low, value, interval.high, colour))
     if not rows:
         return None
-    alt = "; ".join(f"{row.label} {relative(row.low)} to {relative(row.high)}" for row in rows)
+    unit = unit_of(examined.metric, examined, results.comparison.effect)
+    ends = [(row.label, Interval(row.low, row.high)) for row in rows]
+    told = [f"{name} {unit.between(each) if in_points else relative_between(each)}" for name, each in ends]
     return pictures.intervals(
         rows,
-        xlabel="challenger against champion, relative",
+        xlabel=f"challenger minus champion, {'points' if in_points else 'relative'}",
         caption="Effect with its interval; the dashed line is no difference.",
-        alt=f"Relative effects: {alt}.",
-        percent=True,
+        alt=f"Effects{' in points' if in_points else ''}: {'; '.join(told)}.",
+        unit="points" if in_points else "percent",
     )
 
 
@@ -160,12 +178,10 @@ def guardrails(examined: Examined) -> Section | None:
     text = "Not seen to get worse is not proved to be as good: the interval tells how much worse it may be."
     if len(results.guardrails) > 1:
         text += f" Alpha is {share:.3g} each, {examined.registration.alpha:g} for all of them."
-    columns = ("metric", *_COLUMNS, "worse")
-    return Section(
-        "Guardrails",
-        (text,),
-        (Table(columns, tuple(rows), _brackets(share).capitalize(), frozenset(marked)),),
-    )
+    metrics = [each.metric for each in results.guardrails]
+    columns, told = _with_relative(rows, metrics, ("metric", *_COLUMNS), ("worse",))
+    table = Table(columns, told, _brackets(share).capitalize(), frozenset(marked))
+    return Section("Guardrails", (text,), (table,))
 
 
 def users(examined: Examined) -> Section:
@@ -263,7 +279,7 @@ def _progress(examined: Examined) -> Picture | None:
         caption="Different users so far, of those that the verdict waits for.",
         alt=f"After {last} days: " + ", ".join(f"{line.name} {100 * line.values[-1]:.0f}%" for line in lines),
         limit=("needed", 1.0),
-        percent=True,
+        unit="percent",
     )
 
 

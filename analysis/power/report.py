@@ -1,5 +1,6 @@
 """The report before a test: how many users it needs, how long that takes, and what fewer would find."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from math import ceil, inf, isfinite
@@ -10,8 +11,20 @@ from analysis.power.question import USUAL_DAYS, PowerQuestion
 from analysis.render import pictures
 from analysis.render.document import Block, Picture, Report, Section, Table
 from analysis.render.words import Unit
-from analysis.statistics.power import Design, Need, allowed, figures, for_skewness, need, sides, size
+from analysis.statistics.power import (
+    Design,
+    Need,
+    allowed,
+    figures,
+    for_skewness,
+    need,
+    sides,
+    size,
+    smallest_effect,
+)
 from common.figures import NONE
+
+USUAL_PARTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the users that are needed
 
 
 def power_report(question: PowerQuestion) -> Report:
@@ -190,48 +203,70 @@ def _recommendation(design: Design, needed: Need, unit: Unit) -> str:
 def _what_can_be_found(question: PowerQuestion) -> Section | None:
     """Times, their users, and the smallest change that these find."""
     if question.arrivals is None:
-        return None
-    baseline = question.design.baseline
+        return _without_arrivals(question)
     rows = tuple(
         (
             f"{days:g}",
             f"{users:,.0f}",
             NONE if change is None else question.unit.change(change, sign=False),
-            NONE if change is None or baseline <= 0 else f"{100 * change / baseline:.1f}%",
         )
         for days, users, change in question.findable
     )
     text = "Different users since the test's beginning, and the smallest change that they find."
     if question.arrivals.growth < 1:
         text += " Who comes back is no new user, so twice the days bring less than twice the users."
-    blocks: list[Block] = [Table(("days", "users", "smallest change", "relative"), rows)]
+    blocks: list[Block] = [Table(("days", "users", "smallest change"), rows)]
     if picture := _curve(question):
         blocks.append(picture)
     return Section("What can be found in a time", (text,), tuple(blocks))
 
 
+def _without_arrivals(question: PowerQuestion) -> Section | None:
+    """By users, where nobody has said how many come in a day."""
+    needed, design = question.needed, question.design
+    if needed is None:
+        return None
+    found = [
+        (needed.challenger * part, smallest_effect(design, needed.champion * part, needed.challenger * part))
+        for part in USUAL_PARTS
+    ]
+    known = [(users, change) for users, change in found if change is not None]
+    text = (
+        "Fewer users find only larger changes. How many days that takes: say `--users-per-day`, or `--log`."
+    )
+    if len(known) < 2:
+        return Section("How long it takes", (text,))
+    picture = _smallest(question, [f"{users:,.0f}" for users, _ in known], [change for _, change in known])
+    return Section("What more or fewer users find", (text,), (picture,))
+
+
 def _curve(question: PowerQuestion) -> Picture | None:
     """The smallest change over days, from the first week on; None where it is none."""
-    design, days, changes = question.design, [], []
+    days, changes = [], []
     for week in range(7, USUAL_DAYS[-1] + 1, 7):
         if (change := question.found_in(week).change) is not None:
-            days.append(question.today + timedelta(days=week))
+            days.append(str(week))
             changes.append(change)
-    if len(days) < 2:
-        return None
-    percent = design.kind is Kind.PROPORTION
-    first, last = (
-        f"{100 * value:.1f} points" if percent else f"{value:.3g}" for value in (changes[0], changes[-1])
-    )
+    return _smallest(question, days, changes, days=True) if len(days) >= 2 else None
+
+
+def _smallest(
+    question: PowerQuestion, along: Sequence[str], changes: Sequence[float], *, days: bool = False
+) -> Picture:
+    """The smallest change that is found, over users of the challenger or days, with the one asked for."""
+    in_points = question.design.kind is Kind.PROPORTION
+    of = "days" if days else "users of the challenger"
+    first, last = (question.unit.change(value, sign=False) for value in (changes[0], changes[-1]))
     return pictures.over_days(
-        days,
-        [pictures.Line("smallest change", changes, "challenger")],
-        ylabel="points" if percent else "smallest change",
-        caption="The smallest change that is found, if the test begins today"
-        + ("; the line is the change asked for." if question.effect else "."),
-        alt=f"{first} after {days[0]}, {last} after {days[-1]}.",
+        along,
+        [pictures.Line("smallest change that is found", changes, "challenger")],
+        ylabel="points" if in_points else "change",
+        xlabel=of,
+        caption="The smallest change that is found"
+        + ("; the dashed line is the change asked for." if question.effect else "."),
+        alt=f"{first} with {along[0]} {of}, {last} with {along[-1]}.",
         limit=("asked for", question.effect) if question.effect else None,
-        percent=percent,
+        unit="points" if in_points else None,
     )
 
 

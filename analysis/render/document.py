@@ -37,7 +37,7 @@ class Picture:
     """A drawing, as the functions of `analysis.render.pictures` make it.
 
     Attributes:
-        alt: what is seen in it, for who cannot see it: on a terminal it stands in its place.
+        alt: what is seen in it, for who cannot see it.
         svg: one `<svg>` element without a prologue.
     """
 

@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, TextIO
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich import box
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table as Grid
@@ -37,7 +36,6 @@ from common.errors import CanarioError
 from common.terminal import Console, printable
 
 COLOURS: Final[dict[Tone, str]] = {"good": "green", "bad": "red", "wait": "yellow", "plain": "blue"}
-INDENT: Final = (0, 0, 0, 2)
 
 
 class PageError(CanarioError):
@@ -100,7 +98,7 @@ def _standard(value: Any) -> Any:
 
 
 def _show(report: Report, console: Console) -> None:
-    """The answer in a frame, then tables; of a picture what is to be seen in it."""
+    """The answer in a frame, then tables; pictures are the page's."""
     colour = COLOURS[report.tone]
     console.print(
         Panel(
@@ -132,8 +130,8 @@ def _sections(sections: Iterable[Section], console: Console) -> None:
 
 def _block(block: Block, console: Console) -> None:
     if isinstance(block, Picture):
-        console.print(Padding(Text(f"{block.caption}: {block.alt}", style="dim"), INDENT))
-    elif isinstance(block, Code):
+        return  # tables and sentences say it too
+    if isinstance(block, Code):
         if block.caption:
             console.print(_styled(block.caption))
         console.print(block.text, markup=False, highlight=False, soft_wrap=True, style="cyan")

@@ -25,6 +25,9 @@ from analysis.render.document import Picture
 
 Colour = Literal["ink", "soft", "grid", "champion", "challenger", "good", "bad", "wait", "plain"]
 
+AxisUnit = Literal["percent", "points"]
+"""Of shares, and of differences of shares; the axis' label names points."""
+
 # (stand-in, fallback); variables of page.html by these names. The stand-ins are no colours that anybody sees.
 COLOURS: Final[dict[Colour, tuple[str, str]]] = {
     "ink": ("#010101", "#1a1f26"),
@@ -101,7 +104,7 @@ def intervals(  # noqa: PLR0913 - as above
     caption: str,
     alt: str,
     line: float | None = 0.0,
-    percent: bool = False,
+    unit: AxisUnit | None = None,
 ) -> Picture:
     """Values with their intervals below each other, and a line at what would be no difference."""
     with _figure(0.75 + 0.3 * max(len(rows), 1)) as (figure, axes):
@@ -116,22 +119,26 @@ def intervals(  # noqa: PLR0913 - as above
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x", color=_of("grid"), linewidth=0.7)
         axes.set_xlabel(xlabel)
-        if percent:
-            axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        if unit:
+            axes.xaxis.set_major_formatter(FuncFormatter(_TICKS[unit]))
         return Picture(caption, alt, _svg(figure))
 
 
 def over_days(  # noqa: PLR0913 - as above
-    days: Sequence[date],
+    days: Sequence[date | str],
     lines: Sequence[Line],
     *,
     ylabel: str,
+    xlabel: str = "",
     caption: str,
     alt: str,
     limit: tuple[str, float] | None = None,
-    percent: bool = False,
+    unit: AxisUnit | None = None,
 ) -> Picture:
-    """One value a day, with a band for its interval, and a dashed line at a limit: its name and value."""
+    """One value a day, with a band for its interval, and a dashed line at a limit: its name and value.
+
+    `days` may be words, where the axis is of something else: `xlabel`.
+    """
     with _figure(2.4) as (figure, axes):
         x = np.arange(len(days))
         for each in lines:
@@ -144,11 +151,12 @@ def over_days(  # noqa: PLR0913 - as above
             name, value = limit
             axes.axhline(value, color=_of("bad"), linewidth=1, linestyle=(0, (4, 3)), label=name)
         step = max(1, -(-len(days) // 6))  # six dates fit beside each other
-        axes.set_xticks(x[::step], [f"{day:%d %b}" for day in days[::step]])
+        axes.set_xticks(x[::step], [day if isinstance(day, str) else f"{day:%d %b}" for day in days[::step]])
         axes.set_xlim(-0.5, max(len(days) - 0.5, 0.5))
         axes.set_ylabel(ylabel)
-        if percent:
-            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel(xlabel)
+        if unit:
+            axes.yaxis.set_major_formatter(FuncFormatter(_TICKS[unit]))
         if len(lines) > 1 or limit is not None:
             _legend(figure, axes)
         return Picture(caption, alt, _svg(figure))
@@ -218,6 +226,13 @@ def _of(colour: Colour) -> str:
 
 def _percent(value: float, _place: int | None = None) -> str:
     return f"{100 * value:.3g}%"
+
+
+def _points(value: float, _place: int | None = None) -> str:
+    return f"{100 * value:.3g}"
+
+
+_TICKS: Final = {"percent": _percent, "points": _points}
 
 
 def _cut(label: str, longest: int = 26) -> str:

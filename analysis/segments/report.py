@@ -167,11 +167,11 @@ def _effects(figures: SegmentFigures) -> Section:
     drawn += [_interval(each.segment.name, each.effect, each.verdict) for each in shown]
     picture = intervals(
         drawn,
-        xlabel="challenger minus champion (dashed: no difference)",
+        xlabel=f"challenger minus champion{points} (dashed: no difference)",
         caption="Effect by segment; red is harmed and green gains, after the correction"
         + ("; the whole misleads" if figures.paradoxes else ""),
         alt="; ".join(f"{row.label} {unit.between(Bounds(row.low, row.high))}" for row in drawn) + points,
-        percent=figures.metric.kind == "proportion",
+        unit="points" if points else None,
     )
     return Section("For whom is it better?", text, (picture, Table(columns, tuple(rows), caption, marked)))
 

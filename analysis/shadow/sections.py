@@ -170,7 +170,7 @@ def _disagreements(figures: ShadowFigures) -> Section:
         alt=f"{shown[0].segment.name} has the most, {percent(shown[0].rate.value)}; "
         f"of all requests it is {percent(everywhere)}",
         line=everywhere,
-        percent=True,
+        unit="percent",
     )
     caption = f"The largest shares first{f'; {more} more are in the JSON' if more else ''}"
     return Section(title, (text,), (picture, Table(columns, rows, caption, marked)))
@@ -297,7 +297,7 @@ def _days(figures: ShadowFigures) -> Section:
         ylabel="agreement",
         caption="Agreement by day (UTC), 95% intervals",
         alt=f"{percent(first)} on {dates[0]}, {percent(last)} on {dates[-1]}",
-        percent=True,
+        unit="percent",
     )
     means = over_days(
         dates,

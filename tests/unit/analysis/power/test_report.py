@@ -1,6 +1,7 @@
 """`./canario report power`: figures, sentence, days."""
 
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from analysis.__main__ import main
 from analysis.metric import Kind
 from analysis.power.question import PowerQuestion
 from analysis.power.report import power_report
+from analysis.render.document import Picture, Table
 from analysis.statistics.arrivals import Arrivals
 from analysis.statistics.power import Design
 from tests.unit.analysis.abtest.logs import crowd, write_visits
@@ -73,6 +75,24 @@ def test_level_and_traffic_from_a_log(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "<svg" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "along"), [(Arrivals.steady(800), "days"), (None, "users of the challenger")]
+)
+def test_it_draws_what_is_found_over_days_or_users_in_points_alone(
+    arrivals: Arrivals | None, along: str
+) -> None:
+    report = power_report(PowerQuestion(Design(Kind.PROPORTION, 0.95), 0.02, arrivals))
+    found = next(one for one in report.evidence if one.title.startswith("What"))
+    (picture,) = (block for block in found.blocks if isinstance(block, Picture))
+    assert along in picture.alt
+    assert "points" in picture.alt
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", picture.svg)
+    assert "points" in words
+    assert not any("%" in word for word in words)
+    tables = [block for block in found.blocks if isinstance(block, Table)]
+    assert all("relative" not in table.columns for table in tables)
 
 
 def test_users_who_never_come() -> None:
