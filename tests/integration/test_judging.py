@@ -16,7 +16,7 @@ import requests
 
 from bench.backfill import Arm, Backfilled, Traffic, play, prometheus_over
 from common.arms import Arms
-from common.names import latency_buckets
+from common.names import Metric, latency_buckets
 from common.prometheus import Prometheus
 from rollback.guardrails.file import Policy, load_policy, rejudge
 from rollback.iteration import Iteration
@@ -49,15 +49,28 @@ def ten() -> Policy:
 
 
 @contextmanager
-def history(folder: Path, *traffic: Traffic, cut: bool = False) -> Iterator[Counting]:
-    """Two instances that lived through `traffic` until now; with `cut` one restarts, one is not scraped."""
+def history(
+    folder: Path, *traffic: Traffic, cut: bool = False, started: float | None = None
+) -> Iterator[Counting]:
+    """Two instances that lived through `traffic` until now; with `cut` one restarts, one is not scraped.
+
+    `started`: when their challengers were started last, in Unix seconds.
+    """
     dice, until = np.random.default_rng(7), time.time() + AHEAD
     halves = [replace(each, rate=each.rate / 2) for each in (*traffic, replace(traffic[-1], seconds=AHEAD))]
     series = [one for name in "ab" for one in play(dice, halves, until=until, instance=name, edges=FEW)]
+    if started:
+        series += [_starts(one, started) for one in series if one.name == "up"]
     if cut:
         series = [_cut(one, time.time()) for one in series]
     with prometheus_over(series, folder) as url:
         yield Counting(url)
+
+
+def _starts(up: Backfilled, started: float) -> Backfilled:
+    """When the challenger of an instance was started, as its scrapes tell it."""
+    times = np.where(up.stamps < started, up.stamps[0] - 3600, started)
+    return replace(up, name=Metric.CHALLENGER_STARTED.value, values=times)
 
 
 def _cut(series: Backfilled, now: float) -> Backfilled:
@@ -103,6 +116,31 @@ def test_a_regression_is_found_and_told(tmp_path: Path) -> None:
     assert timedelta() < datetime.now(UTC) - tail.breached_at < timedelta(seconds=600)
     assert "of the challenger took over" in tail.sentence
     assert "breached at" in tail.sentence
+
+
+def test_a_cold_start_is_no_regression(tmp_path: Path) -> None:
+    """Both instances start three minutes after the stage, and their challenger is slow for two more."""
+    slow = Traffic(120, challenger=Arm(p99=0.3))
+    for told in (True, False):
+        began = time.time() - 1800
+        folder = tmp_path / str(told)
+        folder.mkdir()
+        with history(
+            folder, Traffic(6000), slow, Traffic(1680), started=began if told else None
+        ) as prometheus:
+            done = judge(prometheus, 0.55)
+        tail, hard = (
+            next(verdict for verdict in done.verdicts if verdict.guardrail == name)
+            for name in ("tail-latency", "hard-latency")
+        )
+        if told:
+            assert done.outcome == "fine", [verdict.sentence for verdict in done.verdicts]
+            assert "of warm-up left out after 2 starts, the last at " in tail.sentence
+            assert tail.sample == pytest.approx((1980 - 135) * 2.5, rel=0.05)
+        else:
+            assert done.outcome == "would roll back"
+            assert "warm-up counted, for Prometheus has no series of challenger_started" in tail.sentence
+        assert hard.sample == pytest.approx(1980 * 2.5, rel=0.05)
 
 
 def test_a_cold_champion_is_learnt_first(tmp_path: Path) -> None:
