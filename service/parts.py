@@ -73,11 +73,15 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
     flags = (settings.canary_flag, settings.shadow_flag)
     metrics = ServiceMetrics(registry, flags, (settings.canary_flag, settings.followed_environment))
     metrics.models_changed({}, loaded.models.metadata)
+    users = UserWindows(metrics.called, metrics.failed_user, metrics.user_windows_dropped.inc)
     assigner: Assigns = (
         FixedShare(settings.canary_percent)
         if settings.canary_percent is not None
         else Assigner(
-            settings, metrics.flags_fetched, lambda flag, known: metrics.flag_known.labels(flag).set(known)
+            settings,
+            metrics.flags_fetched,
+            lambda flag, known: metrics.flag_known.labels(flag).set(known),
+            users.follow,
         )
     )
     assigner.start()
@@ -108,5 +112,5 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
         spans=open_spans(
             Flag(settings.canary_flag, "unleash" if settings.canary_percent is None else "canario")
         ),
-        users=UserWindows(metrics.called, metrics.failed_user, metrics.user_windows_dropped.inc),
+        users=users,
     )

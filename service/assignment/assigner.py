@@ -41,6 +41,7 @@ class Assigner:
         on_fetched: called with the time, by the monotonic clock, of each answer from Unleash, changed or not,
             as soon as what it says is followed.
         on_known: called with a flag and whether Unleash knows it, for each of the two, at each new state.
+        on_share: called with the canary's switch and share, as a text, at each new state.
 
     Attributes:
         fetched_at: when Unleash last answered, by the monotonic clock; what it said is followed.
@@ -51,10 +52,11 @@ class Assigner:
         settings: Settings,
         on_fetched: Callable[[float], None] = lambda _: None,
         on_known: Callable[[str, bool], None] = lambda _flag, _known: None,
+        on_share: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.fetched_at: float = float("-inf")
         self._flag, self._shadow_flag = settings.canary_flag, settings.shadow_flag
-        self._on_fetched, self._on_known = on_fetched, on_known
+        self._on_fetched, self._on_known, self._on_share = on_fetched, on_known, on_share
         # None: the flag decides; otherwise it cannot, for this reason, and everybody gets the champion.
         self._obstacle: Reason | None = Reason.UNLEASH_UNKNOWN
         # The flag's answer where it is the same for everybody; None: ask it.
@@ -196,6 +198,7 @@ class Assigner:
         self._for_all = {name: _same_for_all(flags.get(name)) for name in self._for_all}
         for name in self._for_all:
             self._on_known(name, name in flags)
+        self._on_share(_switch_and_share(flags.get(self._flag)))
         if self._obstacle is not None and self._obstacle is not before:
             log.warning(_EXPLANATIONS[self._obstacle], self._flag, extra={"flag": self._flag})
         elif before is not None and self._obstacle is None:
@@ -230,6 +233,13 @@ def _same_for_all(flag: dict[str, Any] | None) -> bool | None:
     # At 100% every user is in where users are told apart by what each request has: their id.
     for_all = not flag.get("dependencies") and all(_is_plain(strategy) for strategy in strategies)
     return True if for_all and any(_share(strategy) == "100" for strategy in strategies) else None
+
+
+def _switch_and_share(flag: dict[str, Any] | None) -> str:
+    """What people set; not its conditions, for a lease is one, and is renewed every few minutes."""
+    if flag is None:
+        return "missing"
+    return f"{flag['enabled']} {[_share(strategy) for strategy in flag.get('strategies') or ()]}"
 
 
 def _grouping(name: str, flag: dict[str, Any] | None) -> tuple[str, str]:

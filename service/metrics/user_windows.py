@@ -6,6 +6,9 @@ weighs user-windows instead (docs/statistics.md), by bucket of the flag's hash.
 Who was counted in this window is in a memory that the workers of a service share: the master makes it before
 it forks. It is of fixed size and holds hashes only. A user for whom there is no room is not counted, which is
 told. It is looked at when a call was bad, and only then.
+
+Everybody is forgotten when the flag's switch or share changes. A stage is judged by what came since it began;
+whose calls were bad just before, in a try that was rolled back, would be missing in the next one.
 """
 
 import fcntl
@@ -25,6 +28,7 @@ SLOTS: Final = 2**17  # 1 MiB; room for 100,000 users whose calls are bad within
 _REACH: Final = 16  # slots in which a user may stand
 _WINDOWS: Final = 1 << 16  # are told apart, which is more than a year
 _HASH_BITS: Final = 48
+_ROUND, _STATE = -2, -1  # words behind the slots: how often everybody was forgotten, and what for
 
 
 class SeenUsers:
@@ -39,7 +43,7 @@ class SeenUsers:
         # A file in memory, for the sake of its lock: the kernel frees that when a worker dies.
         self._file = os.memfd_create("canario-user-windows")
         weakref.finalize(self, os.close, self._file)
-        size = 8 * (slots + _REACH)
+        size = 8 * (slots + _REACH + 2)
         os.ftruncate(self._file, size)
         self._words = memoryview(mmap.mmap(self._file, size)).cast("Q")
         self._threads = threading.Lock()
@@ -49,7 +53,7 @@ class SeenUsers:
 
         Of several callers at once, one gets True.
         """
-        digest = blake2b(f"{model}\n{user_id}".encode(), key=self._key, digest_size=16).digest()
+        digest = self._digest(f"{self._words[_ROUND]}\n{model}\n{user_id}")
         begin = int.from_bytes(digest[:8], "little") % self._slots
         hashed = int.from_bytes(digest[8:14], "little") or 1
         word = (window % _WINDOWS) << _HASH_BITS | hashed
@@ -66,6 +70,21 @@ class SeenUsers:
                 return None
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def forget(self, state: str) -> None:
+        """Forget everybody, unless `state` is what they were forgotten for last, by whichever worker."""
+        told = int.from_bytes(self._digest(state)[:8], "little")
+        with self._threads:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                if told != self._words[_STATE]:
+                    self._words[_STATE] = told
+                    self._words[_ROUND] += 1
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _digest(self, text: str) -> bytes:
+        return blake2b(text.encode(), key=self._key, digest_size=16).digest()
 
 
 _shared: list[SeenUsers] = []
@@ -95,6 +114,13 @@ class UserWindows:
     ) -> None:
         self._called, self._failed, self._dropped, self._clock = called, failed, dropped, clock
         self._seen = _shared[0] if _shared else SeenUsers()
+        self._state: str | None = None
+
+    def follow(self, state: str) -> None:
+        """Switch and share of the flag are these, as this worker sees it."""
+        if state != self._state:  # a worker that hears late of what others followed undoes nothing
+            self._state = state
+            self._seen.forget(state)
 
     def count(self, model: Model, user_id: str, bucket: int, *, bad: bool) -> None:
         """A call of `model` for a user of this bucket is over."""

@@ -17,7 +17,7 @@ from stack.api import Stack
 from stack.paths import REPOSITORY
 from stack.ports import free_port
 from tests import runbook
-from tests.integration.conftest import FLAG, wait_for
+from tests.integration.conftest import FLAG, SEEN_WITHIN_SECONDS, wait_for
 
 PAGE = REPOSITORY / "docs" / "course.md"
 COMMANDS = runbook.commands(PAGE.read_text(encoding="utf-8"))
@@ -88,6 +88,7 @@ def test_every_exercise(stack: Stack, admin: UnleashAdmin, tmp_path: Path) -> No
 
 def ask_for_a_while(stack: Stack) -> None:
     """Pairs for the shadow report: users ask, and the log is written."""
+    time.sleep(SEEN_WITHIN_SECONDS)  # until every worker follows the flag `shadow`
     body = (REPOSITORY / "docs" / "request.json").read_text(encoding="utf-8")
     for user in range(60):
         text = body.replace("ada", f"user-{user}")

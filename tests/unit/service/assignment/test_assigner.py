@@ -85,8 +85,11 @@ def at(settings: Settings, url: str) -> Settings:
 def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash: Unleash) -> None:
     heard: list[float] = []
     known: list[tuple[str, bool]] = []
+    shares: list[str] = []
     unleash.knows(flag(rollout(100)), flag(rollout(0), name="shadow"))
-    assigner = Assigner(at(settings, unleash.url), heard.append, lambda *told: known.append(told))
+    assigner = Assigner(
+        at(settings, unleash.url), heard.append, lambda *told: known.append(told), shares.append
+    )
     assert assigner.assign("u", {}) == (Model.CHAMPION, Reason.UNLEASH_UNKNOWN)
     assert not assigner.knows_flags
     assigner.start()
@@ -99,6 +102,7 @@ def test_follows_unleash_and_remembers_what_it_said(settings: Settings, unleash:
     assert heard[-1] == pytest.approx(time.monotonic(), abs=5)
     assert [each for name, each in known if name == "canary"] == [True, True, False]
     assert [each for name, each in known if name == "shadow"] == [True, False, False]
+    assert shares == ["True ['100']", "True ['0']", "missing"]
     assigner.close()
     later = Assigner(at(settings, unleash.url))
     assert later.assign("u", {}).reason == Reason.FLAG_MISSING

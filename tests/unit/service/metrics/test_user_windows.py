@@ -94,3 +94,28 @@ def test_who_finds_no_room_is_told(told: Counter[object], monkeypatch: pytest.Mo
     for user in range(20):
         users.count(CHAMPION, str(user), 1, bad=True)
     assert told == {"failed": 16, "dropped": 4}
+
+
+def test_everybody_counts_anew_once_the_flag_has_changed() -> None:
+    """Of a try that was rolled back nobody is missing in the next one, in the same ten minutes."""
+    counted: list[tuple[Model, int]] = []
+
+    def users() -> UserWindows:
+        return UserWindows(lambda *_: None, lambda *of: counted.append(of), lambda: None, lambda: 1000.0)
+
+    one = users()
+    for state in ("on 5", "on 5", "off", "on 5"):
+        one.follow(state)
+        for _ in range(2):
+            one.count(CHALLENGER, "u", 42, bad=True)
+    assert len(counted) == 3
+
+
+def test_of_workers_that_hear_of_it_one_after_the_other_only_the_first_forgets() -> None:
+    seen = SeenUsers(1024)
+    seen.forget("on 5")
+    assert seen.is_new("challenger", "u", 5) is True
+    seen.forget("on 5")
+    assert seen.is_new("challenger", "u", 5) is False
+    seen.forget("on 25")
+    assert seen.is_new("challenger", "u", 5) is True
