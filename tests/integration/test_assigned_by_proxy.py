@@ -23,8 +23,14 @@ def proxy(stack: Stack, service: Service, admin: UnleashAdmin, tmp_path: Path) -
     """Envoy before both arms, which asks the service; 25% of the users have the challenger."""
     set_share(admin, FLAG, SHARE)
     port = int(service.url.rpartition(":")[2])
+    some = [user["x-user-id"] for user in _users(100)]
+
+    def followed() -> bool:
+        inside = [user for user in some if service.predict(user)["assigned"] == "challenger"]
+        return bool(inside) and service.all_say(inside[0], "challenger")
+
+    wait_for(followed, 20, "every worker follows the flag")
     with running("header", tmp_path, {8000: port}) as envoy:
-        wait_for(lambda: "challenger" in envoy.ask(_users(100)), 20, "the flag")
         yield envoy
 
 
