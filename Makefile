@@ -15,7 +15,7 @@ FOR_CHART = $(VENV)/python -c 'import helm_python, kubernetes_validate' 2>&- || 
 # Tests without servers, on all cores; a container may see many more than it may use, hence at most 4.
 ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 # Tests with servers wait most of the time: two at once, each process on servers of its own.
-TWO_STACKS = -n 2 --dist loadfile --no-loadscope-reorder
+TWO_STACKS = -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-remote bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean

@@ -28,11 +28,6 @@ from stack.api import Stack
 from stack.servers.debian import find_browser
 
 FLAG = "canary"
-# One minute and more each, longest first; a whole file goes to one of the two stacks (`make test`).
-LONGEST = (
-    *("test_whose", "test_example_fastapi", "test_board_ui", "test_damaged_models"),
-    *("test_unleash_ui", "test_rollback", "test_balancer"),
-)
 # The sandbox needs a user namespace, which containers do not have; without the others it calls home.
 CHROMIUM_ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu"),
@@ -44,12 +39,10 @@ ROW = [float(value) for value in load_breast_cancer().data[0]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder need the servers. The longest files come first: none is left for the end."""
+    """All tests of this folder need the servers."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:

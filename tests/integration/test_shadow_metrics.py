@@ -22,6 +22,7 @@ from tests.integration.conftest import SEEN_WITHIN_SECONDS, Service, wait_for
 SHADOW = "shadow"
 SCRAPED_WITHIN_SECONDS = 12.0  # two scrapes and an evaluation of the rules
 ACCOUNT = (Metric.SHADOW_SAMPLES, Metric.SHADOW_ERRORS, Metric.SHADOW_DROPS)
+COUNTED = (Metric.SHADOW_SAMPLES, Metric.SHADOW_AGREEMENTS)
 REQUESTS = 4000
 WANTED = 0.75  # share of the requests about whose rows the models agree
 
@@ -112,16 +113,20 @@ def test_the_agreement_rate_is_that_of_the_models_and_every_sample_is_counted(
     prometheus: Prometheus, service: Service, rows: dict[bool, list[list[float]]]
 ) -> None:
     before = settled(prometheus, service)
-    samples = number(prometheus, f'sum({Metric.SHADOW_SAMPLES}{{job="service"}})')
+    samples, agreements = (number(prometheus, f'sum({name}{{job="service"}})') for name in COUNTED)
     kinds = [rows[at % 4 < 4 * WANTED] for at in range(REQUESTS)]
     send(service, [kind[at % len(kind)] for at, kind in enumerate(kinds)])
     wait_for(lambda: accounted(prometheus) == before + REQUESTS, SCRAPED_WITHIN_SECONDS, "all samples")
     assert number(prometheus, f'sum({Metric.SHADOW_SAMPLES}{{job="service"}})') == samples + REQUESTS
-    # Other tests' samples of the last five minutes are few beside these.
+    assert number(prometheus, f'sum({Metric.SHADOW_AGREEMENTS}{{job="service"}})') == (
+        agreements + WANTED * REQUESTS
+    )
+    # The recorded rate is that of five minutes, which has samples of other tests.
+    counted = " / ".join(f'sum(increase({name}{{job="service"}}[5m]))' for name in reversed(COUNTED))
     wait_for(
-        lambda: abs((prometheus.value(Recorded.AGREEMENT_RATE) or 0) - WANTED) < 0.03,
+        lambda: abs((prometheus.value(Recorded.AGREEMENT_RATE) or 0) - number(prometheus, counted)) < 0.03,
         SCRAPED_WITHIN_SECONDS,
-        f"an agreement rate of {WANTED}",
+        "the agreement rate of five minutes",
     )
     assert number(prometheus, f'max(max_over_time({Metric.SHADOW_QUEUE}{{job="service"}}[1m]))') >= 1
 
