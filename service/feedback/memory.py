@@ -10,17 +10,13 @@ master makes it before it forks, so that it does not matter which worker gets a 
 and holds hashes only: now and then a newer entry takes the place of an older one. It ends with the service.
 """
 
-import fcntl
 import hmac
-import mmap
-import os
 import re
-import threading
-import weakref
 from hashlib import blake2b
 from typing import NamedTuple
 
 from common.names import Model
+from service.workers.shared_words import SharedWords
 
 SLOTS = 2**20  # 8 MiB; 90% of the entries outlive 110,000 newer ones, 37% a million
 _VALUES = 0xFF
@@ -83,39 +79,30 @@ class Table:
     def __init__(self, slots: int = SLOTS) -> None:
         if slots.bit_count() != 1:
             raise ValueError(f"{slots} is no power of two")
-        self._mask, self._key = slots - 1, os.urandom(16)
-        # A file in memory, for the sake of its lock: the kernel frees that when a worker dies.
-        self._file = os.memfd_create("canario-memory")
-        weakref.finalize(self, os.close, self._file)
-        os.ftruncate(self._file, 8 * slots)
-        self._words = memoryview(mmap.mmap(self._file, 8 * slots)).cast("Q")
-        self._threads = threading.Lock()
+        self._mask = slots - 1
+        self._shared = SharedWords("canario-memory", slots)
 
     def put(self, text: str, value: int) -> None:
         """Remember `value`, 1 to 255, for `text`."""
         word, slot = self._place(text)
-        self._words[slot] = word | value
+        self._shared.words[slot] = word | value
 
     def get(self, text: str) -> int | None:
         """The value for `text`; None when it was never put, or has been forgotten."""
         word, slot = self._place(text)
-        found = self._words[slot]
+        found = self._shared.words[slot]
         return found & _VALUES if found & ~_VALUES == word and found & _VALUES else None
 
     def add(self, text: str) -> bool:
         """Remember `text`; False when it was there already. Of several callers at once, one gets True."""
-        with self._threads:  # the file's lock keeps processes apart, not threads
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                if self.get(text) is not None:
-                    return False
-                self.put(text, 1)
-                return True
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+        with self._shared.locked():
+            if self.get(text) is not None:
+                return False
+            self.put(text, 1)
+            return True
 
     def _place(self, text: str) -> tuple[int, int]:
-        hashed = int.from_bytes(blake2b(text.encode(), key=self._key, digest_size=8).digest(), "little")
+        hashed = int.from_bytes(self._shared.digest(text, 8), "little")
         return hashed & ~_VALUES, (hashed >> 2) & self._mask
 
 

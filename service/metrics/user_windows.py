@@ -11,17 +11,12 @@ Everybody is forgotten when the flag's switch or share changes. A stage is judge
 whose calls were bad just before, in a try that was rolled back, would be missing in the next one.
 """
 
-import fcntl
-import mmap
-import os
-import threading
 import time
-import weakref
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Final
 
 from common.names import Model
+from service.workers.shared_words import SharedWords
 
 SECONDS: Final = 600  # of a window; windows begin at multiples of it in Unix time, on all hosts
 SLOTS: Final = 2**17  # 1 MiB; room for 100,000 users whose calls are bad within ten minutes
@@ -39,52 +34,36 @@ class SeenUsers:
     """
 
     def __init__(self, slots: int = SLOTS) -> None:
-        self._slots, self._key = slots, os.urandom(16)
-        # A file in memory, for the sake of its lock: the kernel frees that when a worker dies.
-        self._file = os.memfd_create("canario-user-windows")
-        weakref.finalize(self, os.close, self._file)
-        size = 8 * (slots + _REACH + 2)
-        os.ftruncate(self._file, size)
-        self._words = memoryview(mmap.mmap(self._file, size)).cast("Q")
-        self._threads = threading.Lock()
+        self._slots = slots
+        self._shared = SharedWords("canario-user-windows", slots + _REACH + 2)
 
     def is_new(self, model: str, user_id: str, window: int) -> bool | None:
         """Whether the user was not seen in this window yet, and is now; None where there is no room.
 
         Of several callers at once, one gets True.
         """
-        digest = self._digest(f"{self._words[_ROUND]}\n{model}\n{user_id}")
+        words = self._shared.words
+        digest = self._shared.digest(f"{words[_ROUND]}\n{model}\n{user_id}", 16)
         begin = int.from_bytes(digest[:8], "little") % self._slots
         hashed = int.from_bytes(digest[8:14], "little") or 1
         word = (window % _WINDOWS) << _HASH_BITS | hashed
-        with self._threads:  # the file's lock keeps processes apart, not threads
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                near = self._words[begin : begin + _REACH].tolist()
-                if word in near:
-                    return False
-                for place, found in enumerate(near):
-                    if found >> _HASH_BITS != window % _WINDOWS or not found:
-                        self._words[begin + place] = word
-                        return True
-                return None
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+        with self._shared.locked():
+            near = words[begin : begin + _REACH].tolist()
+            if word in near:
+                return False
+            for place, found in enumerate(near):
+                if found >> _HASH_BITS != window % _WINDOWS or not found:
+                    words[begin + place] = word
+                    return True
+            return None
 
     def forget(self, state: str) -> None:
         """Forget everybody, unless `state` is what they were forgotten for last, by whichever worker."""
-        told = int.from_bytes(self._digest(state)[:8], "little")
-        with self._threads:
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                if told != self._words[_STATE]:
-                    self._words[_STATE] = told
-                    self._words[_ROUND] += 1
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
-
-    def _digest(self, text: str) -> bytes:
-        return blake2b(text.encode(), key=self._key, digest_size=16).digest()
+        words, told = self._shared.words, int.from_bytes(self._shared.digest(state, 8), "little")
+        with self._shared.locked():
+            if told != words[_STATE]:
+                words[_STATE] = told
+                words[_ROUND] += 1
 
 
 _shared: list[SeenUsers] = []
