@@ -15,7 +15,16 @@ from pydantic import BeforeValidator, WithJsonSchema
 from common.answers import Sample, Series, Track
 from common.config import StrictModel
 from common.names import Metric, Model
-from common.selector import DEFAULT, Counter, LabelName, MetricName, Selector, quoted
+from common.selector import (
+    DEFAULT,
+    LABEL_NAME,
+    Counter,
+    LabelName,
+    Matcher,
+    MetricName,
+    Selector,
+    quoted,
+)
 
 Told = TypeVar("Told", Sample, Series, Track)
 
@@ -95,6 +104,21 @@ class UserWindows(StrictModel):
     buckets: BucketCounters
 
 
+class SegmentCounters(StrictModel):
+    """Counters by segment of the users, where they are others than those of all calls."""
+
+    calls: Counter
+    """Calls of a model."""
+    errors: Counter | None = None
+    """Those that brought no usable answer."""
+    user_windows: UserWindows | None = None
+    """Users to whom that happened."""
+    property: LabelName | None = None
+    """The label that names the property; none: the value's label is called as the property is."""
+    value: LabelName = "value"
+    """The label that has its value, where `property` is given."""
+
+
 class Versions(StrictModel):
     """A series for each model that an instance serves; it is 1 while it does."""
 
@@ -162,6 +186,8 @@ class Signals(StrictModel):
     assignments: Counter | None = None
     """Users' requests by the model that the flag wanted. By default the calls."""
     outcomes: Counted | None = None
+    segments: SegmentCounters | None = None
+    """By segment. None where the series of calls and errors have labels such as country themselves."""
     versions: Versions | None = None
     shadow: Shadow | None = None
     follows: MetricName | None = None
@@ -200,6 +226,40 @@ class Signals(StrictModel):
             raise MissingSignal(f"not available: the rollout names no signal `{_SAID.get(name, name)}`")
         return found
 
+    def of_segment(self, by: str, value: str) -> "Signals":
+        """The same of the users whose property `by` has this value; what is not told of them is missing.
+
+        Raises:
+            MissingSignal: no label can be called so.
+        """
+        apart = self.segments
+        label = (apart.property and apart.value if apart else None) or by
+        if not re.fullmatch(LABEL_NAME, label):
+            raise MissingSignal(f"not available: no label is called {by!r}; name the signal `segments`")
+        property_ = (Matcher(apart.property, "=", by),) if apart and apart.property else ()
+        only = (*property_, Matcher(label, "=", value))
+        if apart is None:
+            outcomes = self.outcomes
+            return self.model_copy(
+                update={
+                    "calls": self.calls.where(*only),
+                    "errors": self.errors and self.errors.where(*only),
+                    "assignments": self.assignments and self.assignments.where(*only),
+                    "outcomes": outcomes and Outcomes(counter=outcomes.counter.where(*only)),
+                    "user_windows": None,
+                }
+            )
+        users = apart.user_windows
+        if users:
+            groups = users.buckets
+            counters = {"calls": groups.calls.where(*only), "bad": groups.bad.where(*only)}
+            users = UserWindows(bad=users.bad.where(*only), buckets=groups.model_copy(update=counters))
+        return Signals(
+            calls=apart.calls.where(*only),
+            errors=apart.errors and apart.errors.where(*only),
+            user_windows=users,
+        )
+
     def canonical(self) -> "Signals":
         """The same signals under Canario's own names: for what knows no others, as simulations."""
         there = {name for name in Signals.model_fields if getattr(self, name) is not None}
@@ -230,6 +290,19 @@ OURS: Final = Signals.model_validate(
         "outcomes": {
             "counter": Metric.OUTCOMES.value,
             "buckets": {"calls": Metric.BUCKET_CALLS.value, "outcomes": Metric.BUCKET_OUTCOMES.value},
+        },
+        "segments": {
+            "calls": Metric.SEGMENT_CALLS.value,
+            "errors": Metric.SEGMENT_ERRORS.value,
+            "user_windows": {
+                "bad": Metric.SEGMENT_USER_WINDOWS_BAD.value,
+                "buckets": {
+                    "calls": Metric.SEGMENT_GROUP_CALLS.value,
+                    "bad": Metric.SEGMENT_GROUP_USER_WINDOWS_BAD.value,
+                    "label": "group",
+                },
+            },
+            "property": "property",
         },
         "versions": {"metric": Metric.MODEL_INFO.value, "name": "name", "sha256": "sha256"},
         "shadow": {

@@ -28,6 +28,11 @@ class Metric(StrEnum):
     USER_WINDOWS_BAD = "user_windows_bad_total"  # {model}: first error of a user in each ten minutes
     BUCKET_CALLS = "bucket_calls_total"  # {model, bucket}: calls, by bucket of the flag's hash (1 to 100)
     BUCKET_USER_WINDOWS_BAD = "bucket_user_windows_bad_total"  # {model, bucket}: user_windows_bad by bucket
+    SEGMENT_CALLS = "segment_calls_total"  # {model, property, value}: calls by a property of the context
+    SEGMENT_ERRORS = "segment_errors_total"  # {model, property, value}: those that brought no usable answer
+    SEGMENT_USER_WINDOWS_BAD = "segment_user_windows_bad_total"  # {model, property, value}: user_windows_bad
+    SEGMENT_GROUP_CALLS = "segment_group_calls_total"  # {model, property, value, group}: the champion's
+    SEGMENT_GROUP_USER_WINDOWS_BAD = "segment_group_user_windows_bad_total"  # the same of user_windows_bad
     USER_WINDOWS_DROPPED = "user_windows_dropped_total"  # bad calls for whose users there was no room
     PREVENTED = (
         "challenger_calls_prevented_total"  # {reason}: requests that never reached it because of the host

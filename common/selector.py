@@ -17,6 +17,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 METRIC_NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL_NAME: Final = r"[a-zA-Z_]\w*"
 SIGNALS: Final = (
     "calls",
     "errors",
@@ -72,6 +73,10 @@ class Selector:
     def fits(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a series, with its name as `__name__`, is one of these."""
         return labels.get("__name__") == self.name and all(each.fits(labels) for each in self.matchers)
+
+    def where(self, *more: Matcher) -> "Selector":
+        """Those of them that meet more conditions."""
+        return Selector(self.name, (*self.matchers, *more))
 
     def __str__(self) -> str:
         inside = ", ".join(map(str, self.matchers))
@@ -159,4 +164,4 @@ Counter = Annotated[
 ]
 """A field of a file: text on the way in, a `Selector` afterwards, and text again on the way out."""
 MetricName = Annotated[str, Field(pattern=rf"^{METRIC_NAME}$")]
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_]\w*$")]
+LabelName = Annotated[str, Field(pattern=rf"^{LABEL_NAME}$")]

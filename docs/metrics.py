@@ -24,6 +24,7 @@ from rollback.guardrails.verdict import Status
 from rollback.metrics import JobMetrics
 from service.metrics.files import UncountedWorkers
 from service.metrics.models import ModelMetrics, ShadowMetrics
+from service.metrics.segments import Segments
 from service.metrics.service import CHALLENGER_FAILURES, HttpMetrics, ServiceMetrics
 
 PAGE: Final = REPOSITORY / "docs" / "metrics.md"
@@ -90,6 +91,7 @@ def of_service() -> tuple[Row, ...]:
     ServiceMetrics(registry, ("canary", "shadow"))
     ShadowMetrics(registry)
     ModelMetrics(registry)
+    Segments(registry)
     HttpMetrics(Flask("canario"), registry)
     [uncounted] = UncountedWorkers(Path()).collect()  # made at each scrape, from no collector that counts
     return *_rows(registry), Row(uncounted.name, uncounted.type, "", "number", uncounted.documentation)

@@ -14,6 +14,7 @@ from service.assignment.fixed import FixedShare
 from service.feedback.memory import Memory
 from service.feedback.outcomes import Outcomes, judged_outcomes, listed_outcomes
 from service.metrics.models import ModelMetrics
+from service.metrics.segments import Segments, judged_segments, listed_segments
 from service.metrics.service import ServiceMetrics
 from service.metrics.user_windows import UserWindows
 from service.models.lineup import LineupMaker
@@ -41,6 +42,7 @@ class Parts:
     memory: Memory
     outcomes: Outcomes
     users: UserWindows
+    segments: Segments
     spans: Spans
 
     def close(self) -> None:
@@ -113,4 +115,5 @@ def assemble(settings: Settings, registry: CollectorRegistry) -> Parts:
             Flag(settings.canary_flag, "unleash" if settings.canary_percent is None else "canario")
         ),
         users=users,
+        segments=Segments(registry, listed_segments(settings.segments), judged_segments(settings.guardrails)),
     )

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -119,6 +120,7 @@ class Predictor:
     def __init__(self, parts: Parts) -> None:
         self._assigner, self._memory = parts.assigner, parts.memory
         self._metrics, self._users, self._log = parts.metrics, parts.users, parts.log
+        self._segments = parts.segments
         self._spans = parts.spans
         self._with_features = parts.settings.log_features
 
@@ -145,13 +147,14 @@ class Predictor:
             InvalidAnswerError: the champion has no finite answer.
             Exception: whatever else the champion raises; there is nobody to fall back on.
         """
-        assigner, metrics, users = self._assigner, self._metrics, self._users
+        assigner, metrics = self._assigner, self._metrics
         with self._spans.flag() as tell:
             assigned, why = found = assigner.assign(user_id, context)
             tell(self._log.user_key(user_id), found)
         metrics.assignments.labels(assigned, why).inc()
         bucket = assigner.bucket(user_id, context)
         told = Assigned(assigned, bucket)
+        count = partial(self._count, user_id, bucket, context)
         ids = [self._memory.remember(each, g.made_request_id, user_id, told) for each in ids]
         start = time.perf_counter()
         model, reason, answers = Model.CHAMPION, str(why), None
@@ -170,18 +173,18 @@ class Predictor:
                         fail(said.reason)
             if not isinstance(said, Failure):
                 model, answers, shown = Model.CHALLENGER, said, theirs
-                users.count(Model.CHALLENGER, user_id, bucket, bad=False)
+                count(Model.CHALLENGER, bad=False)
             else:
                 reason = f"fallback_{said.reason}"
                 if said.reason in CHALLENGER_FAILURES:  # otherwise it was not called
-                    users.count(Model.CHALLENGER, user_id, bucket, bad=True)
+                    count(Model.CHALLENGER, bad=True)
         if answers is None:
             try:
                 answers, took = self._ask_champion(lineup, taken)
             except Exception:
-                users.count(Model.CHAMPION, user_id, bucket, bad=True)
+                count(Model.CHAMPION, bad=True)
                 raise
-            users.count(Model.CHAMPION, user_id, bucket, bad=False)
+            count(Model.CHAMPION, bad=False)
             # A canary's user is not shadowed: the challenger has been asked already.
             if assigned is Model.CHAMPION and lineup.shadow and assigner.shadowed(user_id, context):
                 now, each = time.time(), took / len(answers)
@@ -194,6 +197,13 @@ class Predictor:
         predicted = Predicted(ids, model, assigned, reason, lineup.models.metadata[model], answers)
         self._record(predicted, user_id, taken if shown is None else shown, context, seconds)
         return predicted
+
+    def _count(
+        self, user_id: str, bucket: int, context: Mapping[str, str], model: Model, *, bad: bool
+    ) -> None:
+        """Count a call by user, and by segment where there are any."""
+        failed = self._users.count(model, user_id, bucket, bad=bad)
+        self._segments.count(model, context, bucket, bad=bad, failed=failed)
 
     def _offer(self, shadow: Shadow, rows: Row | None, samples: list[Sample]) -> None:
         """Let the challenger see copies of what the champion answered."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from common.config import Followed, PrometheusUrl, StrictModel, UnleashUrl
 from common.selector import DEFAULT, SELECTOR, Matchers
 from service.feedback.outcomes import judged_outcomes, listed_outcomes
+from service.metrics.segments import listed_segments
 
 GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
 Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -19,6 +20,11 @@ _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9-]+)")
 
 def _checked_names(text: str) -> str:
     listed_outcomes(text)
+    return text
+
+
+def _checked_segments(text: str) -> str:
+    listed_segments(text)
     return text
 
 
@@ -177,7 +183,13 @@ class Settings(StrictModel):
     guardrails: Annotated[Path, AfterValidator(_checked_file)] = Field(
         GUARDRAILS,
         description="File of guardrails that the rollback job judges by; outcomes that it selects are always "
-        "counted by name.",
+        "counted by name, and segments that it judges too.",
+    )
+    segments: Annotated[str, AfterValidator(_checked_segments)] = Field(
+        "",
+        description="Segments of the users whose calls are counted beside those of the guardrails, by a "
+        "property of the context and up to 20 of its values, as country=NO|SE, plan=free; all others are "
+        "counted as other. Empty: none.",
     )
     assign_user_header: str = Field(
         "x-user-id",

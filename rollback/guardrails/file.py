@@ -72,7 +72,7 @@ AnyGuardrail = Annotated[SerializeAsAny[Guardrail], PlainValidator(read_guardrai
 def _check_names(guardrails: tuple[Guardrail, ...]) -> tuple[Guardrail, ...]:
     if not guardrails:
         raise ValueError("there is none, so nothing would ever be rolled back")
-    counts = Counter(guardrail.name for guardrail in guardrails)
+    counts = Counter(each.name for guardrail in guardrails for each in guardrail.each())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"names must differ, but some stand here twice: {', '.join(twice)}")
     return guardrails
@@ -95,7 +95,7 @@ class Policy(Terms):
         missing: list[tuple[Guardrail, str]] = []
         for each in self.guardrails:
             try:
-                there.append(each.on(signals))
+                there += [one.on(signals) for one in each.each()]
             except MissingSignal as error:
                 missing.append((each, str(error)))
         found = self.model_copy(update={"guardrails": tuple(there)})
@@ -142,11 +142,11 @@ class Policy(Terms):
         """Shares of alpha are spent where the challenger can be taken away by chance."""
         spent = 0.0
         for number, each in enumerate(self.guardrails):
-            if each.spends and each.action is Action.ROLLBACK:
-                spent += each.spends
-                if spent > 1 + 1e-9:
-                    text = f"with {each.name} those of guardrails that roll back add up to {spent:g}"
-                    yield _fault(("guardrails", number, "share_of_alpha"), f"{text}, more than 1")
+            rolls_back = [one for one in each.each() if one.spends and one.action is Action.ROLLBACK]
+            spent += sum(one.spends for one in rolls_back)
+            if rolls_back and spent > 1 + 1e-9:
+                text = f"with {rolls_back[-1].name} those of guardrails that roll back add up to {spent:g}"
+                yield _fault(("guardrails", number, "share_of_alpha"), f"{text}, more than 1")
 
 
 def _fault(location: tuple[int | str, ...], text: str) -> InitErrorDetails:

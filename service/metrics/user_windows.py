@@ -101,13 +101,14 @@ class UserWindows:
             self._state = state
             self._seen.forget(state)
 
-    def count(self, model: Model, user_id: str, bucket: int, *, bad: bool) -> None:
-        """A call of `model` for a user of this bucket is over."""
+    def count(self, model: Model, user_id: str, bucket: int, *, bad: bool) -> bool:
+        """A call of `model` for a user of this bucket is over; tells whether it made a user-window bad."""
         self._called(model, bucket)
         if not bad:
-            return
+            return False
         new = self._seen.is_new(model, user_id, int(self._clock() // SECONDS))
         if new:
             self._failed(model, bucket)
         elif new is None:
             self._dropped()
+        return bool(new)

@@ -18,6 +18,7 @@ from common.durations import format_duration
 from common.names import JobMetric
 from common.selector import Selector
 from rollback.guardrails.kinds.question import Moment, Question, Terms
+from rollback.guardrails.segments import Segment
 from rollback.guardrails.verdict import Action, Status, Verdict
 from rollback.guardrails.window import TooYoung
 from rollback.simulate.detect import Sensor
@@ -61,6 +62,15 @@ class Guardrail(StrictModel):
             MissingSignal: the rollout does not have one of them.
         """
         return self
+
+    @property
+    def only_for(self) -> Segment | None:
+        """The users whom it is about; None where that is all of them."""
+        return None
+
+    def each(self) -> "tuple[Self, ...]":
+        """What it becomes where its file is read: itself, and one more for each of its segments."""
+        return (self,)
 
     # What it asks, and how it judges.
 

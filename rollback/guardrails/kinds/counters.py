@@ -1,9 +1,10 @@
 """Sequential guardrails whose calls and bad calls are counters of their own."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +18,7 @@ from rollback.guardrails.kinds.against import Absolute, Relative
 from rollback.guardrails.kinds.base import LACKS_USERS, By
 from rollback.guardrails.kinds.question import Moment, Terms
 from rollback.guardrails.kinds.sequential import Sequential, bad_of_all
+from rollback.guardrails.segments import LONGEST_NAME, Segment, Segments
 from rollback.guardrails.tally import SeriesPlan
 from rollback.simulate.rules import Rule, failed_calls, failed_users
 from rollback.simulate.traffic import Behaviour
@@ -38,22 +40,61 @@ class Counters(Sequential):
     """What a model did in a bad call, for sentences: "failed 3 of 100 calls"."""
     noun: Annotated[str, Field(pattern=r"^[^\n]{1,40}$")] = "calls"
     """What calls are called there."""
+    segments: Segments | None = None
+    """Segments of the users for whom it is judged too, each by itself."""
+    segment: Segment | None = None
+    """The one that it is about: what the job makes of `segments`, as evidence has it."""
 
     @property
     def calls(self) -> str:
-        return self.noun
+        return f"{self.noun} of {self.segment}" if self.segment else self.noun
 
     @property
     def measures(self) -> str:
-        return f"the share of {self.noun} that a model {self.verb}"
+        return f"the share of {self.calls} that a model {self.verb}"
+
+    @property
+    def only_for(self) -> Segment | None:
+        return self.segment
+
+    def each(self) -> tuple[Self, ...]:
+        segments = self.segments
+        if segments is None:
+            return (self,)
+        common: dict[str, Any] = {
+            "segments": None,
+            "share_of_alpha": segments.of_each,
+            "action": segments.action,
+        }
+        more = (
+            self.model_copy(update=common | {"name": name, "segment": segment})
+            for name, segment in segments.named(self.name).items()
+        )
+        return self.model_copy(update={"segments": None}), *more
+
+    def misfits(self, terms: Terms) -> Iterator[tuple[str, str]]:
+        yield from super().misfits(terms)
+        if self.segment:
+            yield "segment", "is what the job makes of segments; write segments: {by: ..., values: [...]}"
+        for name in self.segments.named(self.name) if self.segments else ():
+            if len(name) > LONGEST_NAME:
+                yield (
+                    "segments",
+                    f"{name} is longer than {LONGEST_NAME} characters: name the guardrail shorter",
+                )
 
     @property
     def series(self) -> tuple[Selector, Selector]:
         return self.total, self.bad
 
     def on(self, signals: Signals) -> Self:
+        signals = self._seen(signals)
         named = {"bad": signals.resolve(self.bad), "total": signals.resolve(self.total)}
         return self.model_copy(update=named)
+
+    def _seen(self, signals: Signals) -> Signals:
+        """The signals of the users whom it is about."""
+        return signals.of_segment(self.segment.by, self.segment.value) if self.segment else signals
 
     def plan(self, moment: Moment, start: datetime) -> SeriesPlan:  # noqa: ARG002 - nothing must be known first
         return SeriesPlan(self.total, self.bad)
@@ -67,7 +108,8 @@ class Counters(Sequential):
 
     def _told(self, counts: Counts, edges: Edges | None) -> tuple[str, str]:  # noqa: ARG002 - there are none
         mine, theirs = bad_of_all(counts)
-        return f"the challenger {self.verb} {mine} {self.noun}", f"the champion {theirs}"
+        whose = f"for {self.segment} " if self.segment else ""
+        return f"{whose}the challenger {self.verb} {mine} {self.noun}", f"the champion {theirs}"
 
 
 _PLAYED = {
@@ -101,9 +143,10 @@ class CounterRatio(Counters, Relative):
         return self
 
     def on(self, signals: Signals) -> Self:
-        users = signals.user_windows
+        users = self._seen(signals).user_windows
         if self.by is By.CALLS or not users or self.bad.signal != "errors":
             return super().on(signals)
+        signals = self._seen(signals)
         named = {
             "bad": users.bad,
             "total": signals.resolve(self.total),

@@ -1,0 +1,137 @@
+"""Calls by segment of the users: by the value of a property of their context, as country=NO.
+
+What harms 2% of the users is hardly seen among all of them. Guardrails with `segments` judge each by itself;
+only what they or the setting name is counted, so that without them there is no series. A user-window is bad
+in the segment of the call that made it so: those of all segments of a property add up to the whole.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import yaml
+from prometheus_client import CollectorRegistry, Counter
+
+from common.names import Metric, Model
+from service.assignment.assignment import BUCKETS
+from service.metrics.service import Collectors
+
+OTHER: Final = "other"
+MOST_VALUES: Final = 20
+GROUPS: Final = 20
+"""Of users, five buckets of the flag's hash each: a segment has too few users for a hundred."""
+
+Listed = Mapping[str, tuple[str, ...]]
+"""Values that are counted by name, by property."""
+
+_ONE = re.compile(r"([A-Za-z0-9~_-][A-Za-z0-9._~-]{0,99})=([^=|]+(?:\|[^=|]+)*)")
+
+
+class Segments:
+    """Counts calls by segment, in series of a number that is known at the start.
+
+    Args:
+        listed: what is counted; of a property that stands in several, all values.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *listed: Listed) -> None:
+        made = Collectors(registry)
+        by = "model", "property", "value"
+        self._counters = (
+            made.counter(
+                Metric.SEGMENT_CALLS, "Calls by the value of a property of the user's context.", *by
+            ),
+            made.counter(Metric.SEGMENT_ERRORS, "Those that brought no usable answer in time.", *by),
+            made.counter(
+                Metric.SEGMENT_USER_WINDOWS_BAD,
+                "The same of user_windows_bad_total, by the call that is counted there.",
+                *by,
+            ),
+        )
+        self._grouped = (
+            made.counter(
+                Metric.SEGMENT_GROUP_CALLS,
+                "Calls of the champion by segment, and by group of five buckets of the canary flag's hash.",
+                *by,
+                "group",
+            ),
+            made.counter(Metric.SEGMENT_GROUP_USER_WINDOWS_BAD, "The same of user-windows.", *by, "group"),
+        )
+        self._found: dict[tuple[str, ...], list[Counter]] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+        for name, values in (each for one in listed for each in one.items()):
+            self._listed[name] = self._listed.get(name, frozenset()) | {*values}
+        for model, (name, values) in product(Model, self._listed.items()):
+            for value in (*sorted(values), OTHER):
+                self._of(self._counters, model, name, value)
+
+    def count(
+        self, model: Model, context: Mapping[str, str], bucket: int, *, bad: bool, failed: bool
+    ) -> None:
+        """A call is over; `failed`: it made a user-window bad."""
+        for name, values in self._listed.items():
+            said = context.get(name, OTHER)
+            labels = model, name, said if said in values else OTHER
+            found = [self._of(self._counters, *labels)]
+            if model is Model.CHAMPION:
+                group = (bucket - 1) * GROUPS // BUCKETS + 1
+                found.append(self._of(self._grouped, *labels, str(group)))
+            for counters in found:
+                counters[0].inc()
+                if failed:
+                    counters[-1].inc()
+            if bad:
+                found[0][1].inc()
+
+    def _of(self, counters: tuple[Counter, ...], *labels: str) -> list[Counter]:
+        """The series; to find them anew at each call costs more than to count."""
+        found = self._found.get(labels)
+        if found is None:
+            found = self._found[labels] = [counter.labels(*labels) for counter in counters]
+        return found
+
+
+def listed_segments(text: str) -> Listed:
+    """Of `country=NO|SE, plan=free`. Raises ValueError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in filter(None, (each.strip() for each in text.split(","))):
+        match = _ONE.fullmatch(one)
+        if match is None:
+            raise ValueError(f"{one!r} is no PROPERTY=VALUE|VALUE, as country=NO|SE")
+        values = tuple(each.strip() for each in match[2].split("|"))
+        if len(values) > MOST_VALUES:
+            raise ValueError(f"{match[1]} has {len(values)} values: name {MOST_VALUES} at most")
+        found[match[1]] = values
+    return found
+
+
+def judged_segments(guardrails: Path) -> Listed:
+    """The segments that a file of guardrails judges.
+
+    The rollback job validates the file; here only the names matter.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    try:
+        written = yaml.safe_load(guardrails.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for each in _items(_part(written, "guardrails")):
+        segments = _part(each, "segments")
+        name, values = _part(segments, "by"), _items(_part(segments, "values"))
+        if isinstance(name, str):
+            known = (one for one in values if isinstance(one, str))
+            found[name] = (*found.get(name, ()), *known)
+    return {name: tuple(dict.fromkeys(values))[:MOST_VALUES] for name, values in found.items()}
+
+
+def _part(given: object, name: str) -> object:
+    return given.get(name) if isinstance(given, dict) else None
+
+
+def _items(given: object) -> list[object]:
+    return given if isinstance(given, list) else []
