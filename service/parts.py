@@ -14,7 +14,7 @@ from service.assignment.fixed import FixedShare
 from service.feedback.memory import Memory
 from service.feedback.outcomes import Outcomes, judged_outcomes, listed_outcomes
 from service.metrics.models import ModelMetrics
-from service.metrics.segments import Segments, judged_segments, listed_segments
+from service.metrics.segments import Segments
 from service.metrics.service import ServiceMetrics
 from service.metrics.user_windows import UserWindows
 from service.models.lineup import LineupMaker
@@ -23,6 +23,7 @@ from service.models.reload import Reloader
 from service.models.reports import Refusal, Reports, WorkerReport
 from service.prediction_log.log import RecordLog, open_log
 from service.prediction_log.secret import secret
+from service.segments import judged_segments, listed_segments
 from service.settings import Settings
 from service.spans import Flag, Spans, open_spans
 

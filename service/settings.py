@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from common.config import Followed, PrometheusUrl, StrictModel, UnleashUrl
 from common.selector import DEFAULT, SELECTOR, Matchers
 from service.feedback.outcomes import judged_outcomes, listed_outcomes
-from service.metrics.segments import listed_segments
+from service.segments import listed_segments
 
 GUARDRAILS = Path(__file__).parents[1] / "rollback" / "guardrails.yaml"
 Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -188,8 +188,8 @@ class Settings(StrictModel):
     segments: Annotated[str, AfterValidator(_checked_segments)] = Field(
         "",
         description="Segments of the users whose calls are counted beside those of the guardrails, by a "
-        "property of the context and up to 20 of its values, as country=NO|SE, plan=free; all others are "
-        "counted as other. Empty: none.",
+        "property of the context and up to 20 of its values, as country=NO, country=SE, plan=free; all "
+        "others are counted as other. Empty: none.",
     )
     assign_user_header: str = Field(
         "x-user-id",

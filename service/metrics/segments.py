@@ -5,28 +5,19 @@ only what they or the setting name is counted, so that without them there is no 
 in the segment of the call that made it so: those of all segments of a property add up to the whole.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Final
 
-import yaml
 from prometheus_client import CollectorRegistry, Counter
 
 from common.names import Metric, Model
 from service.assignment.assignment import BUCKETS
 from service.metrics.service import Collectors
+from service.segments import OTHER, Listed
 
-OTHER: Final = "other"
-MOST_VALUES: Final = 20
 GROUPS: Final = 20
 """Of users, five buckets of the flag's hash each: a segment has too few users for a hundred."""
-
-Listed = Mapping[str, tuple[str, ...]]
-"""Values that are counted by name, by property."""
-
-_ONE = re.compile(r"([A-Za-z0-9~_-][A-Za-z0-9._~-]{0,99})=([^=|]+(?:\|[^=|]+)*)")
 
 
 class Segments:
@@ -61,8 +52,8 @@ class Segments:
         )
         self._found: dict[tuple[str, ...], list[Counter]] = {}
         self._listed: dict[str, frozenset[str]] = {}
-        for name, values in (each for one in listed for each in one.items()):
-            self._listed[name] = self._listed.get(name, frozenset()) | {*values}
+        for name, named in (each for one in listed for each in one.items()):
+            self._listed[name] = self._listed.get(name, frozenset()) | {*named}
         for model, (name, values) in product(Model, self._listed.items()):
             for value in (*sorted(values), OTHER):
                 self._of(self._counters, model, name, value)
@@ -91,47 +82,3 @@ class Segments:
         if found is None:
             found = self._found[labels] = [counter.labels(*labels) for counter in counters]
         return found
-
-
-def listed_segments(text: str) -> Listed:
-    """Of `country=NO|SE, plan=free`. Raises ValueError."""
-    found: dict[str, tuple[str, ...]] = {}
-    for one in filter(None, (each.strip() for each in text.split(","))):
-        match = _ONE.fullmatch(one)
-        if match is None:
-            raise ValueError(f"{one!r} is no PROPERTY=VALUE|VALUE, as country=NO|SE")
-        values = tuple(each.strip() for each in match[2].split("|"))
-        if len(values) > MOST_VALUES:
-            raise ValueError(f"{match[1]} has {len(values)} values: name {MOST_VALUES} at most")
-        found[match[1]] = values
-    return found
-
-
-def judged_segments(guardrails: Path) -> Listed:
-    """The segments that a file of guardrails judges.
-
-    The rollback job validates the file; here only the names matter.
-
-    Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
-    """
-    try:
-        written = yaml.safe_load(guardrails.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        return {}
-    found: dict[str, tuple[str, ...]] = {}
-    for each in _items(_part(written, "guardrails")):
-        segments = _part(each, "segments")
-        name, values = _part(segments, "by"), _items(_part(segments, "values"))
-        if isinstance(name, str):
-            known = (one for one in values if isinstance(one, str))
-            found[name] = (*found.get(name, ()), *known)
-    return {name: tuple(dict.fromkeys(values))[:MOST_VALUES] for name, values in found.items()}
-
-
-def _part(given: object, name: str) -> object:
-    return given.get(name) if isinstance(given, dict) else None
-
-
-def _items(given: object) -> list[object]:
-    return given if isinstance(given, list) else []

@@ -165,10 +165,14 @@ def failing_for(countries: dict[str, tuple[float, float]]) -> Numbers:
             ]
             if model == "champion":
                 for group in range(20):
-                    of = only | {"group": str(group)}
-                    counters.append(({"__name__": "segment_group_calls_total", **of}, grown(calls / 20)))
-                    bad_name = "segment_group_user_windows_bad_total"
-                    counters.append(({"__name__": bad_name, **of}, grown(failed / 20)))
+                    for prefix, of in (
+                        ("segment_group", only | {"group": str(group)}),
+                        ("bucket", labels | {"of": country, "bucket": str(group)}),
+                    ):
+                        counters += [
+                            ({"__name__": f"{prefix}_calls_total", **of}, grown(calls / 20)),
+                            ({"__name__": f"{prefix}_user_windows_bad_total", **of}, grown(failed / 20)),
+                        ]
     return Numbers({}, counters=counters)
 
 
