@@ -12,7 +12,7 @@ import click
 from common.config import load_settings
 from common.options import CommandGroup, SettingsGroup, start
 from flags.accounts.bootstrap import Bootstrap
-from flags.accounts.in_kubernetes import TokenSecrets
+from flags.accounts.in_kubernetes import TokenSecrets, api_of_pod
 from flags.accounts.vault import Vault
 from flags.canary import history, lease, marks, share
 from flags.canary.state import CanaryState
@@ -261,7 +261,7 @@ def bootstrap_(secrets: Path, url: str | None, release: str | None) -> None:
     told = {"CANARIO_UNLEASH_URL": url} if url is not None else {}
     settings = load_settings(BootstrapSettings, {**os.environ, **told})
     vault = Vault(secrets)
-    kept = TokenSecrets(release) if release else None
+    kept = TokenSecrets(release, api_of_pod()) if release else None
     if kept:
         kept.load(vault)
     try:

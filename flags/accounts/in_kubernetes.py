@@ -9,44 +9,42 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
-
-import requests
+from typing import Final
 
 from common.config import ConfigError
 from common.files import replace_whole
 from flags.accounts.users import USERS
 from flags.accounts.vault import LABEL, Vault
 from flags.mesh.access import POD, in_pod
+from flags.mesh.errors import Conflict, Missing
+from flags.mesh.kubernetes import SECRETS, KubernetesApi, Object
 
 ATTEMPTS: Final = 5
-TIMEOUT_SECONDS: Final = 10.0
 
-Object = dict[str, Any]
+
+def api_of_pod(folder: Path = POD, environment: Mapping[str, str] = os.environ) -> KubernetesApi:
+    """The API as this pod's ServiceAccount. Raises ConfigError: this is no pod, or one without a token."""
+    access = in_pod(folder, environment)
+    if access is None:
+        raise ConfigError("--kubernetes is for a pod: KUBERNETES_SERVICE_HOST is not set")
+    return KubernetesApi(access, "canario-provision")
 
 
 class TokenSecrets:
-    """The Secrets of one release, as this pod's ServiceAccount."""
+    """The Secrets of one release, in the namespace of `api`."""
 
-    def __init__(self, release: str, folder: Path = POD, environment: Mapping[str, str] = os.environ) -> None:
-        """Nothing is asked yet. Raises ConfigError: this is no pod, or one without a token."""
-        access = in_pod(folder, environment)
-        if access is None or access.token is None:
-            raise ConfigError("--kubernetes is for a pod: KUBERNETES_SERVICE_HOST is not set")
-        self._release = release
-        self._url = f"{access.url}/api/v1/namespaces/{access.namespace}/secrets"
-        self._where = f"namespace {access.namespace}"
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy or .netrc is none of the cluster's
-        self._session.verify = str(access.ca)
-        self._session.headers["Authorization"] = f"Bearer {access.token.get_secret_value()}"
+    def __init__(self, release: str, api: KubernetesApi) -> None:
+        """Nothing is asked yet."""
+        self._release, self._api, self._namespace = release, api, api.access.namespace
 
     def load(self, vault: Vault) -> None:
         """Put what the Secrets hold into the vault, so that tokens that work are kept.
 
         Raises:
-            ConfigError: a Secret cannot be read, or the vault not be written.
+            KubernetesError: a Secret cannot be read.
+            ConfigError: the vault cannot be written.
         """
         for user, secret in self._there():
             for key, path in _files(vault, user):
@@ -63,7 +61,7 @@ class TokenSecrets:
         """Write each token that differs into its Secret; the names of those that were written.
 
         Raises:
-            ConfigError: a Secret cannot be written.
+            KubernetesError: a Secret cannot be written.
         """
         for user, secret in self._there():
             data = {
@@ -71,55 +69,33 @@ class TokenSecrets:
                 for key, path in _files(vault, user)
                 if path.is_file()
             }
-            if self._written(self.name(user), secret, data):
+            if self._written(secret, data):
                 yield self.name(user)
 
     def name(self, user: str) -> str:
         """Of the Secret of this user of Unleash."""
         return f"{self._release}-{user.removeprefix('canario-')}-token"
 
-    def _written(self, name: str, secret: Object | None, data: Mapping[str, str]) -> bool:
+    def _written(self, secret: Object, data: Mapping[str, str]) -> bool:
         """Whether there was anything to write. Others may write to it in this moment: 409, and again."""
+        name = secret["metadata"]["name"]
         for _ in range(ATTEMPTS):
-            if secret is None:
-                return False
             held = secret.get("data") or {}
             if data.items() <= held.items():
                 return False
-            if self._said("PUT", name, {**secret, "data": {**held, **data}}) is not None:
+            with suppress(Conflict):
+                self._api.replace(SECRETS, self._namespace, name, {**secret, "data": {**held, **data}})
                 return True
-            secret = self._said("GET", name)
-        raise ConfigError(f"the Secret {name} in {self._where} is changed by somebody else again and again")
+            secret = self._api.get(SECRETS, self._namespace, name)
+        raise Conflict(
+            f"the Secret {name} in namespace {self._namespace} is changed by somebody else again and again"
+        )
 
     def _there(self) -> Iterator[tuple[str, Object]]:
         """Users whose Secret is there: the chart makes none for a part that is off."""
         for user in USERS:
-            if (found := self._said("GET", self.name(user.username))) is not None:
-                yield user.username, found
-
-    def _said(self, method: str, name: str, body: Object | None = None) -> Object | None:
-        """The Secret; None where there is none to read, or it was changed before it was written."""
-        try:
-            answer = self._session.request(
-                method,
-                f"{self._url}/{name}",
-                json=body,
-                params={"fieldManager": "canario-provision"} if body else {},
-                timeout=TIMEOUT_SECONDS,
-            )
-            found: Object = answer.json()
-        except (requests.RequestException, ValueError, OSError) as error:
-            raise ConfigError(f"the Kubernetes API does not answer: {error}") from error
-        if answer.ok:
-            return found
-        if answer.status_code == (404 if method == "GET" else 409):
-            return None
-        verb = "get" if method == "GET" else "update"
-        raise ConfigError(
-            f"the Kubernetes API does not let this process {verb} the Secret {name} in {self._where}"
-            f" ({answer.status_code}): its ServiceAccount needs the verb {verb} on it;"
-            f" {found.get('message', 'it says no more')}"
-        )
+            with suppress(Missing):
+                yield user.username, self._api.get(SECRETS, self._namespace, self.name(user.username))
 
 
 def _files(vault: Vault, user: str) -> tuple[tuple[str, Path], ...]:

@@ -1,4 +1,4 @@
-"""What the controller of the weights raises on purpose.
+"""What the controller of the weights and the door to Kubernetes raise on purpose.
 
 RouteError            a route cannot follow the flag as it is: it names no such arms, its weights do not fit
 ├── NotTaken          it was written, and what is read back is not what was written

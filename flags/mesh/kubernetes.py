@@ -43,14 +43,15 @@ ENDPOINT_SLICES_BETA: Final = Resource("discovery.k8s.io", "v1beta1", "endpoints
 PODS: Final = Resource("", "v1", "pods")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
+SECRETS: Final = Resource("", "v1", "secrets")
 
 
 class KubernetesApi:
     """One API server, as one user. Each call is made once: the next iteration is the retry."""
 
-    def __init__(self, access: Access) -> None:
-        """Nothing is asked yet."""
-        self.access = access
+    def __init__(self, access: Access, manager: str = MANAGER) -> None:
+        """Nothing is asked yet; `manager`: under which name the API server keeps who changed what."""
+        self.access, self._manager = access, manager
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy or .netrc of the shell is none of the cluster's
         self._session.verify = str(access.ca) if access.ca else True
@@ -100,7 +101,7 @@ class KubernetesApi:
             answer = self._session.request(
                 method,
                 f"{url}{resource.path(namespace, name)}",
-                params={**(parameters or {}), **({"fieldManager": MANAGER} if body else {})},
+                params={**(parameters or {}), **({"fieldManager": self._manager} if body else {})},
                 json=body,
                 headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else {},
                 timeout=TIMEOUT_SECONDS,
@@ -133,7 +134,8 @@ def _error(  # noqa: PLR0913 - what was asked, and what was said
     if status == 403:
         return Forbidden(
             f"the Kubernetes API does not let this process {verb} {what} (403):"
-            f" its ServiceAccount needs the verb {verb} on {resource}, see docs/mesh.md#rights"
+            f" its ServiceAccount needs the verb {verb} on {resource}:"
+            " docs/kubernetes.md#parts-and-rights has all that it needs"
         )
     if status == 404:
         is_kind_known = by_name and "not found" in message

@@ -30,6 +30,7 @@ KINDS = frozenset(
         ("events.k8s.io/v1", "events"),
         ("v1", "pods"),
         ("v1", "services"),
+        ("v1", "secrets"),
     }
 )
 _PATH = re.compile(

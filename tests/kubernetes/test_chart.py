@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from common.config import ConfigError
-from flags.accounts.in_kubernetes import TokenSecrets
+from flags.accounts.in_kubernetes import TokenSecrets, api_of_pod
 from flags.accounts.vault import Vault
+from flags.mesh.errors import Forbidden
 from tests.kubernetes.real_api import Object, RealApi
 from tests.kubernetes.release import Release
 from tests.unit.deploy.chart.conftest import NEEDED, merge
@@ -153,7 +153,7 @@ def test_the_provision_job_writes_tokens_as_its_own_account(trial: Release, tmp_
     vault = Vault(tmp_path / "vault")
     vault.path("canario-rollback").write_text("user:abc\n")
     vault.path("canario-rollback").with_suffix(".json").write_text("{}\n")
-    secrets = TokenSecrets("canario", *pod(trial.api, "canario-provision", "try", tmp_path))
+    secrets = TokenSecrets("canario", api_of_pod(*pod(trial.api, "canario-provision", "try", tmp_path)))
     assert list(secrets.save(vault)) == ["canario-rollback-token"]
     assert list(secrets.save(vault)) == []
     held = trial.api.get("/api/v1/namespaces/try/secrets/canario-rollback-token")["data"]
@@ -161,8 +161,8 @@ def test_the_provision_job_writes_tokens_as_its_own_account(trial: Release, tmp_
 
 
 def test_an_account_without_the_right_is_told_which_one_it_lacks(trial: Release, tmp_path: Path) -> None:
-    secrets = TokenSecrets("canario", *pod(trial.api, "canario-board", "try", tmp_path))
-    with pytest.raises(ConfigError, match=r"\(403\): its ServiceAccount needs the verb get on it"):
+    secrets = TokenSecrets("canario", api_of_pod(*pod(trial.api, "canario-board", "try", tmp_path)))
+    with pytest.raises(Forbidden, match=r"\(403\): its ServiceAccount needs the verb get on secrets"):
         secrets.load(Vault(tmp_path / "vault"))
 
 
