@@ -129,10 +129,11 @@ class MeshMetric(StrEnum):
 
     WANTED = "mesh_wanted_percent"  # the challenger's share that the flag wants; NaN until it is known
     WEIGHT = "mesh_challenger_weight"  # {route, rule}: as it was read last, of 100
+    MIRROR = "mesh_mirror_percent"  # {route, rule}: requests that are copied, as it was read last
     CHANGES = "mesh_weight_changes_total"  # {route, cause}: changes, by what they were for
     EDITS = "mesh_weight_edits_total"  # {route}: times that somebody else had changed weights
     FAILURES = "mesh_failures_total"  # {route}: iterations in which it could not follow
-    HELD = "mesh_weights_held"  # {route}: 1 where an arm without ready endpoints keeps weights from the flag
+    HELD = "mesh_weights_held"  # {route}: 1 where endpoints or a mirror keep it from the flag
     LAST = "mesh_last_followed_timestamp_seconds"  # {route}: when it was last seen to be as it should
     LEADER = "mesh_leader"  # 1 where this process writes, 0 where another does
     ROLLOUT_BROKEN = "mesh_rollout_broken"  # {rollout}: 1 where its file does not fit

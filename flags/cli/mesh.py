@@ -14,6 +14,7 @@ from flags.mesh.controller import Step
 from flags.mesh.errors import RouteError
 from flags.mesh.job import run_job, run_once
 from flags.mesh.settings import MeshJobSettings
+from flags.mesh.weights import Weights
 from flags.settings import FlagsSettings
 
 EPILOG: Final = """\b
@@ -82,6 +83,11 @@ def _told(step: Step | CanarioError) -> str:
     return step.told or f"{weights}, {step.obstacle or 'as the flag says'}"
 
 
+def _weights(one: Weights) -> dict[str, float]:
+    copied = {} if one.mirror is None else {"mirror": one.mirror}
+    return {"champion": one.champion, "challenger": one.challenger, **copied}
+
+
 def _fields(done: Done) -> Any:
     if done is None or isinstance(done, CanarioError):
         return {"error": str(done)} if done else {"leader": False}
@@ -89,9 +95,7 @@ def _fields(done: Done) -> Any:
         route: {"error": str(step)}
         if isinstance(step, CanarioError)
         else {
-            "weights": {
-                one.rule: {"champion": one.champion, "challenger": one.challenger} for one in step.weights
-            },
+            "weights": {one.rule: _weights(one) for one in step.weights},
             "change": step.change,
             "edited": step.edited,
             "obstacle": step.obstacle,

@@ -5,7 +5,7 @@ Nothing is remembered but what was written last, by which a person's edit is kno
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, Protocol
@@ -35,11 +35,13 @@ class Reading:
         weights: of each rule that has both arms.
         by: who changed it last, as far as that can be told.
         document: what was read, to be changed and put back.
+        obstacle: why requests cannot be copied in it; "" where they can, or none are to be.
     """
 
     weights: tuple[Weights, ...]
     by: str = ""
     document: Any = field(default=None, repr=False, compare=False)
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,17 +135,19 @@ def decide(
     edited = tuple(
         one for one in seen.weights if one.rule in before and _pair(before[one.rule]) != _pair(one)
     )
-    target, cause = tuple(one.at(wanted.percent) for one in seen.weights), Cause.SHARE
-    same_flag = memory.wanted is not None and memory.wanted.percent == wanted.percent
+    target = tuple(one.at(wanted.percent, wanted.mirror) for one in seen.weights)
+    cause, no_copies = Cause.SHARE, seen.obstacle if wanted.mirror else ""
+    before_it = memory.wanted
+    same_flag = before_it is not None and _shares(before_it) == _shares(wanted)
     if edited and same_flag:
         cause = Cause.EDIT
         if edits is Edits.REPORT and wanted.percent:
             target = seen.weights
     if not any(one.challenger for one in target):
-        return Decision(target, cause, edited)
+        return Decision(target, cause, edited, no_copies)
     found = ready()
     if found.challenger == 0:
-        none = tuple(one.at(0) for one in seen.weights)
+        none = tuple(one.at(0, wanted.mirror) for one in seen.weights)
         return Decision(
             none, Cause.ENDPOINTS, edited, "the challenger has no ready endpoints: it gets no weight"
         )
@@ -152,13 +156,13 @@ def decide(
         obstacle = "the champion has no ready endpoints: the challenger gets no more weight than it has"
     if obstacle:
         target = tuple(
-            now if new.challenger > now.challenger else new
+            replace(now, mirror=new.mirror) if new.challenger > now.challenger else new
             for now, new in zip(seen.weights, target, strict=True)
         )
         return Decision(target, cause, edited, obstacle)
     if memory.obstacle and cause is Cause.SHARE and same_flag:
         cause = Cause.ENDPOINTS
-    return Decision(target, cause, edited)
+    return Decision(target, cause, edited, no_copies)
 
 
 def follow(
@@ -234,8 +238,12 @@ def _told_edit(seen: Reading, decision: Decision, wanted: Wanted, edits: Edits) 
     return f"{by} changed the weights to {_all(decision.edited)}; {wanted.why}. It {what}"
 
 
-def _pair(weights: Weights) -> tuple[int, int]:
-    return weights.champion, weights.challenger
+def _pair(weights: Weights) -> tuple[int, int, float | None]:
+    return weights.champion, weights.challenger, weights.mirror
+
+
+def _shares(wanted: Wanted) -> tuple[int, int]:
+    return wanted.percent, wanted.mirror
 
 
 def _all(weights: tuple[Weights, ...]) -> str:

@@ -11,8 +11,7 @@ from flags.mesh.kubernetes import (
     KubernetesApi,
     Object,
 )
-from flags.mesh.routes import Backend, Destination
-from flags.mesh.weights import full_host
+from flags.mesh.routes import Backend, Destination, full_host
 
 OF_SERVICE: Final = "kubernetes.io/service-name"
 

@@ -36,7 +36,14 @@ map {user} ${variable} {{
     default ${variable}_drawn;
 }}
 """
+NGINX_MIRROR: Final = """\
+# {percent}% of the requests are copied.
+split_clients "$request_id" ${variable}_mirror {{
+{lines}
+}}
+"""
 _SHARE = re.compile(r"^# Written by Canario .*: (\d{1,3})% of the users", re.MULTILINE)
+_COPIED = re.compile(r"^# (\d{1,3})% of the requests are copied", re.MULTILINE)
 
 _log = logging.getLogger(__name__)
 
@@ -174,26 +181,29 @@ class NginxRoute(FileRoute):
         return f"nginx {self._part.file}"
 
     def _reading(self, text: str | None) -> Reading:
-        found = _SHARE.search(text or "")
-        share = int(found[1]) if found else -1
-        if text is None or text != self._at(share):  # changed by hand, or by an older version
-            return Reading((Weights(self._part.variable, 0, 0),))
-        return Reading((Weights(self._part.variable, WHOLE - share, share),))
+        share, copied = (
+            int(found[1]) if (found := one.search(text or "")) else 0 for one in (_SHARE, _COPIED)
+        )
+        mirror = float(copied) if self._part.mirror else None
+        seen = Weights(self._part.variable, WHOLE - share, share, mirror=mirror)
+        if text is None or text != self._at(seen):  # changed by hand, or by an older version
+            seen = Weights(self._part.variable, 0, 0, mirror=mirror)
+        return Reading((seen,))
 
     def _changed(self, _seen: Reading, weights: tuple[Weights, ...]) -> str:
-        return self._at(weights[0].challenger)
+        return self._at(weights[0])
 
-    def _at(self, share: int) -> str:
-        part = self._part
-        lines = [] if share in (0, WHOLE) else [f'    {share}% "{part.challenger}";']
-        lines.append(f'    * "{part.challenger if share == WHOLE else part.champion}";')
-        return NGINX.format(
-            share=share,
-            variable=part.variable,
-            user=part.user,
-            champion=part.champion,
-            lines="\n".join(lines),
+    def _at(self, weights: Weights) -> str:
+        part, share = self._part, weights.challenger
+        drawn = _drawn(share, part.challenger, part.champion)
+        text = NGINX.format(
+            share=share, variable=part.variable, user=part.user, champion=part.champion, lines=drawn
         )
+        if part.mirror:
+            percent = int(weights.mirror or 0)
+            copies = _drawn(percent, part.mirror, "")
+            text += NGINX_MIRROR.format(percent=percent, variable=part.variable, lines=copies)
+        return text
 
     def _told(self) -> Callable[[], bool]:
         """By SIGHUP. It has taken the file when new workers run, and the old ones take no request any more.
@@ -209,6 +219,12 @@ class NginxRoute(FileRoute):
                 f"{self.title} was written, and nginx could not be told ({self._part.pid}): {error}"
             ) from error
         return lambda: bool((now := _workers(master)) - before) and not now & before
+
+
+def _drawn(percent: int, some: str, others: str) -> str:
+    """Lines of `split_clients`."""
+    lines = [] if percent in (0, WHOLE) else [f'    {percent}% "{some}";']
+    return "\n".join([*lines, f'    * "{some if percent == WHOLE else others}";'])
 
 
 def _workers(master: int) -> set[str]:

@@ -49,6 +49,12 @@ class MeshMetrics:
             "route",
             "rule",
         )
+        self._mirror = gauge(
+            MeshMetric.MIRROR,
+            "Requests of a rule that are copied to the challenger, in per cent, as it was read last.",
+            "route",
+            "rule",
+        )
         self._changes = Counter(
             MeshMetric.CHANGES,
             "Changes of weights, by what they were for.",
@@ -63,7 +69,7 @@ class MeshMetrics:
         )
         self._held = gauge(
             MeshMetric.HELD,
-            "1 where an arm without ready endpoints keeps the weights from the flag.",
+            "1 where an arm without ready endpoints, or another's mirror, keeps a route from the flag.",
             "route",
         )
         self._last = gauge(
@@ -96,6 +102,8 @@ class MeshMetrics:
         self._last.labels(route).set(time.time())
         for one in step.weights:
             self._weight.labels(route, one.rule).set(one.challenger)
+            if one.mirror is not None:
+                self._mirror.labels(route, one.rule).set(one.mirror)
 
     def failed(self, route: str) -> None:
         """It is not, or nobody knows."""
@@ -139,6 +147,8 @@ class MeshWork:
     """The routes of one rollout, for as long as its file is there."""
 
     source: ShareSource
+    shadow: ShareSource | None
+    """How many requests are copied; None where none ever are."""
     routes: list[Route]
     leader: Leader | None
     metrics: MeshMetrics
@@ -153,12 +163,20 @@ class MeshWork:
         if not may_write:
             self.memories.clear()  # another writes meanwhile
             return {}
-        target = self.source.now()
+        target = self._wanted()
         self._log_once("unleash", self.source.fault)
         if target is None:
             return {route.title: ShareUnknown(self.source.fault) for route in self.routes}
         self.metrics.want(target.percent)
         return {route.title: self._follow(route, target) for route in self.routes}
+
+    def _wanted(self) -> Wanted | None:
+        """What the flags say; None where nobody knows what that of the share does."""
+        target = self.source.now()
+        if target is None or self.shadow is None:
+            return target
+        nobody_knows = Wanted(0, "what the flag of the shadow says is not known")
+        return target.copying(self.shadow.now() or nobody_knows)
 
     def close(self) -> None:
         """The flag is not followed any more; the weights stay."""
@@ -208,10 +226,15 @@ class Mesh:
         routes: list[Route] = [route_of(one, self._api_for(routed)) for one in routed.routes]
         settings, registry = routed.settings, LabelledRegistry({"rollout": name})
         admin = admin_from(settings, stickiness=settings.stickiness)
-        flag = FollowedFlag(admin, settings.canary_flag, self._feeds.of(settings, admin))
+        feed = self._feeds.of(settings, admin)
+
+        def source(flag: str) -> ShareSource:
+            return ShareSource(FollowedFlag(admin, flag, feed).read, settings.lease)
+
         metrics = MeshMetrics(registry, [one.title for one in routes])
         leader = self.leader if routed.in_kubernetes else None
-        return MeshWork(ShareSource(flag.read, settings.lease), routes, leader, metrics, registry)
+        shadow = source(routed.shadow_flag) if routed.shadow_flag else None
+        return MeshWork(source(settings.canary_flag), shadow, routes, leader, metrics, registry)
 
     @property
     def leader(self) -> Leader:

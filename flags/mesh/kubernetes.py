@@ -71,8 +71,10 @@ class KubernetesApi:
         items: list[Object] = found.get("items") or []
         return items
 
-    def replace(self, resource: Resource, namespace: str, name: str, changed: Object) -> Object:
-        """Put an object back that was read and changed; what became of it.
+    def replace(
+        self, resource: Resource, namespace: str, name: str, changed: Object, *, dry_run: bool = False
+    ) -> Object:
+        """Put an object back that was read and changed; what became of it, or with `dry_run` would.
 
         Raises:
             Conflict: somebody changed it since it was read; nothing was written.
@@ -80,7 +82,8 @@ class KubernetesApi:
         """
         if not changed["metadata"].get("resourceVersion"):
             raise ValueError("without resourceVersion the API server would not notice another's change")
-        return self._send("PUT", "update", resource, namespace, name, changed)
+        dry = {"dryRun": "All"} if dry_run else {}
+        return self._send("PUT", "update", resource, namespace, name, changed, dry)
 
     def create(self, resource: Resource, namespace: str, made: Object) -> Object:
         """A new object. Raises KubernetesError; Conflict where there is one of that name."""

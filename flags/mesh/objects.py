@@ -5,13 +5,13 @@ import logging
 import os
 import secrets
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from flags.mesh.controller import Reading, Ready
 from flags.mesh.endpoints import Endpoints
-from flags.mesh.errors import RouteError
+from flags.mesh.errors import Conflict, RouteError
 from flags.mesh.kubernetes import (
     EVENTS,
     HTTP_ROUTES,
@@ -22,7 +22,7 @@ from flags.mesh.kubernetes import (
     Resource,
 )
 from flags.mesh.routes import Edits, HttpRoutePart, VirtualServicePart
-from flags.mesh.weights import Rule, Weights, of_http_route, of_virtual_service, title
+from flags.mesh.weights import Rule, Weights, obstacles, of_http_route, of_virtual_service, title
 
 NOTE_BYTES: Final = 1024  # that Kubernetes takes
 
@@ -43,6 +43,8 @@ class ObjectRoute:
     seen: Object = field(default_factory=dict, repr=False)
     """The object as it was read last, to which events refer."""
     _fault: str = ""
+    _no_copies: str = ""
+    """Why the API server would not keep how many requests are to be copied."""
 
     def __post_init__(self) -> None:
         self._endpoints = Endpoints(self.api)
@@ -72,8 +74,21 @@ class ObjectRoute:
         changed = copy.deepcopy(seen.document)
         for rule, new in zip(self._rules(changed), weights, strict=True):
             rule.set(new)
+        if any(new.mirror and not old.mirror for old, new in zip(seen.weights, weights, strict=True)):
+            self._try(changed, weights)
         stored = self.api.replace(self.resource, self.part.namespace, self.part.name, changed)
         return self._reading(stored)
+
+    def _try(self, changed: Object, weights: tuple[Weights, ...]) -> None:
+        """Let the API server say what it would store: an older CRD drops the number, and all would be copied.
+
+        Raises:
+            Conflict: it would not. From now on nothing is copied, and the weights follow all the same.
+        """
+        where = self.resource, self.part.namespace, self.part.name
+        if self._reading(self.api.replace(*where, changed, dry_run=True)).weights != weights:
+            self._no_copies = f"{self.title}: the CRD of this cluster keeps no number of requests to copy"
+            raise Conflict(self._no_copies)
 
     def ready(self) -> Ready:
         """Endpoints of both arms. Raises nothing."""
@@ -124,7 +139,12 @@ class ObjectRoute:
         }
 
     def _reading(self, document: Object) -> Reading:
-        return Reading(tuple(one.weights for one in self._rules(document)), changed_by(document), document)
+        rules = self._rules(document)
+        weights = tuple(one.weights for one in rules)
+        if self._no_copies:
+            weights = tuple(replace(one, mirror=None) for one in weights)
+        obstacle = self._no_copies or obstacles(rules)
+        return Reading(weights, changed_by(document), document, obstacle)
 
     def _rules(self, document: Object) -> tuple[Rule, ...]:
         if isinstance(self.part, VirtualServicePart):

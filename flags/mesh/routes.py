@@ -8,11 +8,12 @@ routes:
     challenger: {host: ranker, subset: v2}
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from common.config import StrictModel
 from common.rollouts import RolloutFile
@@ -43,6 +44,11 @@ class Destination(StrictModel):
     def __str__(self) -> str:
         return f"{self.host}/{self.subset}" if self.subset else self.host
 
+    def is_meant_by(self, said: Mapping[str, Any], namespace: str) -> bool:
+        """Whether an object in this namespace says `said` and means this one, whatever the port."""
+        same = full_host(str(said.get("host", "")), namespace) == full_host(self.host, namespace)
+        return same and said.get("subset") == self.subset
+
 
 class Backend(StrictModel):
     """Where the Gateway API sends requests: a Service."""
@@ -53,6 +59,24 @@ class Backend(StrictModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_meant_by(self, said: Mapping[str, Any], namespace: str) -> bool:
+        """Whether an object in this namespace says `said` and means this one."""
+        return (
+            said.get("kind", "Service") == "Service"
+            and said.get("name") == self.name
+            and said.get("namespace", namespace) == (self.namespace or namespace)
+            and (self.port is None or said.get("port") == self.port)
+        )
+
+
+def full_host(host: str, namespace: str) -> str:
+    """A Service's host as `name.namespace`; any other as it is."""
+    parts = host.split(".")
+    if len(parts) == 1:
+        return f"{host}.{namespace}"
+    is_service = len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc")
+    return ".".join(parts[:2]) if is_service else host
 
 
 def _host(given: object) -> object:
@@ -75,6 +99,8 @@ class VirtualServicePart(StrictModel):
     name: ObjectName
     champion: AnyDestination
     challenger: AnyDestination
+    mirror: AnyDestination | None = None
+    """Where copies of requests go, as many per cent of them as the flag `shadow` says; none: nowhere."""
     rules: tuple[str, ...] = ()
     """Names of the `http` rules that follow; without them, each that has both arms."""
     edits: Edits = Edits.RESTORE
@@ -88,6 +114,8 @@ class HttpRoutePart(StrictModel):
     name: ObjectName
     champion: AnyBackend
     challenger: AnyBackend
+    mirror: AnyBackend | None = None
+    """Where copies of requests go, as many per cent of them as the flag `shadow` says; none: nowhere."""
     rules: tuple[str, ...] = ()
     """Names of the rules that follow; without them, each that has both arms."""
     edits: Edits = Edits.RESTORE
@@ -101,6 +129,8 @@ class EnvoyPart(StrictModel):
     champion: Annotated[str, Field(min_length=1)]
     """A cluster."""
     challenger: Annotated[str, Field(min_length=1)]
+    mirror: Annotated[str, Field(min_length=1)] | None = None
+    """The cluster that gets copies of requests, as many per cent of them as the flag `shadow` says."""
     admin: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """Envoy's admin address, to see that it took the weights."""
     edits: Edits = Edits.RESTORE
@@ -118,6 +148,8 @@ class NginxPart(StrictModel):
     champion: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """What the variable says, as the name of an upstream."""
     challenger: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    mirror: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    """What the variable with `_mirror` behind its name says for requests to copy; it is empty for others."""
     pid: Path
     """nginx' file of its process id, by which it is told to read the file."""
 
@@ -130,3 +162,11 @@ class RoutedFile(RolloutFile):
 
     routes: tuple[Part, ...] = ()
     """Routes whose weights follow the flag."""
+
+    @model_validator(mode="after")
+    def _knows_how_many(self) -> Self:
+        if self.flag.shadow is None and any(one.mirror for one in self.routes):
+            raise ValueError(
+                "routes: mirror: how many requests are copied, a flag says: name it as flag.shadow"
+            )
+        return self

@@ -25,6 +25,7 @@ class MeshSettings(FlagsSettings):
     """What the weights of one rollout follow."""
 
     canary_flag: str = Field("canary", min_length=1, description="flag whose share the weights follow")
+    shadow_flag: str = Field("", description="flag that says how many requests are copied to the challenger")
 
 
 class MeshJobSettings(StrictModel):
@@ -58,6 +59,11 @@ class Routed:
     name: str
     routes: tuple[Part, ...]
     settings: MeshSettings
+
+    @property
+    def shadow_flag(self) -> str | None:
+        """The flag that says how many requests are copied; None where no route copies any."""
+        return self.settings.shadow_flag if any(one.mirror for one in self.routes) else None
 
     @property
     def in_kubernetes(self) -> bool:

@@ -11,10 +11,15 @@ from flags.canary.state import CanaryState
 
 @dataclass(frozen=True)
 class Wanted:
-    """A share in per cent, and why it is that."""
+    """A share in per cent, and why it is that; and how many per cent of the requests are copied."""
 
     percent: int
     why: str
+    mirror: int = 0
+
+    def copying(self, shadow: "Wanted") -> "Wanted":
+        """This share, and copies as the flag of the shadow says."""
+        return Wanted(self.percent, f"{self.why}; {shadow.why}", shadow.percent)
 
 
 def wanted(state: CanaryState) -> Wanted:

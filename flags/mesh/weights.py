@@ -6,10 +6,13 @@ leave of 100, and the challenger's part is rounded down.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from flags.mesh import mirrors
 from flags.mesh.errors import RouteError
 from flags.mesh.kubernetes import Object
+from flags.mesh.mirrors import Mirror
 from flags.mesh.routes import Backend, Destination, EnvoyPart, HttpRoutePart, VirtualServicePart
 
 WHOLE: Final = 100
@@ -17,15 +20,21 @@ WHOLE: Final = 100
 
 @dataclass(frozen=True)
 class Weights:
-    """What one rule says now, and says of the other arms."""
+    """What one rule says now, and says of the other arms.
+
+    Attributes:
+        mirror: how many per cent of its requests are copied; None where that is none of ours.
+    """
 
     rule: str
     champion: int
     challenger: int
     others: int = 0
+    mirror: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.champion}/{self.challenger}"
+        copied = f" and {self.mirror:g}% copied" if self.mirror else ""
+        return f"{self.champion}/{self.challenger}{copied}"
 
     @property
     def share(self) -> float:
@@ -33,8 +42,8 @@ class Weights:
         both = self.champion + self.challenger
         return 100 * self.challenger / both if both else 0.0
 
-    def at(self, percent: int) -> "Weights":
-        """The same rule at a share of so many per cent.
+    def at(self, percent: int, mirror: int = 0) -> "Weights":
+        """The same rule at a share of so many per cent, with so many per cent copied.
 
         Raises:
             RouteError: the other arms leave nothing.
@@ -46,7 +55,8 @@ class Weights:
                 f" {rest} for champion and challenger: lower them"
             )
         challenger = rest * percent // WHOLE
-        return Weights(self.rule, rest - challenger, challenger, self.others)
+        copied = None if self.mirror is None else float(mirror)
+        return Weights(self.rule, rest - challenger, challenger, self.others, copied)
 
 
 @dataclass(frozen=True)
@@ -56,28 +66,40 @@ class Rule:
     weights: Weights
     champion: Object
     challenger: Object
+    mirror: Mirror | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """Why copies cannot be had; "" where they can, or none are to be."""
+        if not (self.mirror and self.mirror.taken_by):
+            return ""
+        return f"rule {self.weights.rule} copies requests to {self.mirror.taken_by}, and can to no other"
 
     def set(self, weights: Weights) -> None:
-        """Write two numbers into the document."""
+        """Write two numbers into the document, and a third where requests are copied."""
         for arm, weight in ((self.champion, weights.champion), (self.challenger, weights.challenger)):
             if arm.get("weight") != weight:
                 arm["weight"] = weight
+        if self.mirror and weights.mirror is not None and weights.mirror != self.weights.mirror:
+            self.mirror.put(int(weights.mirror))
 
 
 def of_virtual_service(part: VirtualServicePart, document: Object) -> tuple[Rule, ...]:
     """The rules of a VirtualService that have both arms, which lie in `document`. Raises RouteError."""
 
     def is_arm(arm: Destination) -> Callable[[Object], bool]:
-        def matches(route: Object) -> bool:
-            said = route.get("destination") or {}
-            same = full_host(str(said.get("host", "")), part.namespace) == full_host(arm.host, part.namespace)
-            return same and said.get("subset") == arm.subset
-
-        return matches
+        return lambda said: arm.is_meant_by(said.get("destination") or {}, part.namespace)
 
     http = (document.get("spec") or {}).get("http") or []
     arms = is_arm(part.champion), is_arm(part.challenger)
-    named = [(one.get("name") or f"http[{at}]", one.get("route") or []) for at, one in enumerate(http)]
+    named = [
+        Candidate(
+            one.get("name") or f"http[{at}]",
+            one.get("route") or [],
+            partial(mirrors.of_virtual_service, part, one),
+        )
+        for at, one in enumerate(http)
+    ]
     return _rules(part, named, arms, unsaid=0)
 
 
@@ -85,20 +107,17 @@ def of_http_route(part: HttpRoutePart, document: Object) -> tuple[Rule, ...]:
     """The rules of an HTTPRoute that have both arms, which lie in `document`. Raises RouteError."""
 
     def is_arm(arm: Backend) -> Callable[[Object], bool]:
-        def matches(said: Object) -> bool:
-            return (
-                said.get("kind", "Service") == "Service"
-                and said.get("name") == arm.name
-                and said.get("namespace", part.namespace) == (arm.namespace or part.namespace)
-                and (arm.port is None or said.get("port") == arm.port)
-            )
-
-        return matches
+        return lambda said: arm.is_meant_by(said, part.namespace)
 
     rules = (document.get("spec") or {}).get("rules") or []
     arms = is_arm(part.champion), is_arm(part.challenger)
     named = [
-        (one.get("name") or f"rules[{at}]", one.get("backendRefs") or []) for at, one in enumerate(rules)
+        Candidate(
+            one.get("name") or f"rules[{at}]",
+            one.get("backendRefs") or [],
+            partial(mirrors.of_http_route, part, one),
+        )
+        for at, one in enumerate(rules)
     ]
     return _rules(part, named, arms, unsaid=1)
 
@@ -109,31 +128,38 @@ def of_envoy(part: EnvoyPart, document: Object) -> tuple[Rule, ...]:
     def is_arm(cluster: str) -> Callable[[Object], bool]:
         return lambda said: said.get("name") == cluster
 
-    found = [(f"weighted_clusters[{at}]", one) for at, one in enumerate(_weighted(document))]
+    def mirror(action: Object) -> Callable[[Object], Mirror | None]:
+        return lambda _challenger: mirrors.of_envoy(part, action)
+
+    found = [
+        Candidate(f"weighted_clusters[{at}]", one["weighted_clusters"]["clusters"], mirror(one))
+        for at, one in enumerate(_weighted(document))
+    ]
     return _rules(part, found, (is_arm(part.champion), is_arm(part.challenger)), unsaid=0)
 
 
-def full_host(host: str, namespace: str) -> str:
-    """A Service's host as `name.namespace`; any other as it is."""
-    parts = host.split(".")
-    if len(parts) == 1:
-        return f"{host}.{namespace}"
-    is_service = len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc")
-    return ".".join(parts[:2]) if is_service else host
+@dataclass(frozen=True)
+class Candidate:
+    """A rule that may have both arms; `mirror` finds its copies, by the challenger's entry."""
+
+    name: str
+    entries: list[Object]
+    mirror: Callable[[Object], Mirror | None]
 
 
 def _rules(
     part: VirtualServicePart | HttpRoutePart | EnvoyPart,
-    named: list[tuple[str, list[Object]]],
+    named: list[Candidate],
     arms: tuple[Callable[[Object], bool], Callable[[Object], bool]],
     *,
     unsaid: int,
 ) -> tuple[Rule, ...]:
     wanted = () if isinstance(part, EnvoyPart) else part.rules
-    if unknown := sorted(set(wanted) - {name for name, _ in named}):
+    if unknown := sorted(set(wanted) - {one.name for one in named}):
         raise RouteError(f"{title(part)} has no rule {', '.join(unknown)}, which the rollout's file names")
     found = []
-    for name, entries in named:
+    for candidate in named:
+        name, entries = candidate.name, candidate.entries
         if wanted and name not in wanted:
             continue
         champions, challengers = ([one for one in entries if is_arm(one)] for is_arm in arms)
@@ -153,14 +179,23 @@ def _rules(
             if one is not champions[0] and one is not challengers[0]
         )
         champion, challenger = champions[0], challengers[0]
-        weights = Weights(name, champion.get("weight", unsaid), challenger.get("weight", unsaid), others)
-        found.append(Rule(weights, champion, challenger))
+        mirror = candidate.mirror(challenger)
+        copied = None if mirror is None or mirror.taken_by else mirror.percent
+        weights = Weights(
+            name, champion.get("weight", unsaid), challenger.get("weight", unsaid), others, copied
+        )
+        found.append(Rule(weights, champion, challenger, mirror))
     if not found:
         raise RouteError(
             f"{title(part)} has no rule with both arms, {part.champion} and {part.challenger}: add the"
             " missing one with weight 0, or mend routes in the rollout's file"
         )
     return tuple(found)
+
+
+def obstacles(rules: tuple[Rule, ...]) -> str:
+    """Why requests cannot be copied in some of them; "" where they can."""
+    return "; ".join(one.obstacle for one in rules if one.obstacle)
 
 
 def title(part: VirtualServicePart | HttpRoutePart | EnvoyPart) -> str:
@@ -170,12 +205,11 @@ def title(part: VirtualServicePart | HttpRoutePart | EnvoyPart) -> str:
     )
 
 
-def _weighted(document: Any) -> Iterator[list[Object]]:
-    """Lists of weighted clusters, wherever in the document they lie."""
+def _weighted(document: Any) -> Iterator[Object]:
+    """Actions of routes that have a list of weighted clusters, wherever in the document they lie."""
     if isinstance(document, dict):
-        clusters = (document.get("weighted_clusters") or {}).get("clusters")
-        if isinstance(clusters, list):
-            yield clusters
+        if isinstance((document.get("weighted_clusters") or {}).get("clusters"), list):
+            yield document
         for value in document.values():
             yield from _weighted(value)
     elif isinstance(document, list):

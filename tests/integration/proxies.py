@@ -67,6 +67,12 @@ class Proxy:
         name = "fault.http.delay.fixed_delay_percent"
         requests.post(f"{self.admin}/runtime_modify?{name}={percent}", timeout=5).raise_for_status()
 
+    def requests_of(self, cluster: str) -> float:
+        """How many requests Envoy has sent there, copies among them."""
+        name = f"cluster.{cluster}.upstream_rq_total"
+        text = requests.get(f"{self.admin}/stats?filter=^{name}$", timeout=5).text
+        return float(text.partition(":")[2])
+
 
 def _answer(connection: HTTPConnection, path: str, headers: dict[str, str]) -> str:
     connection.request("GET", path, headers=headers)

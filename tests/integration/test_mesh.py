@@ -26,7 +26,7 @@ from tests.kubernetes.scene import Cluster, filled
 ZERO_WITHIN_SECONDS = 5.0
 FILE = """
 name: ranker
-flag: {{name: {flag}}}
+flag: {{name: {flag}, shadow: {flag}-shadow}}
 arms: {{selector: {{job: shop}}}}
 signals: {{calls: shop_requests_total, latency: shop_seconds}}
 guardrails: http-service
@@ -36,6 +36,7 @@ routes:
     name: ranker
     champion: {{host: ranker, subset: v1}}
     challenger: {{host: ranker, subset: v2}}
+    mirror: {{host: ranker, subset: v2}}
 """
 
 
@@ -120,6 +121,28 @@ def test_a_flag_that_is_turned_off_reaches_weight_0_within_five_seconds(
         assert {one["reason"] for one in cluster.events()} == {"WeightsChanged"}
 
 
+def test_copies_follow_the_flag_of_the_shadow(
+    admin: UnleashAdmin, own_flag: str, environment: dict[str, str]
+) -> None:
+    shadow = f"{own_flag}-shadow"
+    admin.create_feature(shadow, kind="release", description="of the ranker")
+    admin.add_strategy(shadow, percent=0, stickiness="userId", group=shadow)
+    with serving(FakeApi()) as url:
+        cluster = Cluster(url, ADMIN)
+        filled(cluster)
+
+        def copied() -> float:
+            return float(cluster.read(VIRTUAL_SERVICES)["spec"]["http"][1]["mirrorPercentage"]["value"])
+
+        set_share(admin, own_flag, 0)
+        set_share(admin, shadow, 10)
+        with running(environment | {"CANARIO_KUBERNETES_URL": url}):
+            wait_for(lambda: copied() == 10, 20, "10% copied")
+            turn_off(admin, shadow)
+            wait_for(lambda: copied() == 0, ZERO_WITHIN_SECONDS, "nothing copied")
+        assert weight(cluster) == 0
+
+
 def test_of_two_processes_one_writes_and_the_other_takes_over(
     admin: UnleashAdmin, own_flag: str, environment: dict[str, str]
 ) -> None:
@@ -149,10 +172,10 @@ def test_once_and_what_it_says(own_flag: str, environment: dict[str, str]) -> No
         settings = environment | {"CANARIO_KUBERNETES_URL": url}
         done = mesh(settings)
         assert done.returncode == 0, done.stderr
-        assert "ranker: VirtualService shop/ranker: 100/0 -> 0/100: the flag" in done.stdout
+        assert "ranker: VirtualService shop/ranker: 100/0 and 0.5% copied -> 0/100: the flag" in done.stdout
         done = mesh(settings, "--json")
         [found] = json.loads(done.stdout)["ranker"].values()
-        assert found["weights"] == {"by-weight": {"champion": 0, "challenger": 100}}
+        assert found["weights"] == {"by-weight": {"champion": 0, "challenger": 100, "mirror": 0}}
         assert found["change"] is None
         fake.tokens[ADMIN] = {("get", "leases"), ("update", "leases")}
         done = mesh(settings)

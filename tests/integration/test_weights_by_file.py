@@ -26,8 +26,8 @@ SHIPPED = REPOSITORY / "examples" / "envoy" / "routes.json"
 _LIBRARIES = re.compile(r"nginx-common|lib(?:pcre2|ssl|crypt1|zstd)\S*")
 
 
-def share(percent: int) -> Wanted:
-    return Wanted(percent, f"the flag says {percent}%")
+def share(percent: int, mirror: int = 0) -> Wanted:
+    return Wanted(percent, f"the flag says {percent}%", mirror)
 
 
 def test_envoy_follows_without_a_lost_request(tmp_path: Path) -> None:
@@ -52,6 +52,31 @@ def test_envoy_follows_without_a_lost_request(tmp_path: Path) -> None:
     assert json.loads(routes.read_text(encoding="utf-8")) == before  # 100/0 again, and nothing else touched
 
 
+def test_envoy_copies_as_many_requests_as_the_flag_of_the_shadow_says(tmp_path: Path) -> None:
+    routes, count = tmp_path / "routes.json", 2_000
+    error = math.sqrt(count * 0.2 * 0.8)
+    shutil.copy(SHIPPED, routes)
+    before = json.loads(routes.read_text(encoding="utf-8"))
+    with running("weights", tmp_path, {}, routes) as envoy:
+        said = {"kind": "envoy", "file": routes, "champion": "ranker-v1", "challenger": "ranker-v2"}
+        part = EnvoyPart.model_validate(said | {"mirror": "ranker-v2", "admin": envoy.admin})
+        route, memory = EnvoyRoute(part), Memory()
+
+        def copied(percent: int) -> float:
+            before, least = envoy.requests_of("ranker-v2"), count * percent / 100 - 4 * error
+            follow(route, share(0, mirror=percent), memory)
+            assert envoy.ask([{}] * count) == ["champion"] * count  # nobody gets the answer of a copy
+            wait_for(lambda: envoy.requests_of("ranker-v2") - before >= least, 5, "copies")
+            return envoy.requests_of("ranker-v2") - before
+
+        assert copied(20) <= count * 0.2 + 4 * error
+        assert copied(0) == 0
+    after = json.loads(routes.read_text(encoding="utf-8"))
+    [policy] = after["resources"][0]["virtual_hosts"][0]["routes"][0]["route"].pop("request_mirror_policies")
+    assert policy["runtime_fraction"]["default_value"]["numerator"] == 0
+    assert after == before
+
+
 def test_a_file_that_envoy_does_not_take_is_said(tmp_path: Path) -> None:
     routes = tmp_path / "routes.json"
     shutil.copy(SHIPPED, routes)
@@ -67,7 +92,7 @@ def test_a_file_that_envoy_does_not_take_is_said(tmp_path: Path) -> None:
 @contextmanager
 def nginx(folder: Path, split: Path) -> Iterator[tuple[Proxy, Path]]:
     """nginx of Debian that says the arm, and the file of its process id."""
-    cache, port = Cache.default(), free_port()
+    cache, port, arms = Cache.default(), free_port(), free_port()
     root = cache.root / "nginx"
     with cache.installing():
         debian.ensure("nginx", root, root / "usr/sbin/nginx", cache, needs=_LIBRARIES)
@@ -82,7 +107,26 @@ def nginx(folder: Path, split: Path) -> Iterator[tuple[Proxy, Path]]:
             access_log off;
             {folders}
             include {split};
-            server {{ listen 127.0.0.1:{port}; location / {{ return 200 $ranker; }} }}
+            log_format arm $http_x_arm;
+            server {{
+                listen 127.0.0.1:{port};
+                location / {{
+                    mirror /copy;
+                    proxy_set_header x-arm $ranker;
+                    proxy_pass http://127.0.0.1:{arms};
+                }}
+                location = /copy {{
+                    internal;
+                    if ($ranker_mirror = "") {{ return 204; }}
+                    proxy_set_header x-arm $ranker_mirror;
+                    proxy_pass http://127.0.0.1:{arms};
+                }}
+            }}
+            server {{
+                listen 127.0.0.1:{arms};
+                access_log {folder}/arms.log arm;
+                location / {{ return 200 $http_x_arm; }}
+            }}
         }}
         """,
         encoding="utf-8",
@@ -111,6 +155,7 @@ def nginx(folder: Path, split: Path) -> Iterator[tuple[Proxy, Path]]:
 def test_nginx_follows_without_a_lost_request_and_users_stay(tmp_path: Path) -> None:
     said = {"kind": "nginx", "file": tmp_path / "split.conf", "variable": "ranker"}
     said |= {"champion": "ranker_v1", "challenger": "ranker_v2", "pid": tmp_path / "nginx.pid"}
+    said |= {"mirror": "ranker_copies"}
     route, memory = NginxRoute(NginxPart.model_validate(said)), Memory()
     with pytest.raises(NotTaken, match="nginx could not be told"):  # it does not run yet
         follow(route, share(0), memory)
@@ -130,4 +175,14 @@ def test_nginx_follows_without_a_lost_request_and_users_stay(tmp_path: Path) -> 
             assert proxy.ask([{}] * 10) == ["ranker_v1"] * 10  # who has no id
         assert challenged[5] < challenged[25] < challenged[100] == {*range(2_000)}
         assert not challenged[0]
+        for percent in (20, 0):
+            (tmp_path / "arms.log").write_bytes(b"")
+            follow(route, share(0, mirror=percent), memory)
+            before = len(load.answers)
+            assert proxy.ask(users) == ["ranker_v1"] * len(users)
+            until(load, 50)
+            asked = len(load.answers) - before + len(users)
+            copied = (tmp_path / "arms.log").read_text(encoding="utf-8").split().count("ranker_copies")
+            print(f"{percent}%: {copied} copies of some {asked}")
+            assert abs(copied / asked - percent / 100) <= (0.05 if percent else 0)
         assert {*load.close()} <= {"ranker_v1", "ranker_v2"}

@@ -56,6 +56,8 @@ class FakeApi:
     kinds: set[tuple[str, str]] = field(default_factory=lambda: set(KINDS))
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     """Verb, plural and name, in their order."""
+    prunes: Callable[[Object], object] = lambda _: None
+    """Drops from what is written the fields that a CRD does not know."""
     before_update: Callable[[], None] | None = None
     """Done before an update is looked at: what a second writer does in that moment."""
     objects: dict[tuple[str, str, str, str], Object] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class FakeApi:
                 return copy.deepcopy(self._found(key, name))
             manager = query.get("fieldManager", "unknown")
             return (
-                self._update(key, name, body, manager)
+                self._update(key, name, body, manager, dry_run="dryRun" in query)
                 if verb == "update"
                 else self._create(key, body, manager)
             )
@@ -127,7 +129,9 @@ class FakeApi:
         made["metadata"] |= {"uid": f"uid-{name}", "namespace": key[2]}
         return self._stored(key, made, manager)
 
-    def _update(self, key: tuple[str, str, str], name: str, body: Object, manager: str) -> Object:
+    def _update(
+        self, key: tuple[str, str, str], name: str, body: Object, manager: str, *, dry_run: bool
+    ) -> Object:
         before = self._found(key, name)
         version = body["metadata"].get("resourceVersion")
         if version and version != before["metadata"]["resourceVersion"]:
@@ -135,8 +139,9 @@ class FakeApi:
         made = copy.deepcopy(body)
         for name_of in ("resourceVersion", "managedFields", "uid"):
             made["metadata"][name_of] = before["metadata"].get(name_of)
-        if made == before:
-            return copy.deepcopy(before)  # nothing has changed, so neither has the version
+        self.prunes(made)
+        if made == before or dry_run:
+            return made  # nothing has changed, so neither has the version
         return self._stored(key, made, manager)
 
     def _stored(self, key: tuple[str, str, str], made: Object, manager: str) -> Object:

@@ -234,9 +234,10 @@ def http_route(weights: tuple[int, int] = (100, 0)) -> Object:
     }
 
 
-def part(kind: str, edits: Edits = Edits.RESTORE) -> VirtualServicePart | HttpRoutePart:
+def part(kind: str, edits: Edits = Edits.RESTORE, mirror: Any = None) -> VirtualServicePart | HttpRoutePart:
     """The route as a rollout's file names it."""
     where: dict[str, Any] = {"kind": kind, "namespace": NAMESPACE, "name": "ranker", "edits": edits}
+    where |= {"mirror": mirror}
     if kind == HTTP_ROUTE:
         return HttpRoutePart.model_validate(where | {"champion": "ranker-v1", "challenger": "ranker-v2"})
     arms = {"champion": {"host": "ranker", "subset": "v1"}, "challenger": {"host": "ranker", "subset": "v2"}}

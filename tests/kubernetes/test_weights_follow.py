@@ -55,6 +55,11 @@ def without_weights(kind: str, document: Object) -> Object:
     rest = copy.deepcopy(document)
     for arm in arms(kind, rest):
         arm["weight"] = "any"
+    if kind == VIRTUAL_SERVICE:
+        rest["spec"]["http"][1]["mirrorPercentage"] = "any"
+    for one in rest["spec"]["rules"][0]["filters"] if kind == HTTP_ROUTE else ():
+        if "requestMirror" in one:
+            one["requestMirror"]["percent"] = "any"
     for name in ("resourceVersion", "managedFields", "generation"):
         rest["metadata"].pop(name, None)
     return rest
@@ -99,7 +104,9 @@ def test_a_second_writer_loses_nothing_and_is_not_overwritten(cluster: Cluster, 
     """Fifty changes of the share against somebody who changes other fields all the time."""
     chance, pauses = random.Random(19), random.Random(20)
     theirs = dataclasses.replace(cluster, session=requests.Session())
-    route, memory, ended = ObjectRoute(part(kind), cluster.api()), Memory(), threading.Event()
+    mirror = "ranker-v2" if kind == HTTP_ROUTE else {"host": "ranker", "subset": "v2"}
+    route = ObjectRoute(part(kind, mirror=mirror), cluster.api())
+    memory, ended = Memory(), threading.Event()
     written: list[int] = []
     faults: list[BaseException] = []
 
@@ -121,6 +128,7 @@ def test_a_second_writer_loses_nothing_and_is_not_overwritten(cluster: Cluster, 
             faults.append(error)
             raise
 
+    follow(route, Wanted(0, "the flags say so", 1), memory)  # the mirror is there
     before = without_weights(kind, cluster.read(RESOURCES[kind]))
     thread = threading.Thread(target=second, daemon=True)
     thread.start()
@@ -132,11 +140,12 @@ def test_a_second_writer_loses_nothing_and_is_not_overwritten(cluster: Cluster, 
         )
         while True:
             try:
-                follow(route, share(percent), memory)
+                follow(route, Wanted(percent, "the flags say so", 100 - percent), memory)
                 break
             except Conflict:  # five in a row: the next iteration goes on
                 continue
         assert weights(cluster, kind) == (100 - percent, percent), trial
+        assert [one.mirror for one in route.read().weights] == [100 - percent], trial
     ended.set()
     thread.join(10)
     assert not faults

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flags.mesh.errors import RouteError
-from flags.mesh.routes import EnvoyPart, VirtualServicePart
-from flags.mesh.weights import Weights, full_host, of_envoy, of_virtual_service
+from flags.mesh.routes import EnvoyPart, VirtualServicePart, full_host
+from flags.mesh.weights import Weights, of_envoy, of_virtual_service
 
 PART = VirtualServicePart.model_validate(
     {
