@@ -18,7 +18,7 @@ ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 TWO_STACKS = -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-remote bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@echo "Stop the challenger now:  ./canario off        (people: ./canario; make is for who develops Canario)"
@@ -88,6 +88,10 @@ bench-rollouts: ## What it costs to guard a hundred rollouts in one process, and
 bench-passes: ## What a pass of the rollback job costs, over 1 h and 48 h of history (ARGS="--json FILE")
 	@$(RUN) install
 	@$(VENV)/python -m bench.passes $(ARGS)
+
+bench-fleet: ## What a thousand pods ask of one Unleash, one Prometheus and the rollback job (6 minutes; ARGS="--pods 100 --json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m bench.fleet $(ARGS)
 
 bench-remote: ## What a challenger behind an MLServer costs over asking it directly (ARGS="--requests 500 --json FILE")
 	@$(RUN) install --python-only

@@ -80,7 +80,7 @@ def measure(stage: str, passes: int, folder: Path) -> Cost:
     """Let the job judge a stage of that length some times."""
     policy, lasts = ten_guardrails(), parse_duration(stage)
     with history(lasts, folder) as url:
-        state = _state(datetime.now(UTC) - lasts)
+        state = canary_since(datetime.now(UTC) - lasts)
         judging = Judging(Prometheus(url), policy, Arms(state.flag, state.environment), state)
         seconds, cpu, asked = [], [], []
         for number in range(passes + 1):
@@ -128,7 +128,7 @@ def requests_of(url: str) -> int:
     )
 
 
-def _state(began: datetime) -> CanaryState:
+def canary_since(began: datetime) -> CanaryState:
     """A canary of 5% since then."""
     return CanaryState(
         flag="canary",
