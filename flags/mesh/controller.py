@@ -132,13 +132,10 @@ def decide(
         RouteError: the weights leave no room for both arms.
     """
     before = {one.rule: one for one in memory.written}
-    edited = tuple(
-        one for one in seen.weights if one.rule in before and _pair(before[one.rule]) != _pair(one)
-    )
+    edited = tuple(one for one in seen.weights if one.rule in before and _differ(before[one.rule], one))
     target = tuple(one.at(wanted.percent, wanted.mirror) for one in seen.weights)
     cause, no_copies = Cause.SHARE, seen.obstacle if wanted.mirror else ""
-    before_it = memory.wanted
-    same_flag = before_it is not None and _shares(before_it) == _shares(wanted)
+    same_flag = memory.wanted is not None and _shares(memory.wanted) == _shares(wanted)
     if edited and same_flag:
         cause = Cause.EDIT
         if edits is Edits.REPORT and wanted.percent:
@@ -238,8 +235,10 @@ def _told_edit(seen: Reading, decision: Decision, wanted: Wanted, edits: Edits) 
     return f"{by} changed the weights to {_all(decision.edited)}; {wanted.why}. It {what}"
 
 
-def _pair(weights: Weights) -> tuple[int, int, float | None]:
-    return weights.champion, weights.challenger, weights.mirror
+def _differ(one: Weights, other: Weights) -> bool:
+    """Whether a number that is ours in both is another one."""
+    is_copied_otherwise = None not in (one.mirror, other.mirror) and one.mirror != other.mirror
+    return (one.champion, one.challenger) != (other.champion, other.challenger) or is_copied_otherwise
 
 
 def _shares(wanted: Wanted) -> tuple[int, int]:

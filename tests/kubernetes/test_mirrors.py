@@ -191,7 +191,9 @@ def _put_crd(cluster: Cluster, change: Any) -> None:
 def test_where_the_number_would_be_lost_nothing_is_copied_and_weights_follow(cluster: Cluster) -> None:
     before = filters(cluster)
     route, memory = ObjectRoute(part(HTTP_ROUTE, mirror="ranker-v2"), cluster.api()), Memory()
+    follow(route, wanted(0), memory)
     step = follow(route, wanted(10, percent=5), memory)
+    assert not step.edited
     assert "keeps no number of requests to copy" in step.obstacle
     rule = cluster.read(HTTP_ROUTES)["spec"]["rules"][0]
     assert [one["weight"] for one in rule["backendRefs"]] == [95, 5]
