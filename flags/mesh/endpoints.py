@@ -1,5 +1,11 @@
-"""Whether an arm has endpoints that are ready: EndpointSlices of its Service, and pods of its subset."""
+"""Whether an arm has endpoints that are ready: EndpointSlices of its Service, and pods of its subset.
 
+Which pods a subset has is asked only every half a minute, or when none of those that were known is ready: the
+list of a thousand pods has megabytes.
+"""
+
+import time
+from collections.abc import Callable
 from typing import Final
 
 from flags.mesh.errors import Missing, RouteError
@@ -14,21 +20,24 @@ from flags.mesh.kubernetes import (
 from flags.mesh.routes import Backend, Destination, full_host
 
 OF_SERVICE: Final = "kubernetes.io/service-name"
+MEMBERS_SECONDS: Final = 30.0
 
 
 class Endpoints:
     """Counts ready endpoints."""
 
-    def __init__(self, api: KubernetesApi) -> None:
-        self._api = api
+    def __init__(self, api: KubernetesApi, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = api, clock
         self._slices = ENDPOINT_SLICES
+        self._members: dict[Destination, tuple[float, frozenset[str]]] = {}
+        """Pods of a subset, and when they were listed."""
 
     def of_backend(self, arm: Backend, namespace: str) -> int | None:
         """Ready endpoints of a Service. Raises KubernetesError."""
         return len(self._ready(arm.name, arm.namespace or namespace))
 
     def of_destination(self, arm: Destination, namespace: str) -> int | None:
-        """Ready endpoints of a Service, or of one of its subsets; None where the host is no Service's.
+        """Ready endpoints of a Service, or some of one of its subsets; None where the host is no Service's.
 
         Raises:
             RouteError: no DestinationRule names the subset.
@@ -40,9 +49,12 @@ class Endpoints:
         ready = self._ready(service, where)
         if arm.subset is None:
             return len(ready)
-        labels = self._labels(arm, namespace, where)
-        pods = self._api.list(PODS, where, labels)
-        return len(ready & {one["metadata"]["name"] for one in pods})
+        at, members = self._members.get(arm, (float("-inf"), frozenset[str]()))
+        if self._clock() - at > MEMBERS_SECONDS or not ready & members:
+            pods = self._api.list(PODS, where, self._labels(arm, namespace, where))
+            members = frozenset(one["metadata"]["name"] for one in pods)
+            self._members[arm] = self._clock(), members
+        return len(ready & members)
 
     def _labels(self, arm: Destination, namespace: str, of_service: str) -> dict[str, str]:
         for where in dict.fromkeys((namespace, of_service)):

@@ -10,13 +10,15 @@ import pytest
 import requests
 
 from flags.mesh.controller import Cause, Memory, follow
+from flags.mesh.endpoints import Endpoints
 from flags.mesh.errors import Conflict, Missing, RouteError
 from flags.mesh.kubernetes import HTTP_ROUTES, LEASES, VIRTUAL_SERVICES, Object, Resource
 from flags.mesh.leader import Leader
 from flags.mesh.objects import ObjectRoute
-from flags.mesh.routes import Edits
+from flags.mesh.routes import Destination, Edits
 from flags.mesh.wanted import Wanted
-from tests.kubernetes.scene import HTTP_ROUTE, VIRTUAL_SERVICE, Cluster, part
+from tests.kubernetes.fake_api import ADMIN, FakeApi, serving
+from tests.kubernetes.scene import HTTP_ROUTE, NAMESPACE, VIRTUAL_SERVICE, Cluster, filled, part
 
 TRIALS = 50
 BOTH = pytest.mark.parametrize("kind", [VIRTUAL_SERVICE, HTTP_ROUTE])
@@ -203,6 +205,25 @@ def test_an_arm_without_ready_endpoints_gets_no_weight(cluster: Cluster, kind: s
     assert weights(cluster, kind) == (100, 0)
     assert step.obstacle == "the challenger has no ready endpoints: it gets no weight"
     assert follow(route, share(25), memory).change is None
+
+
+def test_pods_of_subsets_are_listed_now_and_then(fake: FakeApi) -> None:
+    now = [0.0]
+    with serving(fake) as url:
+        cluster = Cluster(url, ADMIN)
+        filled(cluster)
+        endpoints, arm = Endpoints(cluster.api(), lambda: now[0]), part(VIRTUAL_SERVICE).challenger
+        assert isinstance(arm, Destination)
+
+        def lists() -> int:
+            assert endpoints.of_destination(arm, NAMESPACE) == 2
+            return sum(plural == "pods" and verb == "list" for verb, plural, _ in fake.calls)
+
+        assert [lists() for _ in range(3)] == [1, 1, 1]
+        now[0] = 31.0
+        assert [lists() for _ in range(3)] == [2, 2, 2]
+        cluster.unready("v2")
+        assert endpoints.of_destination(arm, NAMESPACE) == 0
 
 
 @BOTH
