@@ -176,8 +176,9 @@ def test_nginx_follows_without_a_lost_request_and_users_stay(tmp_path: Path) -> 
         assert challenged[5] < challenged[25] < challenged[100] == {*range(2_000)}
         assert not challenged[0]
         for percent in (20, 0):
-            (tmp_path / "arms.log").write_bytes(b"")
             follow(route, share(0, mirror=percent), memory)
+            until(load, 50)  # what the old workers had begun is done
+            (tmp_path / "arms.log").write_bytes(b"")
             before = len(load.answers)
             assert proxy.ask(users) == ["ranker_v1"] * len(users)
             until(load, 50)

@@ -177,7 +177,7 @@ def _put_crd(cluster: Cluster, change: Any) -> None:
 
     def served() -> bool:
         document = cluster.read(HTTP_ROUTES)
-        mirror = copy.deepcopy(OF_ANOTHER)
+        mirror: Any = copy.deepcopy(OF_ANOTHER)
         mirror["requestMirror"] |= {"percent": 7}
         document["spec"]["rules"][0]["filters"] = [mirror]
         path = HTTP_ROUTES.path(cluster.namespace, "ranker")
