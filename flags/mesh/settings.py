@@ -25,7 +25,7 @@ class MeshSettings(FlagsSettings):
     """What the weights of one rollout follow."""
 
     canary_flag: str = Field("canary", min_length=1, description="flag whose share the weights follow")
-    shadow_flag: str = Field("", description="flag that says how many requests are copied to the challenger")
+    shadow_flag: str = Field("shadow", description="flag that says how many requests are copied")
 
 
 class MeshJobSettings(StrictModel):
