@@ -9,13 +9,13 @@ from board.document import Answer, Tone
 from board.facts import Facts
 from board.series import PLAN_SEEN, UP
 from common.figures import moment, short
+from common.measured import BREACH, NO_DATA, OK, Measured
 from common.names import Recorded
 from flags.canary.aftermath import UNKNOWN, Aftermath
 from flags.canary.history import rolled_back
 from flags.canary.marks import refusal
 from flags.rollout.conditions import BEGIN
 from flags.rollout.decide import Step, StepKind
-from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading
 from flags.rollout.situation import Situation
 from rollback.decisions.story import aftermath
 
@@ -195,7 +195,7 @@ def guards(facts: Facts) -> tuple[Tone, str]:
     return tone, told
 
 
-def _judged(told: Sequence[GuardrailReading]) -> tuple[Tone, str]:
+def _judged(told: Sequence[Measured]) -> tuple[Tone, str]:
     binding = [one for one in told if one.binding]
     breached = _named(binding, BREACH)
     blind = [one.name for one in binding if one.verdict not in (OK, BREACH, NO_DATA)]
@@ -213,7 +213,7 @@ def _judged(told: Sequence[GuardrailReading]) -> tuple[Tone, str]:
     return tone, f"all guardrails are fine{warns}"
 
 
-def _named(guardrails: Sequence[GuardrailReading], verdict: str) -> list[str]:
+def _named(guardrails: Sequence[Measured], verdict: str) -> list[str]:
     return [one.name for one in guardrails if one.verdict == verdict]
 
 

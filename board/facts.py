@@ -12,10 +12,11 @@ from board.served import Served
 from board.sources import Told
 from board.watch import Reading
 from common.arms import OURS, Signals
+from common.measured import Measured
 from flags.accounts.users import ROLLBACK_USER
 from flags.canary.history import Change
 from flags.rollout.decide import Step, decide
-from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.readings import Readings
 from flags.rollout.schema import RolloutPlan
 from flags.rollout.situation import Situation
 from rollback.decisions.record import RollbackRecord
@@ -86,7 +87,7 @@ class Facts:
         return last is not None and self.now - last <= self.plan.guard_silent_for
 
     @cached_property
-    def judged(self) -> dict[str, GuardrailReading]:
+    def judged(self) -> dict[str, Measured]:
         """Verdicts on the flag as it is now, by guardrail; none of a job that is silent."""
         if not self.guarded or self.fresh is None or self.seen is None:
             return {}

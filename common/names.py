@@ -81,6 +81,7 @@ class JobMetric(StrEnum):
     ROLLOUT_BROKEN = "rollback_rollout_broken"  # {rollout}: 1 where its file does not fit
     BLIND_LIMIT = "rollback_cannot_measure_limit_seconds"  # how long it may go without measuring
     VERDICT = "rollback_verdict"  # {guardrail, verdict}: 1 for the verdict of the last pass
+    GUARDRAIL = "rollback_guardrail_info"  # {guardrail, unit, limit_is}: 1; of value, limit and champion
     BINDING = "rollback_binding"  # {guardrail}: 1 where it holds up a promotion, 0 where it only warns
     JUDGED = "rollback_judged_revision"  # of the flag (Unleash's event id), that the last pass judged
     JUDGED_MODEL = "rollback_judged_model_info"  # {version, sha256}: 1 for the challenger that it judged

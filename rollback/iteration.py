@@ -20,7 +20,6 @@ from common.terminal import Console
 from flags.canary.state import CanaryState
 from rollback.actions.stop import Stop
 from rollback.actions.turn_off import Canary, Rollback
-from rollback.guardrails.measured import Measured
 from rollback.guardrails.verdict import Status, Verdict
 
 _STYLES = {
@@ -211,7 +210,7 @@ def show(iteration: Iteration, canary: Canary, console: Console) -> None:
 def _table(verdicts: tuple[Verdict, ...]) -> Table:
     table = Table("guardrail", "challenger", "champion", "difference", "limit", "verdict", "why")
     for verdict in verdicts:
-        measured = Measured.of(verdict)
+        measured = verdict.measured
         told = dict(measured.rows())
         apart = [told[name] for name in ("Difference", "Interval") if name in told]
         figures = (

@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from common.measured import LEAST, MOST
 from common.names import JobMetric
 from flags.accounts.users import is_automation
 from flags.canary.state import CanaryState
@@ -118,6 +119,13 @@ class JobMetrics:
         )
         self._binding = series(
             JobMetric.BINDING, "1 where the verdict holds up a promotion, 0 where it only warns.", "guardrail"
+        )
+        self._guardrail = series(
+            JobMetric.GUARDRAIL,
+            "1 for the unit of its value, limit and champion, and whether the limit is the most or the least.",
+            "guardrail",
+            "unit",
+            "limit_is",
         )
         self._numbers = [(series(name, text, "guardrail"), number_of) for name, text, number_of in _NUMBERS]
         self._warm_up = series(
@@ -230,6 +238,8 @@ class JobMetrics:
                 for status in Status
             }
         )
+        told = ((one.guardrail, one.unit, LEAST if one.fewer else MOST) for one in verdicts)
+        self._guardrail.show(dict.fromkeys(told, 1))
         for series, number_of in self._numbers:
             numbers = ((one.guardrail, number_of(one)) for one in verdicts)
             series.show({(name,): number for name, number in numbers if number is not None})

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from common.figures import in_unit, moment
+from common.figures import moment
 
 UNKNOWN: Final = "unknown version"  # was rolled back by a job that could not tell which: it could be any
-LONGEST: Final = 50  # characters of a tag's value that Unleash takes
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Aftermath:
 
     Attributes:
         at: when the flag went off; None where nobody says.
-        why: `cause`, as the tag on the flag's page has it; None where there is none.
+        why: as the tag on the flag's page has it; None where there is none.
         version: the blocked one, by its label (flags.canary.marks); "" where it is not known which, and None
             where none is.
     """
@@ -50,14 +49,6 @@ class Aftermath:
     def lines(self) -> tuple[str, str, str]:
         """All of it."""
         return self.sentence, self.blocked, ways_on(self.flag)
-
-
-def cause(guardrail: str, unit: str, value: float, limit: float, champion: float | None = None) -> str:
-    """Why, with units, in the 50 characters of a tag: `errors: 12%, champion 1.0% (limit 2.0%)`."""
-    told, most = in_unit(value, unit), f"(limit {in_unit(limit, unit)})"
-    compared = "" if champion is None else f", champion {in_unit(champion, unit)}"
-    whole = f"{guardrail}: {told}{compared} {most}"
-    return whole if len(whole) <= LONGEST else f"{guardrail}: {told} {most}"
 
 
 def ways_on(flag: str) -> str:

@@ -20,9 +20,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from common.config import ConfigError
+from common.measured import LONGEST
 from common.model_store import METADATA_FILE, read_identity
 from common.terminal import printable
-from flags.canary.aftermath import LONGEST, UNKNOWN, ways_on
+from flags.canary.aftermath import UNKNOWN, ways_on
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import NotFound, Quarantined
 from flags.unleash.models import Tag

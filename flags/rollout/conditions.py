@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from common.figures import moment, number, percent, short
+from common.figures import moment, percent, short
+from common.measured import BREACH, NO_DATA, OK, Measured
 from flags.canary import marks
 from flags.canary.history import last_mark
 from flags.rollout.closeness import of_closeness
 from flags.rollout.condition import Condition
-from flags.rollout.readings import BREACH, NO_DATA, OK, GuardrailReading, Readings
+from flags.rollout.readings import Readings
 from flags.rollout.schema import WHOLE, RolloutPlan, Stage
 from flags.rollout.shadow_report import ShadowReport
 from flags.rollout.situation import RolloutPosition, Situation
@@ -226,8 +227,8 @@ def _silence(plan: RolloutPlan, position: RolloutPosition, seen: Situation) -> s
     return None
 
 
-def _guardrail(one: GuardrailReading, *, needed: bool, whole: bool) -> Condition:
-    numbers = _numbers(one)
+def _guardrail(one: Measured, *, needed: bool, whole: bool) -> Condition:
+    numbers = f": {one.short}" if one.short else ""
     if one.verdict == OK:
         return Condition(one.name, True, f"ok{numbers}")
     if one.verdict == NO_DATA:
@@ -239,14 +240,6 @@ def _guardrail(one: GuardrailReading, *, needed: bool, whole: bool) -> Condition
     if one.verdict == BREACH:
         return Condition(one.name, False, f"breached{numbers}")
     return Condition(one.name, False, f"{one.verdict}: the log of the rollback job says why")
-
-
-def _numbers(one: GuardrailReading) -> str:
-    if one.log_e is not None and one.log_e_needed is not None:
-        return f": test score {one.log_e:.1f}, threshold {one.log_e_needed:.1f}"
-    if one.value is not None and one.limit is not None:
-        return f": {number(one.value)}, limit {number(one.limit)}"
-    return ""
 
 
 def _share(within: float, position: RolloutPosition, seen: Situation) -> Condition:

@@ -12,6 +12,7 @@ from typing import Final
 
 from common.answers import Sample
 from common.arms import Arms, MissingSignal
+from common.measured import LEAST, Measured, finite
 from common.names import JobMetric, Model
 from common.prometheus import NotScraped, Prometheus, PrometheusError
 from common.served import BLUR, Fleet, Mixed, Pair, evidence_since, fleet, terms
@@ -21,10 +22,10 @@ from flags.rollout.evidence import EvidenceCache, Period, read_evidence
 from flags.rollout.no_worse import Evidence
 from flags.rollout.schema import NoWorse
 
-OK, BREACH, NO_DATA = "ok", "breach", "no data"  # as rollback.guardrails.verdict names them
 LEAST: Final = timedelta(seconds=1)
 OF_JOB: Final = (
     JobMetric.VERDICT,
+    JobMetric.GUARDRAIL,
     JobMetric.BINDING,
     JobMetric.VALUE,
     JobMetric.LIMIT,
@@ -43,44 +44,12 @@ OF_JOB: Final = (
 
 
 @dataclass(frozen=True)
-class GuardrailReading:
-    """A guardrail as the rollback job's last pass judged it.
-
-    Attributes:
-        verdict: ok, breach, no data or cannot measure.
-        binding: False where it only warns.
-        value, limit: of a threshold, in its own unit.
-        log_e, log_e_needed: of a sequential guardrail.
-        warm_up: seconds of the stage that are left out, since the challenger was warming up.
-        warm_up_start: when it was last seen to start, in Unix seconds.
-        champion: by the same measure as the value; low and high of what the challenger's is more than that.
-        sample: calls under the value.
-        window: how far back it reaches, seconds.
-    """
-
-    name: str
-    verdict: str
-    binding: bool = True
-    value: float | None = None
-    limit: float | None = None
-    log_e: float | None = None
-    log_e_needed: float | None = None
-    warm_up: float | None = None
-    warm_up_start: float | None = None
-    champion: float | None = None
-    low: float | None = None
-    high: float | None = None
-    sample: float | None = None
-    window: float | None = None
-
-
-@dataclass(frozen=True)
 class Readings:
     """What Prometheus says. Counts are since the stage began.
 
     Attributes:
         fault: why nothing is known; None where all was read.
-        guardrails: none while nobody gets the challenger.
+        guardrails: as the rollback job judged them last; none while nobody gets the challenger.
         last_pass: end of the rollback job's last pass, by the reader's own clock.
         judged: the flag's revision (Unleash's event id) that this pass judged; None where it judged none.
         champion_requests, challenger_requests: users' requests by the model that the flag gave them.
@@ -96,7 +65,7 @@ class Readings:
     """
 
     fault: str | None = None
-    guardrails: tuple[GuardrailReading, ...] = ()
+    guardrails: tuple[Measured, ...] = ()
     last_pass: datetime | None = None
     judged: int | None = None
     judged_version: str | None = None
@@ -238,41 +207,39 @@ def _has(arms: Arms, name: str) -> bool:
     return True
 
 
-def guardrails(job: Iterable[Sample]) -> tuple[GuardrailReading, ...]:
+def guardrails(job: Iterable[Sample]) -> tuple[Measured, ...]:
     """The verdicts of one job, by the names of the guardrails."""
     named = sorted(
         (one for one in job if one.labels.get("guardrail")), key=lambda one: one.labels["guardrail"]
     )
     found = []
     for name, group in groupby(named, key=lambda one: one.labels["guardrail"]):
-        samples = list(group)
-        verdict = next(
-            (
-                one.labels.get("verdict", "")
-                for one in samples
-                if one.labels.get("__name__") == JobMetric.VERDICT and one.value == 1
-            ),
-            None,
-        )
-        if verdict is None:
+        ones = {
+            one.labels.get("__name__"): one for one in group if one.value == 1 or "verdict" not in one.labels
+        }
+        if (verdict := ones.get(JobMetric.VERDICT)) is None:
             continue
-        numbers = {one.labels.get("__name__"): one.value for one in samples}
+        told = ones[JobMetric.GUARDRAIL].labels if JobMetric.GUARDRAIL in ones else {}
+        numbers = {metric: finite(one.value) for metric, one in ones.items()}
+        window = numbers.get(JobMetric.WINDOW)
         found.append(
-            GuardrailReading(
+            Measured(
                 name=name,
-                verdict=verdict,
-                binding=numbers.get(JobMetric.BINDING, 1.0) != 0,
+                verdict=verdict.labels["verdict"],
+                binding=numbers.get(JobMetric.BINDING) != 0,
+                unit=told.get("unit", "number"),
+                fewer=told.get("limit_is") == LEAST,
                 value=numbers.get(JobMetric.VALUE),
-                limit=numbers.get(JobMetric.LIMIT),
-                log_e=numbers.get(JobMetric.LOG_E),
-                log_e_needed=numbers.get(JobMetric.LOG_E_LIMIT),
-                warm_up=numbers.get(JobMetric.WARM_UP),
-                warm_up_start=numbers.get(JobMetric.WARM_UP_START),
                 champion=numbers.get(JobMetric.CHAMPION),
                 low=numbers.get(JobMetric.DIFFERENCE_LOW),
                 high=numbers.get(JobMetric.DIFFERENCE_HIGH),
+                limit=numbers.get(JobMetric.LIMIT),
                 sample=numbers.get(JobMetric.SAMPLE),
-                window=numbers.get(JobMetric.WINDOW),
+                window=None if window is None else timedelta(seconds=window),
+                score=numbers.get(JobMetric.LOG_E),
+                threshold=numbers.get(JobMetric.LOG_E_LIMIT),
+                warm_up=numbers.get(JobMetric.WARM_UP),
+                warm_up_start=numbers.get(JobMetric.WARM_UP_START),
             )
         )
     return tuple(found)

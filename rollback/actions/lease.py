@@ -20,7 +20,7 @@ from common.errors import CanarioError
 from common.model_store import ModelStore
 from common.names import Model
 from common.prometheus import Prometheus, PrometheusError
-from flags.canary.aftermath import UNKNOWN, cause
+from flags.canary.aftermath import UNKNOWN
 from flags.canary.lease import renew
 from flags.canary.marks import label, quarantine
 from flags.unleash.admin import UnleashAdmin
@@ -96,7 +96,8 @@ class VersionBlocker:
         """Begin to block the version that was judged, or the deployed one. Never waits."""
         judged = breach.models.get(Model.CHALLENGER)
         known = label(judged.version, judged.sha256) if judged else None
-        self._background.do(partial(self._block, why(breach), known))
+        why = breach.measured.cause(breach.sentence)  # for the tag on the flag's page
+        self._background.do(partial(self._block, why, known))
 
     def ensure_alive(self) -> None:
         """Go on with a block for which the machine gave no thread before."""
@@ -124,14 +125,6 @@ class VersionBlocker:
             else:
                 _log.warning("the version is blocked", extra={"version": version, "flag": self.flag})
                 return
-
-
-def why(breach: Verdict) -> str:
-    """Why the challenger was rolled back, for the tag on the flag's page and for all who tell of it."""
-    if breach.value is None or breach.limit is None:
-        return f"{breach.guardrail}: {breach.sentence}"
-    champion = breach.effect.champion if breach.effect else None
-    return cause(breach.guardrail, breach.unit, breach.value, breach.limit, champion)
 
 
 def served(prometheus: Prometheus, arms: Arms) -> dict[str, ServedModel]:

@@ -1,14 +1,13 @@
 """A decision in sentences, for `explain` and for messages. Pure."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from common.arms import UNVERSIONED, ServedModel
 from common.figures import moment
-from flags.canary.aftermath import UNKNOWN, Aftermath, cause
+from common.measured import Measured
+from flags.canary.aftermath import UNKNOWN, Aftermath
 from flags.canary.marks import label
 from rollback.decisions.record import Decision, Kind, RollbackRecord, StopRecord
-from rollback.guardrails.measured import Measured
 
 _TITLES = {
     Kind.ORDERED: "rollback of {flag} in {environment} begun, its end unknown",
@@ -72,17 +71,8 @@ def aftermath(decision: Decision) -> Aftermath | None:
     model = decision.models.get("challenger")
     version = label(model.version, model.sha256) if model else ""
     version = UNKNOWN if model == UNVERSIONED else version
-    return Aftermath(decision.flag, record.off_at or decision.time, _why(record.guardrail, breach), version)
-
-
-def _why(guardrail: str, breach: Mapping[str, Any] | None) -> str:
-    """As the tag has it."""
-    if breach is None:
-        return guardrail
-    measured = Measured.of_record(breach)
-    if measured.value is None or measured.limit is None:
-        return f"{guardrail}: {breach.get('sentence')}"
-    return cause(guardrail, measured.unit, measured.value, measured.limit, measured.champion)
+    why = Measured.of_record(breach).cause(breach.get("sentence")) if breach else record.guardrail
+    return Aftermath(decision.flag, record.off_at or decision.time, why, version)
 
 
 def exposure(decision: Decision) -> str:

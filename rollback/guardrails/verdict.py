@@ -17,6 +17,7 @@ from typing import Any
 
 from common.arms import ServedModel
 from common.e_process import Values
+from common.measured import Measured, finite
 from common.names import Model
 from rollback.guardrails.effect import Effect
 from rollback.guardrails.warm_up import NOTHING, LeftOut
@@ -89,6 +90,27 @@ class Verdict:
     def evidence(self) -> dict[str, Any]:
         """All that the verdict rests on, in JSON's types; `rejudge` judges it again."""
         return self.rests_on()
+
+    @property
+    def measured(self) -> Measured:
+        """Its figures, to be told."""
+        effect, path = self.effect, self.path
+        return Measured(
+            name=self.guardrail,
+            verdict=self.status.value,
+            binding=self.action is not Action.WARN,
+            unit=self.unit,
+            fewer=self.fewer,
+            value=finite(self.value),
+            champion=finite(effect.champion) if effect else None,
+            low=effect.low if effect else None,
+            high=effect.high if effect else None,
+            limit=self.limit,
+            sample=finite(self.sample),
+            window=self.window,
+            score=self.log_e if path is None or not len(path) else float(path.max()),
+            threshold=self.log_e_needed,
+        )
 
     @property
     def calls_for_rollback(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from board.numbers import Numbers
-from flags.rollout.readings import GuardrailReading
+from common.measured import Measured
 from flags.rollout.situation import Rollout, Situation
 from tests.unit.board.scenes import history, numbers
 from tests.unit.flags.rollout.scenes import GOOD, JOB, PERSON, VERSION, at, off, share
@@ -54,7 +54,7 @@ class World:
 
     def __init__(self) -> None:
         self.seen: dict[str, Situation] = {"ranker-flag": at(5), "search-flag": ROLLED_BACK}
-        fine = (GuardrailReading("errors", "ok"),)
+        fine = (Measured("errors", "ok"),)
         self.numbers = numbers(replace(GOOD, guardrails=fine))
         self.asked: list[str] = []
 

@@ -14,9 +14,10 @@ from board.document import Answer
 from board.facts import Facts
 from board.watch import Reading
 from common.figures import moment
+from common.measured import Measured
 from common.names import Recorded
 from flags.rollout import conditions
-from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.readings import Readings
 from tests.unit.board.scenes import DOWN, facts, numbers
 from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, PLAN, VERSION, at, flag, off, share
 
@@ -25,7 +26,7 @@ CHAMPION = "everybody has the champion"
 BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
 
 
-def judged(*guardrails: GuardrailReading, **fields: Any) -> Facts:
+def judged(*guardrails: Measured, **fields: Any) -> Facts:
     readings = replace(GOOD, guardrails=guardrails, **fields)
     return facts(told=numbers(readings))
 
@@ -37,7 +38,7 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
     ("known", "tone", "now"),
     [
         (
-            judged(GuardrailReading("errors", "ok")),
+            judged(Measured("errors", "ok")),
             "good",
             f"{FIVE}; all guardrails are fine.",
         ),
@@ -47,27 +48,27 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
             f"{FIVE}; 1 of 2 guardrails are fine, the others need more calls, and agreement warns.",
         ),
         (
-            judged(GuardrailReading("errors", "breach"), GuardrailReading("tail", "breach")),
+            judged(Measured("errors", "breach"), Measured("tail", "breach")),
             "bad",
             f"{FIVE}; errors and tail are breached.",
         ),
         (
-            judged(GuardrailReading("errors", "cannot measure"), GuardrailReading("tail", "ok")),
+            judged(Measured("errors", "cannot measure"), Measured("tail", "ok")),
             "bad",
             f"{FIVE}; errors is not to be measured.",
         ),
         (
-            judged(GuardrailReading("errors", "no data")),
+            judged(Measured("errors", "no data")),
             "wait",
             f"{FIVE}; the guardrails need more calls to judge it.",
         ),
         (
-            judged(GuardrailReading("errors", "ok"), judged=1),
+            judged(Measured("errors", "ok"), judged=1),
             "bad",
             f"{FIVE}; the rollback job has not judged it: it cannot read the flag, its log says why.",
         ),
         (
-            judged(GuardrailReading("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
+            judged(Measured("errors", "ok"), last_pass=NOW - timedelta(minutes=7)),
             "bad",
             f"{FIVE}; nobody guards it: the rollback job was last heard of 7m ago.",
         ),
@@ -82,14 +83,14 @@ ROLLED_BACK = at(5, share(PERSON, 0, 5), off(JOB), enabled=False)
             f"{FIVE}; how it does is not known, because Prometheus does not answer.",
         ),
         (
-            facts(at(100), told=numbers(replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),)))),
+            facts(at(100), told=numbers(replace(GOOD, guardrails=(Measured("errors", "ok"),)))),
             "good",
             "All users have the challenger; all guardrails are fine.",
         ),
         (
             facts(
                 at(5, constraints=("country IN NO",)),
-                told=numbers(replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),))),
+                told=numbers(replace(GOOD, guardrails=(Measured("errors", "ok"),))),
             ),
             "good",
             "5% of the users where country IN NO have the challenger; all guardrails are fine.",

@@ -13,8 +13,8 @@ from board.document import Board, Scale, Source
 from board.facts import Facts
 from board.sources import Told
 from board.watch import Reading
+from common.measured import Measured
 from flags.canary.marks import ROLLED_BACK as ROLLED_BACK_MARK
-from flags.rollout.readings import GuardrailReading
 from flags.rollout.situation import Situation
 from rollback.decisions.record import Decision, Kind, RollbackRecord, Turn
 from tests.unit.board.scenes import DOWN, facts, history, numbers
@@ -236,7 +236,6 @@ def test_changes_are_the_latest_of_both_flags() -> None:
     assert board.changes[0].person
 
 
-WEIGHED = "test score"
 TAKEN = "the challenger is rolled back"
 LOOK = "nothing is turned off, somebody should look"
 
@@ -245,61 +244,59 @@ LOOK = "nothing is turned off, somebody should look"
     ("told", "words", "tone", "reached"),
     [
         (
-            GuardrailReading("errors", "ok", log_e=1.2, log_e_needed=4.0),
-            f"Fine: {WEIGHED} at 30% of the threshold.",
+            Measured("errors", "ok", score=1.2, threshold=4.0),
+            "Fine: test score 1.2, threshold 4.0.",
             "good",
             0.3,
         ),
         (
-            GuardrailReading(
-                "errors", "ok", log_e=0.0, log_e_needed=4.0, warm_up=135.0, warm_up_start=1795428120.0
-            ),
-            "Fine: no evidence against the challenger. 2m15s of warm-up left out, the last after the start"
+            Measured("errors", "ok", score=0.0, threshold=4.0, warm_up=135.0, warm_up_start=1795428120.0),
+            "Fine: test score 0.0, threshold 4.0. 2m15s of warm-up left out, the last after the start"
             " at 10:02 UTC.",
             "good",
             0.0,
         ),
         (
-            GuardrailReading("errors", "ok", log_e=-0.5, log_e_needed=4.0),
-            "Fine: no evidence against the challenger.",
+            Measured("errors", "ok", score=-0.5, threshold=4.0),
+            "Fine: test score -0.5, threshold 4.0.",
             "good",
             0.0,
         ),
         (
-            GuardrailReading("errors", "breach", log_e=4.5, log_e_needed=4.0),
-            f"Breached: {WEIGHED} 4.5, threshold 4.0; {TAKEN}.",
+            Measured("errors", "breach", score=4.5, threshold=4.0),
+            f"Breached: test score 4.5, threshold 4.0; {TAKEN}.",
             "bad",
             1.125,
         ),
         (
-            GuardrailReading("challenger-p99", "ok", value=0.12, limit=0.2),
-            "Fine: 120 ms, at most 200 ms is allowed.",
+            Measured("challenger-p99", "ok", value=0.12, limit=0.2),
+            "Fine: 120 ms (limit 200 ms).",
             "good",
             0.6,
         ),
         (
-            GuardrailReading("agreement", "breach", binding=False, value=0.45, limit=0.9),
-            f"Breached: 45%, at least 90% is allowed; {LOOK}.",
+            Measured("agreement", "breach", binding=False, value=0.45, limit=0.9),
+            f"Breached: 45% (at least 90%); {LOOK}.",
             "wait",
             5.5,
         ),
         (
-            GuardrailReading("agreement", "ok", binding=False, value=0.97, limit=0.9),
-            "Fine: 97.0%, at least 90% is allowed.",
+            Measured("agreement", "ok", binding=False, value=0.97, limit=0.9),
+            "Fine: 97.0% (at least 90%).",
             "good",
             0.3,
         ),
-        (GuardrailReading("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
+        (Measured("errors", "no data"), "Too few calls yet to judge it.", "plain", None),
         (
-            GuardrailReading("errors", "cannot measure"),
+            Measured("errors", "cannot measure"),
             "Cannot be measured: the log of the rollback job says why.",
             "bad",
             None,
         ),
-        (GuardrailReading("my-own", "ok"), "Fine.", "good", None),
+        (Measured("my-own", "ok"), "Fine.", "good", None),
     ],
 )
-def test_verdicts_in_words(told: GuardrailReading, words: str, tone: str, reached: float | None) -> None:
+def test_verdicts_in_words(told: Measured, words: str, tone: str, reached: float | None) -> None:
     board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
     one = next(each for each in board.guardrails if each.name == told.name)
     assert (one.words, one.tone) == (words, tone)
@@ -308,9 +305,7 @@ def test_verdicts_in_words(told: GuardrailReading, words: str, tone: str, reache
 
 @pytest.mark.parametrize("verdict", ["no data", "cannot measure"])
 def test_a_guardrail_that_does_not_judge_tells_which_values_the_label_has(verdict: str) -> None:
-    readings = replace(
-        GOOD, guardrails=(GuardrailReading("errors", verdict), GuardrailReading("my-own", "ok"))
-    )
+    readings = replace(GOOD, guardrails=(Measured("errors", verdict), Measured("my-own", "ok")))
     board = assemble(facts(told=numbers(readings, unseen='no series has model="challenger"')))
     words = {each.name: each.words for each in board.guardrails}
     assert words["errors"].endswith(' No series has model="challenger".')
@@ -408,9 +403,9 @@ def test_after_a_rollback_the_cards_show_what_was_judged() -> None:
 
 
 def test_a_tile_shows_the_difference_that_the_job_tells() -> None:
-    told = GuardrailReading(
-        "conversion", "ok", value=0.1, limit=0.1, champion=0.1, low=-0.02, high=0.02, sample=2e4, window=7200,
-        log_e=0.2, log_e_needed=3.9,
+    told = Measured(
+        "conversion", "ok", value=0.1, limit=0.1, champion=0.1, low=-0.02, high=0.02, sample=2e4, window=timedelta(hours=2),
+        score=0.2, threshold=3.9,
     )  # fmt: skip
     board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
     tile = next(one for one in board.guardrails if one.name == "conversion")
@@ -443,13 +438,13 @@ COMBINATIONS = [each for size in range(7) for each in combinations(PARTS, size)]
 @pytest.mark.parametrize("parts", COMBINATIONS, ids=lambda parts: "+".join(parts) or "none")
 def test_whatever_is_down_nothing_looks_fine_that_is_not_seen(parts: tuple[str, ...]) -> None:
     down = set(parts)
-    fine = replace(GOOD, guardrails=(GuardrailReading("errors", "ok"),))
+    fine = replace(GOOD, guardrails=(Measured("errors", "ok"),))
     if "job" in down:
         fine = replace(fine, guardrails=(), last_pass=None, judged=None)
     elif "unleash" in down:
         fine = replace(fine, guardrails=(), judged=None)
     elif "service" in down:
-        fine = replace(fine, guardrails=(GuardrailReading("errors", "cannot measure"),))
+        fine = replace(fine, guardrails=(Measured("errors", "cannot measure"),))
     now = numbers().now | {("up", ""): 0.0 if "service" in down else 1.0}
     if "plan" in down:
         del now["plan", ""]

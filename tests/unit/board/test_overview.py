@@ -9,7 +9,7 @@ import pytest
 from board.facts import Facts
 from board.overview import broken, overview, row
 from board.watch import Reading
-from flags.rollout.readings import GuardrailReading
+from common.measured import Measured
 from tests.unit.board.conftest import ROLLED_BACK
 from tests.unit.board.scenes import DOWN, facts, numbers
 from tests.unit.flags.rollout.scenes import GOOD, NOW, PERSON, PLAN, PLAN_JOB, VERSION, at, flag, share
@@ -18,9 +18,7 @@ BY_HAND = PLAN.model_copy(update={"begin": "by_hand"})
 
 
 def judged(verdict: str, **fields: Any) -> Facts:
-    return facts(
-        at(1), told=numbers(replace(GOOD, guardrails=(GuardrailReading("errors", verdict),), **fields))
-    )
+    return facts(at(1), told=numbers(replace(GOOD, guardrails=(Measured("errors", verdict),), **fields)))
 
 
 @pytest.mark.parametrize(

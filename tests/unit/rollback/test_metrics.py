@@ -74,6 +74,7 @@ def test_an_iteration_with_its_verdicts() -> None:
     assert job.value(JobMetric.LOG_E_LIMIT, guardrail="slow") == 4.1
     assert job.value(JobMetric.VALUE, guardrail="slow") == 0.3
     assert job.value(JobMetric.LIMIT, guardrail="slow") == 0.2
+    assert job.value(JobMetric.GUARDRAIL, guardrail="slow", unit=VERDICT.unit, limit_is="most") == 1
     assert job.value(JobMetric.BINDING, guardrail="slow") == 1
     assert job.value(JobMetric.JUDGED) == 17
     job.metrics.after_iteration(Iteration(replace(STATE, enabled=False), None, False, 0.2))

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from common.measured import Measured
 from flags.canary.history import Change
 from flags.canary.state import CanaryState
-from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.readings import Readings
 from flags.rollout.schema import RolloutPlan
 from flags.rollout.situation import DeployedModels, Situation
 from tests.unit.flags.histories import CLI, PERSON, add, changes, life, off, on, share, tag
@@ -31,9 +32,9 @@ PLAN = RolloutPlan.model_validate(
 )
 GOOD = Readings(
     guardrails=(
-        GuardrailReading("errors", "ok"),
-        GuardrailReading("ratio", "no data"),
-        GuardrailReading("agreement", "breach", False),
+        Measured("errors", "ok"),
+        Measured("ratio", "no data"),
+        Measured("agreement", "breach", False),
     ),
     last_pass=NOW - timedelta(seconds=20),
     judged=999,

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from common.measured import Measured
 from flags.canary.aftermath import UNKNOWN
 from flags.canary.events import UNTAGGED
 from flags.canary.marks import APPROVE, BEGIN, PAUSE, QUARANTINE, RESUME
 from flags.rollout.decide import Step, StepKind, decide
-from flags.rollout.readings import GuardrailReading, Readings
+from flags.rollout.readings import Readings
 from flags.rollout.schema import RolloutPlan
 from flags.rollout.situation import DeployedModels, Situation
 from tests.unit.flags.rollout.scenes import (
@@ -100,33 +101,31 @@ def less(**fields: Any) -> Readings:
             id="a person's condition narrows it",
         ),
         pytest.param(
-            at(1, readings=less(guardrails=(GuardrailReading("errors", "no data"),))),
+            at(1, readings=less(guardrails=(Measured("errors", "no data"),))),
             ("wait", "5%", {"errors"}),
             id="not judged yet",
         ),
         pytest.param(
             at(
                 1,
-                readings=less(
-                    guardrails=(*GOOD.guardrails, GuardrailReading("p99", "breach", value=0.3, limit=0.2))
-                ),
+                readings=less(guardrails=(*GOOD.guardrails, Measured("p99", "breach", value=0.3, limit=0.2))),
             ),
             ("wait", "5%", {"p99"}),
             id="breached, and the job has not acted yet",
         ),
         pytest.param(
-            at(1, readings=less(guardrails=(*GOOD.guardrails, GuardrailReading("p99", "cannot measure")))),
+            at(1, readings=less(guardrails=(*GOOD.guardrails, Measured("p99", "cannot measure")))),
             ("wait", "5%", {"p99"}),
             id="cannot measure",
         ),
         pytest.param(at(1, readings=less(guardrails=())), ("wait", "5%", {"errors"}), id="a name unheard of"),
         pytest.param(
-            at(100, readings=less(guardrails=(GuardrailReading("errors", "no data"),))),
+            at(100, readings=less(guardrails=(Measured("errors", "no data"),))),
             ("promote", None, set()),
             id="nobody to compare with",
         ),
         pytest.param(
-            at(100, readings=less(guardrails=(GuardrailReading("errors", "breach"),))),
+            at(100, readings=less(guardrails=(Measured("errors", "breach"),))),
             ("wait", None, {"errors"}),
             id="bad",
         ),
@@ -422,3 +421,9 @@ def test_before_the_shadow_there_is_one_gate() -> None:
     step = decide(BY_HAND, seen)
     assert (step.position.name, [gate.name for gate in step.conditions]) == ("not begun", ["begin"])
     assert told(decide(BY_HAND, replace(seen, begun=(VERSION,)))) == ("advance", "shadow", set())
+
+
+def test_a_condition_tells_a_guardrails_value_with_its_unit() -> None:
+    slow = Measured("p99", "breach", unit="seconds", value=0.3, limit=0.2)
+    step = decide(PLAN, at(1, readings=less(guardrails=(*GOOD.guardrails, slow))))
+    assert [one.told for one in step.unmet if one.name == "p99"] == ["breached: 300 ms (limit 200 ms)"]

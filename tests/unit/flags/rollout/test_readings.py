@@ -7,11 +7,12 @@ import pytest
 
 from common.answers import Sample
 from common.arms import Arms
+from common.measured import Measured
 from common.names import JobMetric
 from common.prometheus import Prometheus, QueryRefused
 from flags.canary.marks import label
 from flags.rollout.closeness import Closeness
-from flags.rollout.readings import GuardrailReading, counts_query, read
+from flags.rollout.readings import counts_query, read
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ARMS = Arms("canary", "production")
@@ -101,6 +102,18 @@ def test_all_of_it(prometheus: Answers) -> None:
             {"__name__": JobMetric.WARM_UP_START, "instance": "a", "guardrail": "errors"},
             1795428120.0,
         ),
+        (
+            {
+                "__name__": JobMetric.GUARDRAIL,
+                "instance": "a",
+                "guardrail": "errors",
+                "unit": "share",
+                "limit_is": "least",
+            },
+            1.0,
+        ),
+        ({"__name__": JobMetric.VALUE, "instance": "a", "guardrail": "errors"}, math.nan),
+        ({"__name__": JobMetric.WINDOW, "instance": "a", "guardrail": "errors"}, 90.0),
         *verdict("agreement", "breach", binding=0),
         *of_job("old", last_pass_ago_seconds=105, judged_revision=3),
         *verdict("errors", "breach", "old"),
@@ -120,9 +133,17 @@ def test_all_of_it(prometheus: Answers) -> None:
     assert readings.fault is None
     assert readings.closeness == Closeness({"same": 40.0}, {("fraud", "both"): 2.0}, {("challenger", 3): 9.0})
     assert readings.guardrails == (
-        GuardrailReading("agreement", "breach", binding=False),
-        GuardrailReading(
-            "errors", "ok", log_e=0.5, log_e_needed=3.9, warm_up=135.0, warm_up_start=1795428120.0
+        Measured("agreement", "breach", binding=False),
+        Measured(
+            "errors",
+            "ok",
+            unit="share",
+            fewer=True,
+            window=timedelta(seconds=90),
+            score=0.5,
+            threshold=3.9,
+            warm_up=135.0,
+            warm_up_start=1795428120.0,
         ),
     )
     assert readings.judged == 17

@@ -14,7 +14,7 @@ from flags.canary.marks import ROLLED_BACK, quarantined
 from flags.canary.state import CanaryState
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.http import Timeouts
-from rollback.actions.lease import LeaseRenewer, VersionBlocker, challenger, why
+from rollback.actions.lease import LeaseRenewer, VersionBlocker, challenger
 from rollback.guardrails.verdict import Status, Verdict
 from rollback.iteration import Iteration
 from tests.unit.flags.fake_unleash import FakeUnleash, gradual
@@ -115,20 +115,6 @@ def test_a_rollback_blocks_the_version(admin: UnleashAdmin, version: str | None,
     one.close(5)
     assert quarantined(admin, "canary") == {mark}
     assert [tag.value for tag in admin.tags.of("canary") if tag.type == ROLLED_BACK] == ["slow: It was slow"]
-
-
-@pytest.mark.parametrize(
-    ("value", "limit", "words"),
-    [
-        (0.12345, 0.02, "slow: 0.123 (limit 0.02)"),
-        (1234.5, 500, "slow: 1,234 (limit 500)"),
-        (None, 0.02, "slow: It was slow"),
-        (0.5, None, "slow: It was slow"),
-    ],
-)
-def test_why_cause(value: float | None, limit: float | None, words: str) -> None:
-    breach = GUARDRAIL.unjudged(Status.BREACH, "It was slow")
-    assert why(replace(breach, value=value, limit=limit)) == words
 
 
 def test_a_block_is_tried_again(

@@ -10,12 +10,11 @@ from click.testing import CliRunner
 from board.answer import answer_of
 from common.arms import UNVERSIONED, ServedModel
 from common.names import Model
-from flags.canary.aftermath import LONGEST, Aftermath, cause
+from flags.canary.aftermath import Aftermath
 from flags.canary.marks import ROLLED_BACK, label
 from flags.cli.status import status_lines
 from flags.rollout.decide import decide
 from rollback.__main__ import main
-from rollback.actions.lease import why
 from rollback.decisions.log import DecisionLog
 from rollback.decisions.record import Decision, Kind, RollbackRecord, verdict_record
 from rollback.decisions.recorder import DecisionRecorder
@@ -45,11 +44,12 @@ BREACH = Verdict(
     models={Model.CHALLENGER: CHALLENGER},
     rests_on=dict,
 )
+WHY = BREACH.measured.cause(BREACH.sentence)
 SEEN = at(
     5,
     share(PERSON, 0, 5),
     off(JOB),
-    (JOB, "feature-tagged", {"type": ROLLED_BACK, "value": why(BREACH)}, None),
+    (JOB, "feature-tagged", {"type": ROLLED_BACK, "value": WHY}, None),
     enabled=False,
     quarantined=(label(CHALLENGER.version, CHALLENGER.sha256),),
 )
@@ -110,7 +110,7 @@ def test_all_four_say_what_happened_what_is_blocked_and_the_commands(tmp_path: P
 
 def test_the_board_says_it_with_what_is_blocked_and_the_commands() -> None:
     seen = replace(SEEN, canary=replace(SEEN.canary, quarantined=(VERSION,)))
-    lines = Aftermath("canary", OFF_AT, why(BREACH), VERSION).lines
+    lines = Aftermath("canary", OFF_AT, WHY, VERSION).lines
     answer = answer_of(facts(seen))
     assert answer.now == lines[0]
     assert answer.next == f"Nothing comes by itself. {lines[1]} {lines[2]}"
@@ -134,10 +134,3 @@ def test_a_version_that_is_not_known(models: dict[Model, ServedModel], blocked: 
 
 def test_another_decision_has_none() -> None:
     assert aftermath(decision().model_copy(update={"kind": Kind.FAILED})) is None
-
-
-def test_the_cause_fits_into_a_tag() -> None:
-    assert cause("slow", "seconds", 0.294, 0.2, 0.12) == "slow: 294 ms, champion 120 ms (limit 200 ms)"
-    told = cause("a-guardrail-with-a-long-name", "share", 0.12, 0.02, 0.01)
-    assert told == "a-guardrail-with-a-long-name: 12% (limit 2.0%)"
-    assert len(told) <= LONGEST

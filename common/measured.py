@@ -1,4 +1,4 @@
-"""What a guardrail measured, with units: the same figures on the board, by `./canario check` and in messages.
+"""What a guardrail measured, with units: told alike by board, conditions, commands and messages.
 
 Made from a verdict, from its record in the decisions log, or from what the job tells Prometheus. Pure.
 """
@@ -11,8 +11,10 @@ from typing import Any, Final, Self
 
 from common.durations import parse_duration
 from common.figures import count, in_unit, percent, short
-from rollback.guardrails.verdict import Status, Verdict
 
+OK, BREACH, NO_DATA, CANNOT_MEASURE = "ok", "breach", "no data", "cannot measure"  # the four verdicts
+MOST, LEAST = "most", "least"  # what a limit is
+LONGEST: Final = 50  # characters of a tag's value that Unleash takes
 BEGUN: Final = 0.5  # of the threshold: from here on the test score is worth a word
 SAFE, WITHIN, WATCH, ROLLED_BACK = "safe to ship", "within its limit", "keep watching", "rolled back"
 
@@ -22,17 +24,23 @@ class Measured:
     """One guardrail at one moment.
 
     Attributes:
-        verdict: as rollback.guardrails.verdict names them.
+        verdict: as rollback.guardrails.verdict says when it is which.
+        binding: False where it only warns.
         unit: of value, champion, limit, low and high; see common.figures.
         fewer: whether a value under the limit is beyond it.
         value: of the challenger; of both models where the unit is `times` or the guardrail knows no champion.
         champion: by the same measure.
         low, high: of challenger - champion, at 95%; see rollback.guardrails.effect.
         sample: calls under the value.
+        window: how far back it reaches.
         score, threshold: of a sequential guardrail, natural logarithms; the highest score of the stage.
+        warm_up: seconds of the stage that are left out, since the challenger was warming up.
+        warm_up_start: when it was last seen to start, in Unix seconds.
     """
 
+    name: str
     verdict: str
+    binding: bool = True
     unit: str = "number"
     fewer: bool = False
     value: float | None = None
@@ -44,49 +52,49 @@ class Measured:
     window: timedelta | None = None
     score: float | None = None
     threshold: float | None = None
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> Self:
-        """From a verdict."""
-        effect, path = verdict.effect, verdict.path
-        return cls(
-            verdict=verdict.status.value,
-            unit=verdict.unit,
-            fewer=verdict.fewer,
-            value=_finite(verdict.value),
-            champion=_finite(effect.champion) if effect else None,
-            low=effect.low if effect else None,
-            high=effect.high if effect else None,
-            limit=verdict.limit,
-            sample=_finite(verdict.sample),
-            window=verdict.window,
-            score=verdict.log_e if path is None or not len(path) else float(path.max()),
-            threshold=verdict.log_e_needed,
-        )
+    warm_up: float | None = None
+    warm_up_start: float | None = None
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
         """From a verdict as the decisions log has it; documents of before have no interval."""
         evidence = record.get("evidence") or {}
-        highest = _finite(evidence.get("log_e_highest"))
+        highest = finite(evidence.get("log_e_highest"))
         window = record.get("window")
         return cls(
+            name=str(record.get("guardrail")),
             verdict=str(record.get("verdict")),
             unit=record.get("unit") or "number",
             fewer=bool(record.get("fewer_is_worse")),
-            score=_finite(record.get("log_e")) if highest is None else highest,
-            threshold=_finite(record.get("log_e_needed")),
+            score=finite(record.get("log_e")) if highest is None else highest,
+            threshold=finite(record.get("log_e_needed")),
             window=parse_duration(window) if window else None,
-            champion=_finite(record.get("champion", _champion(evidence.get("counts")))),
-            **{name: _finite(record.get(name)) for name in ("value", "limit", "sample")},
-            low=_finite(record.get("difference_low")),
-            high=_finite(record.get("difference_high")),
+            champion=finite(record.get("champion", _champion(evidence.get("counts")))),
+            **{name: finite(record.get(name)) for name in ("value", "limit", "sample")},
+            low=finite(record.get("difference_low")),
+            high=finite(record.get("difference_high")),
         )
 
     @property
     def difference(self) -> float | None:
         """Challenger - champion."""
         return None if self.value is None or self.champion is None else self.value - self.champion
+
+    @property
+    def reached(self) -> float | None:
+        """How far the test score or the value is on its way to the limit, which is 1.
+
+        A share that must not fall is on its way from all of them; else there is no beginning.
+        """
+        if self.score is not None and self.threshold:
+            return max(self.score / self.threshold, 0.0)
+        if self.value is None or not self.limit:
+            return None
+        if not self.fewer:
+            return self.value / self.limit
+        if self.limit < 1 and 0 <= self.value <= 1:
+            return (1 - self.value) / (1 - self.limit)
+        return None
 
     @property
     def interval(self) -> str:
@@ -105,19 +113,19 @@ class Measured:
     @property
     def status(self) -> str:
         """What follows, in two or three words."""
-        if self.verdict == Status.OK:
+        if self.verdict == OK:
             return SAFE if self.safe else WITHIN if self.threshold is None else WATCH
-        return {Status.BREACH.value: "breached", Status.NO_DATA.value: WATCH}.get(self.verdict, self.verdict)
+        return {BREACH: "breached", NO_DATA: WATCH}.get(self.verdict, self.verdict)
 
     @property
     def sure(self) -> str:
         """How sure the verdict is, in words; "" where nothing was judged."""
-        if self.verdict not in {Status.OK, Status.BREACH}:
-            return "too few calls to tell" if self.verdict == Status.NO_DATA else ""
+        if self.verdict not in {OK, BREACH}:
+            return "too few calls to tell" if self.verdict == NO_DATA else ""
         if self.score is None or self.threshold is None:
             calls = f"{count(self.sample)} calls" if self.sample is not None else "what it saw"
             return f"one number on {calls}, held against the limit as it is"
-        if self.verdict == Status.BREACH:
+        if self.verdict == BREACH:
             return f"sure: by chance that comes in 1 of {exp(self.threshold):,.0f} stages at most"
         part = self.score / self.threshold
         if part >= BEGUN:
@@ -139,13 +147,29 @@ class Measured:
         if self.low is not None and self.high is not None:
             yield "Interval", f"{self._ends}, {self.interval}"
         if self.limit is not None:
-            yield "Limit", f"{'at least' if self.fewer else 'at most'} {self._told(self.limit)}"
+            yield "Limit", self._allowed
         if self.sure:
             yield "How sure", self.sure
         if self.score is not None and self.threshold is not None:
-            yield "Test score", f"{self.score + 0.0:.1f}, threshold {self.threshold:.1f}"
+            yield "Test score", self._score
         if self.sample is not None and self.window is not None:
             yield "Sample", f"{count(self.sample)} calls, {self._window}"
+
+    @property
+    def short(self) -> str:
+        """Against its limit in a few words: `12 ms (limit 200 ms)`; "" where nothing was measured."""
+        score = "" if self.score is None or self.threshold is None else f"test score {self._score}"
+        return "; ".join(filter(None, (self._against(self.champion), score)))
+
+    def cause(self, sentence: object) -> str:
+        """Why it rolled back, in the characters of a tag: `errors: 12%, champion 1.0% (limit 2.0%)`.
+
+        `sentence` is of the verdict, for one without figures.
+        """
+        if self.value is None or self.limit is None:
+            return f"{self.name}: {sentence}"
+        whole = f"{self.name}: {self._against(self.champion)}"
+        return whole if len(whole) <= LONGEST else f"{self.name}: {self._against(None)}"
 
     def __str__(self) -> str:
         """All of it in one sentence without an end; "" where nothing was measured."""
@@ -159,10 +183,25 @@ class Measured:
         if self.low is not None and self.high is not None:
             told += f" ({self._ends}, {self.interval})"
         if self.limit is not None:
-            told += f"; {'at least' if self.fewer else 'at most'} {self._told(self.limit)} is allowed"
+            told += f"; {self._allowed} is allowed"
         if self.sample is not None and self.window is not None:
             told += f"; {count(self.sample)} calls, {self._window}"
         return told
+
+    def _against(self, champion: float | None) -> str:
+        if self.value is None or self.limit is None:
+            return ""
+        compared = "" if champion is None else f", champion {in_unit(champion, self.unit)}"
+        side = "at least" if self.fewer else "limit"
+        return f"{in_unit(self.value, self.unit)}{compared} ({side} {in_unit(self.limit, self.unit)})"
+
+    @property
+    def _allowed(self) -> str:
+        return f"{'at least' if self.fewer else 'at most'} {self._told(self.limit or 0.0)}"
+
+    @property
+    def _score(self) -> str:
+        return f"{(self.score or 0.0) + 0.0:.1f}, threshold {self.threshold or 0.0:.1f}"
 
     @property
     def _compared(self) -> bool:
@@ -207,6 +246,6 @@ def _champion(counts: Mapping[str, Any] | None) -> float | None:
     return bad / total if total else None
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
     """A number of a document, in which NaN and the infinities are text; None for any other."""
     return float(value) if isinstance(value, int | float) and isfinite(value) else None
