@@ -122,7 +122,7 @@ class JobMetrics:
         )
         self._guardrail = series(
             JobMetric.GUARDRAIL,
-            "1 for the unit of its value, limit and champion, and whether the limit is the most or the least.",
+            "1 for the unit of value, limit and champion, and whether the limit is the most or the least.",
             "guardrail",
             "unit",
             "limit_is",

@@ -22,7 +22,7 @@ from flags.rollout.evidence import EvidenceCache, Period, read_evidence
 from flags.rollout.no_worse import Evidence
 from flags.rollout.schema import NoWorse
 
-LEAST: Final = timedelta(seconds=1)
+SHORTEST: Final = timedelta(seconds=1)
 OF_JOB: Final = (
     JobMetric.VERDICT,
     JobMetric.GUARDRAIL,
@@ -101,7 +101,7 @@ def read(
     evidence_fault = None
     since, mixed = began, None
     try:
-        seen = _fleet(prometheus, arms, max(now - began, LEAST))
+        seen = _fleet(prometheus, arms, max(now - began, SHORTEST))
         try:
             pair = seen.pair(arms)
             since = evidence_since(prometheus, arms, seen, began, now)
@@ -109,7 +109,7 @@ def read(
             mixed = str(error)
         found = [
             one
-            for one in arms.told(prometheus.vector(counts_query(arms, max(now - since, LEAST))))
+            for one in arms.told(prometheus.vector(counts_query(arms, max(now - since, SHORTEST))))
             if math.isfinite(one.value)
         ]
         counts = {(one.labels.get("what"), one.labels.get("model")): one.value for one in found}
@@ -214,12 +214,11 @@ def guardrails(job: Iterable[Sample]) -> tuple[Measured, ...]:
     )
     found = []
     for name, group in groupby(named, key=lambda one: one.labels["guardrail"]):
-        ones = {
-            one.labels.get("__name__"): one for one in group if one.value == 1 or "verdict" not in one.labels
-        }
+        told_now = (one for one in group if one.value == 1 or "verdict" not in one.labels)
+        ones = {one.labels.get("__name__"): one for one in told_now}
         if (verdict := ones.get(JobMetric.VERDICT)) is None:
             continue
-        told = ones[JobMetric.GUARDRAIL].labels if JobMetric.GUARDRAIL in ones else {}
+        about = ones[JobMetric.GUARDRAIL].labels if JobMetric.GUARDRAIL in ones else {}
         numbers = {metric: finite(one.value) for metric, one in ones.items()}
         window = numbers.get(JobMetric.WINDOW)
         found.append(
@@ -227,8 +226,8 @@ def guardrails(job: Iterable[Sample]) -> tuple[Measured, ...]:
                 name=name,
                 verdict=verdict.labels["verdict"],
                 binding=numbers.get(JobMetric.BINDING) != 0,
-                unit=told.get("unit", "number"),
-                fewer=told.get("limit_is") == LEAST,
+                unit=about.get("unit", "number"),
+                fewer=about.get("limit_is") == LEAST,
                 value=numbers.get(JobMetric.VALUE),
                 champion=numbers.get(JobMetric.CHAMPION),
                 low=numbers.get(JobMetric.DIFFERENCE_LOW),

@@ -404,8 +404,8 @@ def test_after_a_rollback_the_cards_show_what_was_judged() -> None:
 
 def test_a_tile_shows_the_difference_that_the_job_tells() -> None:
     told = Measured(
-        "conversion", "ok", value=0.1, limit=0.1, champion=0.1, low=-0.02, high=0.02, sample=2e4, window=timedelta(hours=2),
-        score=0.2, threshold=3.9,
+        "conversion", "ok", value=0.1, limit=0.1, champion=0.1, low=-0.02, high=0.02, sample=2e4,
+        window=timedelta(hours=2), score=0.2, threshold=3.9,
     )  # fmt: skip
     board = assemble(facts(told=numbers(replace(GOOD, guardrails=(told,)))))
     tile = next(one for one in board.guardrails if one.name == "conversion")

@@ -1,5 +1,6 @@
 """What a guardrail measured in words: one set of figures for board, command line and messages."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -77,49 +78,19 @@ def test_times_are_a_comparison_themselves() -> None:
     assert rows["Difference"] == "+30%"
 
 
+SMALL = Measured(
+    "errors", "ok", value=0.01, champion=0.01, low=-0.001, high=0.001, limit=0.012, threshold=4.0
+)
+WANTED = replace(SMALL, fewer=True, value=0.1, champion=0.1, low=-0.01, high=0.01, limit=0.09)
+
+
 @pytest.mark.parametrize(
     ("told", "status"),
     [
-        (
-            Measured(
-                "errors", "ok", value=0.01, champion=0.01, low=-0.001, high=0.001, limit=0.012, threshold=4.0
-            ),
-            "safe to ship",
-        ),
-        (
-            Measured(
-                "errors", "ok", value=0.01, champion=0.01, low=-0.01, high=0.01, limit=0.012, threshold=4.0
-            ),
-            "keep watching",
-        ),
-        (
-            Measured(
-                "errors",
-                "ok",
-                fewer=True,
-                value=0.1,
-                champion=0.1,
-                low=-0.01,
-                high=0.01,
-                limit=0.09,
-                threshold=4.0,
-            ),
-            "safe to ship",
-        ),
-        (
-            Measured(
-                "errors",
-                "ok",
-                fewer=True,
-                value=0.1,
-                champion=0.1,
-                low=-0.02,
-                high=0.02,
-                limit=0.09,
-                threshold=4.0,
-            ),
-            "keep watching",
-        ),
+        (SMALL, "safe to ship"),
+        (replace(SMALL, low=-0.01, high=0.01), "keep watching"),
+        (WANTED, "safe to ship"),
+        (replace(WANTED, low=-0.02, high=0.02), "keep watching"),
         (Measured("errors", "no data"), "keep watching"),
         (Measured("errors", "breach"), "breached"),
         (Measured("errors", "cannot measure"), "cannot measure"),
@@ -183,7 +154,7 @@ def test_the_cause_fits_into_a_tag() -> None:
         (0.5, None, "slow: It was slow"),
     ],
 )
-def test_a_cause_without_figures_is_the_sentence(
+def test_the_cause_without_figures_is_the_sentence(
     value: float | None, limit: float | None, words: str
 ) -> None:
     assert Measured("slow", "breach", value=value, limit=limit).cause("It was slow") == words
