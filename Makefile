@@ -52,8 +52,8 @@ example-fastapi: ## A FastAPI service that is not ours is guarded and rolled bac
 	@$(RUN) install
 	@$(VENV)/python -m drills example $(ARGS)
 
-story: ## From shadow to the decision on simulated users, with reports to open (3 minutes; ARGS="--effect 0.05")
-	@$(RUN) up
+story: ## From shadow to the decision in a simulated shop, with reports to open (4 minutes; ARGS="--effect 0.05 --keep")
+	@$(RUN) install
 	@$(VENV)/python -m drills story $(ARGS)
 
 drill: ## Every fault of a challenger, and what the other users notice (15 minutes; ARGS="--only burn --json FILE")

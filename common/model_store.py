@@ -133,7 +133,7 @@ class ModelStore:
         """Copy the first models in and give them their roles. Where there are roles already, they stay.
 
         Args:
-            refresh: replace the first models, as long as nobody has changed roles.
+            refresh: replace the first models, as long as nobody else has changed roles or put them there.
 
         Raises:
             ConfigError: see `read`.
@@ -141,7 +141,7 @@ class ModelStore:
         """
         with self.alone():
             now = self.read() if self.roles_file.exists() else None
-            if now and (now.revision > 1 or not refresh):
+            if now and (now.revision > 1 or not refresh or now.last.by != note.by):
                 return now
             first = installed(self.add(champion), self.add(challenger) if challenger else None, note)
             if now and now.roles == first.roles:

@@ -6,5 +6,5 @@ rollback  how long a rollback takes: the scenario, again and again
 pictures  of the Unleash UI and the board, for the README
 story     the whole way of a challenger, from shadow to the decision
 
-What demo and story change in Unleash is brought back by one FlagRestorer.
+What the demo changes in Unleash is brought back by FlagRestorer.
 """

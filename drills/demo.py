@@ -2,7 +2,6 @@
 
 import statistics
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from sklearn.datasets import load_breast_cancer
 
 from common.terminal import Console
 from drills.command import exit_codes, home_option, json_option, table, write_figures
-from drills.flag_restorer import flags_restored
+from drills.flag_restorer import flag_restored
 from drills.judge import p99, tally
 from drills.scenario import Plan, Result, Scenario
 from drills.target import Target, of_stack
@@ -52,7 +51,7 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
     no request of a user outside the canary failed or took over 250 ms more than before.
 
     What stands in the way is named before it begins, and the flag ends as it was found, also after Ctrl-C;
-    after a kill -9 by the next demo or story.
+    after a kill -9 by the next demo.
 
     \b
     Examples:
@@ -69,16 +68,9 @@ def demo(percent: int, rate: float, limit: float, json_file: Path | None, home: 
     with exit_codes("the drill could not be carried out"):
         stack = Stack.existing(home)
         target = of_stack(stack)
-        with flags_restored(
-            stack,
-            target,
-            lambda told: say(None, told),
-            "demo",
-            names=(target.flag,),
-            rolled_back_by=target.job,
-        ) as restorer:
+        with flag_restored(stack, target, lambda told: say(None, told)) as restorer:
             plan = Plan(percent=percent, rate=rate, limit_seconds=limit)
-            result = Scenario(target, plan, say, partial(restorer.share, target.flag)).run(rows)
+            result = Scenario(target, plan, say, restorer.share).run(rows)
     show(result, console)
     _tell_what_next(console, target, stack)
     write_figures(console.print, json_file, as_json(result))

@@ -1,14 +1,14 @@
 """What a run changes, written down before it does: who is killed by SIGKILL cannot bring anything back.
 
-The next demo or story finds the file, and brings it back first. A lock that dies with its process tells a run
-that goes on from one that was killed.
+The next demo finds the file, and brings it back first. A lock that dies with its process tells a run that
+goes on from one that was killed.
 """
 
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import AwareDatetime
 
@@ -21,9 +21,7 @@ from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import FlagError
 
 UNDER_WAY = "under-way.json"
-LOCK = "story.lock"
-
-Run = Literal["demo", "story"]
+LOCK = "demo.lock"
 
 
 class NotesError(CanarioError):
@@ -31,26 +29,20 @@ class NotesError(CanarioError):
 
 
 class FlagNotes(StrictModel):
-    """One flag during the run.
+    """The flag as it was found.
 
     Attributes:
-        percent, enabled, blocked: as it was found; versions that were blocked.
         was_held: a person had lowered it, and nobody had raised it since.
-        ours: the share that the run gives it last; None before it gives any.
-        before: the share that it had before that: killed in between, the run left this one.
-        excluded: countries that the run keeps with the champion.
+        blocked: versions.
     """
 
     percent: int
     enabled: bool
     was_held: bool
     blocked: tuple[str, ...] = ()
-    ours: int | None = None
-    before: int | None = None
-    excluded: tuple[str, ...] = ()
 
     @classmethod
-    def found(cls, admin: UnleashAdmin, name: str) -> Self:
+    def of(cls, admin: UnleashAdmin, name: str) -> Self:
         """The flag as it is now.
 
         Raises:
@@ -77,21 +69,19 @@ class Notes(StrictModel):
     """All that there is to bring back.
 
     Attributes:
-        run: what is run.
-        begun: when it was.
-        traffic: whether the sample traffic ran, and is silent during the run.
-        rolled_back_by: whose rollback is part of the run, and brought back with the rest; None: nobody's.
+        begun: when the run was.
+        ours: the share that it gives the flag last; None before it gives any.
+        before: the share that the flag had before that: killed in between, the run left this one.
     """
 
-    run: Run = "story"
     begun: AwareDatetime
-    traffic: bool
-    rolled_back_by: str | None = None
-    flags: dict[str, FlagNotes]
+    found: FlagNotes
+    ours: int | None = None
+    before: int | None = None
 
 
 class Notebook:
-    """The file in the folder of the stories."""
+    """The file in the folder of the demos."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / UNDER_WAY
@@ -117,7 +107,7 @@ class Notebook:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Notebook]:
-    """The notebook of the stack whose stories lie in `folder`, for one run at a time.
+    """The notebook in `folder`, for one run at a time.
 
     Raises:
         NotesError: another one is under way; the folder cannot be written to.
@@ -132,7 +122,6 @@ def opened(folder: Path) -> Iterator[Notebook]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise NotesError(
-                f"another story is being told on this stack, or a demo runs ({folder}): wait for its end, or"
-                " end it by Ctrl-C"
+                f"another demo runs on this stack ({folder}): wait for its end, or end it by Ctrl-C"
             ) from error
         yield Notebook(folder)

@@ -72,9 +72,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         "demo": Command(
             "drills", ("demo",), "a bad challenger is rolled back while you watch", "machine", after_up=True
         ),
-        "story": Command(
-            "drills", ("story",), "from shadow to the decision, with reports", "machine", after_up=True
-        ),
+        "story": Command("drills", ("story",), "from shadow to the decision, with reports", "machine"),
         "example": Command("drills", ("example",), "the same for a FastAPI service", "machine"),
         "drill": Command("drills", (), "every fault on purpose: `drill faults`, `drill rollback`", "machine"),
         "logs": _stack("logs", about="of all programs, or of one (-f goes on)"),

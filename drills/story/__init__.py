@@ -1,5 +1,5 @@
-"""The whole story on simulated users of a running stack: shadow, power, canary, A/B test, segments, decision.
+"""The story of a simulated shop, on servers of its own: shadow, power, canary, A/B test, segments, decision.
 
-command -> acts (in order) -> crowd (requests), console (how it is told, and command lines as a person calls
-them), FlagRestorer (flags as they were found) -> truth (pure: is it as was simulated?).
+command (servers, models) -> acts (in order) -> crowd (requests), console (how it is told, and command lines
+as a person calls them) -> truth (pure: did the reports find what is true of the shop's visitors?).
 """

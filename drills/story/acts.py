@@ -9,16 +9,10 @@ import yaml
 
 from common.names import Model
 from drills.story.console import Report, typed
-from drills.story.context import (
-    FLUSH_SECONDS,
-    SHADOW,
-    Context,
-    RolledBackError,
-    true_agreement,
-)
+from drills.story.context import FLUSH_SECONDS, SHADOW, Context, RolledBackError, truth_about
 from drills.story.crowd import BOUGHT
+from drills.story.shop import visitors
 from drills.story.truth import points
-from drills.target import SETTLE_SECONDS
 
 CANARY_SHARE, TEST_SHARE = 5, 50
 CANARY_USERS_A_SECOND = 120.0
@@ -31,21 +25,19 @@ MOST_USERS = 3  # times those that both arms need
 
 def shadow(context: Context) -> tuple[float, float]:
     """The challenger sees requests, and nobody its answers: the true agreement, and the reported one."""
-    console, users = context.console, context.truth.users("shadow", context.plan.shadow, len(context.rows))
+    console, users = context.console, visitors("shadow", context.plan.shadow)
     console.act(
         "Shadow: what would the challenger say?",
         f"The flag {SHADOW} goes to 100%: the challenger sees every request too, off the response path. All"
         " users get the champion's answer, so this costs nobody anything.",
     )
-    true = true_agreement(context.models, context.rows, users)
-    context.flags.share(context.flag, 0)
-    context.flags.share(SHADOW, 100)
-    time.sleep(SETTLE_SECONDS)
+    true = truth_about(context.models, users).agreement
+    context.copies(100)
     since = datetime.now(UTC)
     with console.progress("requests that both models see", len(users)) as advance:
         context.crowd.send(users, enough=lambda counts: advance(counts.total()))
     time.sleep(FLUSH_SECONDS)
-    context.flags.share(SHADOW, 0)
+    context.copies(0)
     report = context.commands.report(
         "1-shadow",
         "shadow",
@@ -55,17 +47,16 @@ def shadow(context: Context) -> tuple[float, float]:
         since.isoformat(timespec="milliseconds"),
     )
     console.report(report)
-    if report.tone == "bad":
-        console.say(
-            "A team would look into that before it goes on. This story goes on, because its users' taste is"
-            " simulated, whatever the models say."
-        )
+    console.say(
+        "Two models that differ are no news: this challenger looks at the basket too. Which of them is right,"
+        " no copy of a request can tell. The test below can."
+    )
     return true, float(report.numbers["agreement"]["value"])
 
 
 def power(context: Context) -> None:
     """How many users the A/B test needs."""
-    baseline, effect = context.truth.baseline, context.plan.effect
+    baseline, effect = round(context.truth.baseline, 2), context.plan.effect
     context.console.act(
         "Power: how many users does a test need?",
         f"Today {baseline:.0%} of the users buy, and a change of {100 * effect:g} points must not be missed."
@@ -98,14 +89,14 @@ def canary(context: Context) -> None:
     )
     context.share(CANARY_SHARE)
     seconds, begun = CANARY_SECONDS, time.monotonic()
-    users = context.truth.users("canary", int(seconds * CANARY_USERS_A_SECOND), len(context.rows))
+    users = visitors("canary", int(seconds * CANARY_USERS_A_SECOND))
     with console.progress(f"seconds of {CANARY_SHARE}%", seconds) as advance:
         counts = context.crowd.send(
             users, enough=lambda _: advance(time.monotonic() - begun), rate=CANARY_USERS_A_SECOND
         )
     console.found(f"{counts['challenger']} of {counts.total()} users got the challenger.", style="")
-    console.command("./canario check")
-    require_exposure(context)
+    console.command(context.commands.typed("check"))
+    context.require_exposure()
     checked = context.commands.check()
     for each in checked["verdicts"]:
         console.found(f"{each['guardrail']:<20} {each['verdict']:<14} {each['sentence']}", style="")
@@ -130,19 +121,19 @@ def abtest(context: Context) -> tuple[str, Report]:
             "--metric",
             BOUGHT,
             "--baseline",
-            f"{context.truth.baseline:g}",
+            f"{context.truth.baseline:.2f}",
             "--effect",
             f"{context.plan.effect:g}",
         ),
         *("--share", str(TEST_SHARE), "--window", f"{WINDOW_SECONDS}s", "--covariate", "off"),
         *("--segments-by", SEGMENTS_BY),
-        *("--name", "challenger or champion", "--note", "simulated users of ./canario story"),
+        *("--name", "does the basket help", "--note", "simulated visitors of ./canario story"),
     )
     console.command(typed("analysis", "abtest", "register", str(file), *arguments))
     console.found(context.commands.register(file, *arguments).splitlines()[0].partition(": ")[2], style="")
     needed = yaml.safe_load(file.read_text(encoding="utf-8"))["users"]
     most = max(needed.values())
-    users = iter(context.truth.users("ab", MOST_USERS * 2 * most, len(context.rows)))
+    users = iter(visitors("ab", MOST_USERS * 2 * most))
 
     def send(least: dict[str, int], before: Counter[str]) -> Counter[str]:
         def enough(counts: Counter[str]) -> bool:
@@ -153,7 +144,7 @@ def abtest(context: Context) -> tuple[str, Report]:
         with console.progress(
             "users of each model who asked, and bought or left", max(least.values())
         ) as advance:
-            return before + context.crowd.send(users, context.truth, enough=enough)
+            return before + context.crowd.send(users, shopping=True, enough=enough)
 
     counts = send({arm: int(LOOK_AT * count) for arm, count in needed.items()}, Counter())
     time.sleep(FLUSH_SECONDS)
@@ -161,7 +152,7 @@ def abtest(context: Context) -> tuple[str, Report]:
     console.say("A look before the end. It is refused, because who looks often finds something by chance:")
     console.report(early)
     send(needed, counts)
-    require_exposure(context)
+    context.require_exposure()
     with console.progress(
         "seconds until the last user's time is over", WINDOW_SECONDS + FLUSH_SECONDS
     ) as advance:
@@ -193,10 +184,14 @@ def segments(context: Context) -> frozenset[str]:
     harmed = frozenset(each["segment"].partition("=")[2] for each in shown if each["verdict"] == "harmed")
     if harmed:
         context.console.say(
+            "The shop in Denmark counts baskets in kroner, and is younger than the challenger's data: to that"
+            " model every basket there is too large for a buyer's."
+        )
+        context.console.say(
             "A constraint in Unleash keeps the champion for them, and everybody else keeps what they have:"
         )
         values = [f"country={each}" for each in sorted(harmed)]
-        context.console.command(typed("flags", "exclude", context.flag, *values))
+        context.console.command(context.commands.typed("exclude", context.flag, *values))
         there, elsewhere = context.exclude(harmed)
         context.console.found(
             f"Now {there:.0%} of the users in {', '.join(sorted(harmed))} get the challenger, and"
@@ -220,13 +215,3 @@ def _segment(each: dict[str, Any]) -> tuple[str, ...]:
 def _report(context: Context, page: str) -> Report:
     file = context.commands.folder / "test.yaml"
     return context.commands.report(page, "abtest", "report", file, "--log", context.commands.log)
-
-
-def require_exposure(context: Context) -> None:
-    """Raises RolledBackError where somebody turned the challenger off or changed its share in between."""
-    if who := context.flags.changed_by_others(context.flag):
-        raise RolledBackError(
-            f"{who}. If it was the rollback job: `./canario explain` has why,"
-            f" and its version is blocked until `./canario lift {context.flag}"
-            ' --reason "..."`'
-        )

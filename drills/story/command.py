@@ -1,27 +1,42 @@
 """`./canario story`: from shadow to the decision; the acts are told in drills.story.acts."""
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import requests
-from sklearn.datasets import load_breast_cancer
 
+from common.errors import CanarioError
+from common.model_store import ModelStore
+from common.names import Model
+from common.release import Note
 from common.terminal import Console
-from drills.command import exit_codes, home_option, json_option, write_figures
-from drills.flag_restorer import bring_back, flags_restored, notes_folder
-from drills.notes import opened
+from drills.command import exit_codes, json_option, write_figures
 from drills.story import acts
 from drills.story.console import Commands, StoryConsole
-from drills.story.context import SHADOW, Context, Plan, RolledBackError
+from drills.story.context import Context, Plan, RolledBackError, truth_about
 from drills.story.crowd import Crowd
-from drills.story.truth import TRUTH, Findings, compared, decision, faults
+from drills.story.models import train
+from drills.story.shop import visitors
+from drills.story.truth import Findings, compared, decision, faults
 from drills.target import of_stack
 from stack.api import Stack
+from stack.paths import Home
+from stack.progress import Progress
+from stack.site import Settings, with_needs
+from stack.up import step_count
 
 DEFAULTS = Plan()
+PROGRAMS = ("unleash", "prometheus", "service", "rollback", "board")
+ROLLOUTS = Path(__file__).parent / "rollouts"
+KNOWN = 20_000  # visitors of whom it is worked out what is true
+
+
+class StoryError(CanarioError):
+    """The story cannot have its folder."""
 
 
 @click.command()
@@ -43,24 +58,24 @@ DEFAULTS = Plan()
     help="Users a second, at most.",
 )
 @json_option
-@home_option
 @click.option(
-    "--restore",
-    is_flag=True,
-    help="Only bring back what a story or demo that was killed has left, and tell none.",
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of its own servers, made anew; default: .canario/story.",
 )
+@click.option("--keep", is_flag=True, help="Leave its servers up until Ctrl-C.")
 def story(  # noqa: PLR0913, PLR0917 - one for each option
-    shadow: int, effect: float, rate: float, json_file: Path | None, home: Path | None, restore: bool
+    shadow: int, effect: float, rate: float, json_file: Path | None, home: Path | None, keep: bool
 ) -> None:
-    """From shadow to the decision, on simulated users of the running stack. Takes some three minutes.
+    """From shadow to the decision in a simulated shop, on servers of its own. Takes some four minutes.
 
     Shadow, power, canary, a registered A/B test, its segments, the decision; every report is a page to open.
-    The users' true tastes are simulated: most countries gain by the challenger, a small one loses. Flags end
-    as they were found, also after Ctrl-C; after a kill -9 by the next story or demo, or by --restore.
+    The shop's two models are trained here. Its visitors buy more often after a model that knows who is ready
+    to: most countries gain by the challenger, a small one loses. Nothing of `./canario up` is touched.
 
     \b
     Exit codes:
-      0    the reports found what was simulated
+      0    the reports found what is true of the visitors
       1    they did not, or the challenger was rolled back meanwhile
       2    wrong usage
       3    the story could not be told
@@ -69,45 +84,51 @@ def story(  # noqa: PLR0913, PLR0917 - one for each option
     \b
     Examples:
       ./canario story
-      ./canario story --effect 0.05
+      ./canario story --effect 0.05 --keep
     """
     console = StoryConsole(Console(highlight=False))
-    with exit_codes("the story could not be told"):
-        stack = Stack.existing(home)
-        if restore:
-            _restore(stack, console)
-            return
+    with exit_codes("the story could not be told"), _own_stack(home, console) as (stack, models):
+        commands = Commands(stack)
         try:
-            found, folder = _tell(stack, console, Plan(shadow, effect, rate))
+            truth = truth_about(models, visitors("everybody", KNOWN))
+            crowd = Crowd(stack.addresses.service, rate)
+            plan = Plan(shadow, effect, rate)
+            found = _acts(Context(of_stack(stack), models, truth, crowd, commands, console, plan))
         except RolledBackError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
-    wrong = faults(found, TRUTH)
-    console.table(("", "the reports found", "simulated"), compared(found, TRUTH))
-    console.next_steps(stack.addresses, folder)
-    for each in wrong:
-        console.found(f"NOT AS SIMULATED: {each}.", style="bold red")
-    if not wrong:
-        console.found("The reports found what was simulated.", style="bold green")
-    write_figures(console.line, json_file, {**asdict(found), "harmed": sorted(found.harmed), "faults": wrong})
+        wrong = faults(found, truth)
+        console.table(("", "the reports found", "true"), compared(found, truth))
+        console.next_steps(commands.folder)
+        for each in wrong:
+            console.found(f"NOT AS IT IS: {each}.", style="bold red")
+        if not wrong:
+            console.found("The reports found what is true.", style="bold green")
+        figures = {**asdict(found), "harmed": sorted(found.harmed), "faults": wrong}
+        write_figures(console.line, json_file, figures)
+        if keep:
+            console.line(f"All of it stays up until Ctrl-C: {commands.typed('status')}")
+            stack.wait()
     sys.exit(1 if wrong else 0)
 
 
-def _tell(stack: Stack, console: StoryConsole, plan: Plan) -> tuple[Findings, Path]:
-    """All acts; what the reports found, and the folder with them."""
-    target = of_stack(stack)
-    requests.get(f"{target.service}/readyz", timeout=5).raise_for_status()
-    target.switch_fault_off()
-    rows = load_breast_cancer().data.tolist()
-    folder = notes_folder(stack) / datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
-    commands, crowd = Commands(stack, folder), Crowd(target.service, rows, plan.rate)
-    # The sample traffic is silent meanwhile: the story is about its own users.
-    names = (target.flag, SHADOW)
-    with flags_restored(stack, target, console.say, "story", names=names, silent=True) as flags:
-        folder.mkdir()
-        models = stack.site.home.models
-        found = _acts(Context(target.flag, models, rows, flags, crowd, commands, console, TRUTH, plan))
-    return found, folder
+@contextmanager
+def _own_stack(folder: Path | None, console: StoryConsole) -> Iterator[tuple[Stack, dict[Model, Path]]]:
+    """The servers in a fresh folder, with the shop's models. Raises StoryError, ArtifactError, StackError."""
+    home = Home((folder or Home.default().root / "story").absolute())
+    if home.root.exists() and any(home.root.iterdir()) and not home.settings.exists():
+        raise StoryError(f"{home.root} holds something else: name an empty folder by --home")
+    if Stack(home.root).is_running:
+        raise StoryError(f"another story is being told in {home.root}: wait for its end, or end it by Ctrl-C")
+    shutil.rmtree(home.root, ignore_errors=True)
+    console.say("Training the shop's two models on simulated visitors of last year.")
+    models = train(home.root / "trained")
+    ModelStore(home.models).install(models[Model.CHAMPION], models[Model.CHALLENGER], Note("./canario story"))
+    progress = Progress(step_count(Settings(programs=with_needs(PROGRAMS))))
+    environment = {"flags": {"CANARIO_ROLLOUTS": str(ROLLOUTS)}}
+    with Stack(home.root, only=PROGRAMS, ports="free", environment=environment, progress=progress) as stack:
+        console.line(f"Watch it on the board:  {stack.addresses.board}")
+        yield stack, models
 
 
 def _acts(context: Context) -> Findings:
@@ -131,10 +152,3 @@ def _acts(context: Context) -> Findings:
     context.console.act("The decision")
     context.console.found(decision(found))
     return found
-
-
-def _restore(stack: Stack, console: StoryConsole) -> None:
-    """What a run that was killed has left, and no more."""
-    with opened(notes_folder(stack)) as notebook:
-        if not bring_back(stack, of_stack(stack), notebook, console.say):
-            console.say("No story or demo was killed in its middle: there is nothing to bring back.")

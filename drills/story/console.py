@@ -17,7 +17,6 @@ from common.errors import CanarioError
 from common.terminal import Console
 from stack.api import Stack
 from stack.paths import REPOSITORY
-from stack.site import Addresses
 
 ACTS = 6
 MOST_SECONDS = 120.0
@@ -50,10 +49,12 @@ class Report:
 class Commands:
     """Commands on one stack, in its environment; pages and registrations go to `folder`."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack) -> None:
         self._environment = stack.env("flags")
-        self.folder = folder
-        self.log = stack.site.home.data / "service" / "log"
+        self._home = stack.home.root
+        self.folder = self._home / "reports"
+        self.folder.mkdir()
+        self.log = stack.home.data / "service" / "log"
 
     def report(self, name: str, *arguments: str | Path) -> Report:
         """`./canario report ARGUMENTS`, with a page of that name.
@@ -81,6 +82,10 @@ class Commands:
         """`./canario check`: a pass of the rollback job that does not act. Raises CommandError."""
         found: dict[str, Any] = json.loads(self._run("rollback", "check", "--json", good=(0, 1)))
         return found
+
+    def typed(self, *words: str) -> str:
+        """A command on the story's servers, as a person types it."""
+        return typed("", "--home", str(self._home), *words)
 
     def _run(self, *command: str, good: tuple[int, ...] = (0,)) -> str:
         try:
@@ -149,17 +154,14 @@ class StoryConsole:
         for each in report.warnings:
             self.found(f"Note: {each}", style="yellow")
 
-    def next_steps(self, addresses: Addresses, folder: Path) -> None:
+    def next_steps(self, folder: Path) -> None:
         """Where the reports lie, and what to try."""
         self.say("")
         for page in sorted(folder.glob("*.html")):
             self.line(f"Report:                      {page}")
         self.line(f"Registered test:             {folder / 'test.yaml'}")
-        self.line(f"The flag and its history:    {addresses.unleash}/projects/default/features/canary/logs")
-        self.line(f"The rollout board:           {addresses.board}")
-        self.line("Be the product manager:      ./canario set canary 25")
-        self.line("Let it roll out by itself:   ./canario rollout begin")
         self.line("A challenger that fails:     ./canario demo")
+        self.line("Be the product manager:      ./canario up, then ./canario set canary 25")
         self.say("")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -1,17 +1,19 @@
-"""What every act of the story has at hand, and what the reports must find of the models."""
+"""What every act of the story has at hand, and what is true of its models."""
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import CanarioError
-from common.model_store import ModelStore
-from drills.flag_restorer import FlagRestorer
+from common.names import Model
 from drills.story.console import Commands, StoryConsole
 from drills.story.crowd import Crowd, challenged
-from drills.story.truth import Truth, User
-from drills.target import SETTLE_SECONDS
+from drills.story.shop import Visitor, visitors
+from drills.story.truth import Truth, truth_of
+from drills.target import SETTLE_SECONDS, Target
+from flags.canary.exclude import ExcludedUsers, exclude
+from flags.canary.share import read_state, set_share
 from service.models.artifact import load_artifact
 from service.models.onnx_model import OnnxModel, array_of
 
@@ -30,10 +32,6 @@ class RolledBackError(CanarioError):
     """The challenger was rolled back, or turned off by a person, in the middle of the story."""
 
 
-class ModelsError(CanarioError):
-    """The stack's models are not those that the story is about."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """How large the story is.
@@ -49,25 +47,33 @@ class Plan:
     rate: float = 200.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
-    """One story. Flags are changed through `flags` alone.
+    """One story, on a stack that nobody else uses.
 
     Attributes:
-        flag: the canary's.
-        models: the stack's models folder.
-        rows: of features.
+        models: artifact folders.
+        truth: of many visitors.
     """
 
-    flag: str
-    models: Path
-    rows: Sequence[Sequence[float]]
-    flags: FlagRestorer
+    target: Target
+    models: Mapping[Model, Path]
+    truth: Truth
     crowd: Crowd
     commands: Commands
     console: StoryConsole
-    truth: Truth
     plan: Plan
+    _given: int = field(default=0, init=False)
+
+    @property
+    def flag(self) -> str:
+        """The canary's."""
+        return self.target.flag
+
+    def copies(self, percent: int) -> None:
+        """Let the challenger see copies of so many requests. Raises FlagError, AdminError."""
+        set_share(self.target.admin, SHADOW, percent)
+        time.sleep(SETTLE_SECONDS)
 
     def share(self, percent: int) -> None:
         """Give the canary this share, and wait until the service follows.
@@ -76,48 +82,53 @@ class Context:
             FlagError, AdminError: Unleash does not take it.
             NotFollowedError: the service does not follow.
         """
-        self.flags.share(self.flag, percent)
+        set_share(self.target.admin, self.flag, percent)
+        self._given = percent
         time.sleep(SETTLE_SECONDS)
         end = time.monotonic() + SETTLE_MOST_SECONDS
-        probes = self.truth.users("probe", PROBES, len(self.rows))
+        probes = visitors("probe", PROBES)
         # A share on a lease that has run out gives nobody the challenger until the job's next pass.
         while abs((seen := self._seen(probes)) - percent / 100) > PROBE_MARGIN or (percent and not seen):
             if time.monotonic() > end:
                 raise NotFollowedError(
                     f"{self.flag} has {percent}% in Unleash, and {seen:.0%} of the users get the challenger:"
-                    " see `./canario status` and `./canario show`"
+                    f" see {self.commands.folder.parent / 'logs'}"
                 )
             time.sleep(1)
 
+    def require_exposure(self) -> None:
+        """Raises RolledBackError where the challenger was turned off, or its share changed, in between."""
+        state = read_state(self.target.admin, self.flag)
+        if state.percent != self._given or not state.enabled:
+            raise RolledBackError(
+                f"{state.changed_by} changed {self.flag}: {state.change_in_words or state.change}. If it was"
+                " the rollback job: its decisions are in"
+                f" {self.commands.folder.parent / 'data' / 'decisions'}"
+            )
+
     def exclude(self, countries: Collection[str]) -> tuple[float, float]:
         """Keep these countries with the champion; shares who get the challenger then, there and elsewhere."""
-        self.flags.exclude(self.flag, countries)
+        exclude(self.target.admin, self.flag, [ExcludedUsers("country", each) for each in sorted(countries)])
         time.sleep(SETTLE_SECONDS)
-        probes = self.truth.users("after", AFTER, len(self.rows))
+        probes = visitors("after", AFTER)
         there = [each for each in probes if each.country in countries]
         elsewhere = [each for each in probes if each.country not in countries]
         return self._seen(there), self._seen(elsewhere)
 
-    def _seen(self, probes: Sequence[User]) -> float:
+    def _seen(self, probes: Sequence[Visitor]) -> float:
         return challenged(self.crowd.send(probes))
 
 
-def true_agreement(folder: Path, rows: Sequence[Sequence[float]], users: Sequence[User]) -> float:
-    """Share of the users for whose features both models of the models folder say the same class.
+def truth_about(models: Mapping[Model, Path], asked: Sequence[Visitor]) -> Truth:
+    """What both models say of these visitors, asked without the service, and what comes of it.
 
     Raises:
-        ModelsError: there is no challenger, or the models do not take these rows.
-        ConfigError, ArtifactError: the models cannot be read.
+        ArtifactError: a model cannot be read.
     """
-    store = ModelStore(folder)
-    roles = store.read().roles
-    if roles.challenger is None:
-        raise ModelsError("there is no challenger: give one that role by `./canario models`")
-    models = [OnnxModel(load_artifact(store.path(each))) for each in (roles.champion, roles.challenger)]
-    if any(len(each.metadata.features) != len(rows[0]) or each.metadata.has_strings for each in models):
-        raise ModelsError(
-            "the story's users bring the example models' features, and these are other models: try it in a"
-            " stack of its own, CANARIO_HOME=/tmp/story ./canario story"
-        )
-    said = [[model.answer(array_of([list(row)], model.metadata)).label for row in rows] for model in models]
-    return sum(said[0][each.row] == said[1][each.row] for each in users) / len(users)
+    said = {}
+    for role, folder in models.items():
+        model = OnnxModel(load_artifact(folder))
+        names = [one.name for one in model.metadata.features]
+        rows = array_of([[each.features[name] for name in names] for each in asked], model.metadata)
+        said[role] = [str(answer.class_name) for answer in model.answers(rows)]
+    return truth_of(asked, said)

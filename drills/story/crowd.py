@@ -1,9 +1,9 @@
-"""Simulated users who ask the service, and tell what came of it."""
+"""Simulated visitors who ask the service, and tell what came of it."""
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ from urllib3.util import Retry
 
 from common.errors import CanarioError
 from common.names import Model
-from drills.story.truth import Truth, User
+from drills.story.shop import Visitor
 
 BOUGHT, LEFT = "bought", "left"  # outcomes
 FAILED = "failed"
@@ -27,29 +27,29 @@ class CrowdError(CanarioError):
 
 
 class Crowd:
-    """Sends users to the service at a steady rate, or as fast as it answers if that is less.
+    """Sends visitors to the service at a steady rate, or as fast as it answers if that is less.
 
     Args:
         url: of the service.
-        rows: feature rows, which users refer to by number.
-        rate: users a second.
+        rate: visitors a second.
     """
 
-    def __init__(self, url: str, rows: Sequence[Sequence[float]], rate: float) -> None:
-        self._url, self._rows, self._rate = url, rows, rate
+    def __init__(self, url: str, rate: float) -> None:
+        self._url, self._rate = url, rate
         self._local = threading.local()
 
     def send(
         self,
-        users: Iterable[User],
-        truth: Truth | None = None,
+        users: Iterable[Visitor],
         *,
+        shopping: bool = False,
         enough: Callable[[Counter[str]], bool] = lambda _: False,
         rate: float | None = None,
     ) -> Counter[str]:
-        """Let each of `users` ask once; with `truth` they tell whether they bought.
+        """Let each of `users` ask once.
 
         Args:
+            shopping: they also tell whether they bought after the answer.
             enough: called after each answer with the answers so far by arm; True ends it.
             rate: users a second, instead of the crowd's.
 
@@ -70,7 +70,7 @@ class Crowd:
                         user = next(on_time, None)
                     if user is None:
                         return
-                    arm = self._visit(user, truth)
+                    arm = self._visit(user, shopping)
                     with counting:
                         counts[arm or FAILED] += 1
                         if enough(counts) or _broken(counts):
@@ -88,15 +88,15 @@ class Crowd:
             )
         return counts
 
-    def _visit(self, user: User, truth: Truth | None) -> Model | None:
+    def _visit(self, user: Visitor, shopping: bool) -> Model | None:
         """The arm that the user was given; None without an answer."""
-        context = {"country": user.country, "plan": user.plan}
-        body = {"user_id": user.id, "features": self._rows[user.row], "context": context}
+        context = {"country": user.country, "device": user.device}
+        body = {"user_id": user.id, "features": user.features, "context": context}
         try:
             answer = self._post("predict", body)
             arm = Model(answer["assigned"])
-            if truth:
-                outcome = BOUGHT if truth.buys(user, arm) else LEFT
+            if shopping:
+                outcome = BOUGHT if user.buys(answer["class_name"]) else LEFT
                 self._post("feedback", {"request_id": answer["request_id"], "outcome": outcome})
         except (requests.RequestException, LookupError, ValueError):
             return None
@@ -129,7 +129,7 @@ def _broken(counts: Counter[str]) -> bool:
     return counts[FAILED] > max(10, MOST_FAILED * counts.total())
 
 
-def _paced(users: Iterable[User], rate: float) -> Iterator[User]:
+def _paced(users: Iterable[Visitor], rate: float) -> Iterator[Visitor]:
     """The same users, each not before its time; a delay is not made up for."""
     due = time.monotonic()
     for user in users:

@@ -1,111 +1,61 @@
-"""Who the simulated users are, what they truly do, and whether the reports found it. Pure.
+"""What is true of the shop's visitors and models, and whether the reports found it. Pure.
 
-The same in every run. Only here is it known what the story must find: the service, the log and the reports
-are told nothing but requests and outcomes.
+Only here are both models' answers held beside who is ready to buy: the service, the log and the reports are
+told nothing but requests and outcomes.
 """
 
-import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from common.names import Model
+from drills.story.shop import CHANCES, Visitor
 
-SEED = 20
-PLANS = ("free", "pro")
 AGREEMENT_MARGIN = 0.02  # shadow samples that were dropped may leave out this much
 BETTER = "better"
 TOO_EARLY = "too_early"
 
 
 @dataclass(frozen=True)
-class Country:
-    """Users of one country.
-
-    Attributes:
-        share: of all users, 0 to 1.
-        champion, challenger: chance that a user with this model buys.
-    """
-
-    name: str
-    share: float
-    champion: float
-    challenger: float
-
-    @property
-    def effect(self) -> float:
-        """What the challenger changes: a difference of two shares."""
-        return self.challenger - self.champion
-
-
-@dataclass(frozen=True)
-class User:
-    """A simulated user.
-
-    Attributes:
-        row: number of the row of features, from 0.
-    """
-
-    id: str
-    country: str
-    plan: str
-    row: int
-
-
-@dataclass(frozen=True)
 class Truth:
-    """What is simulated."""
+    """What both models bring, as the mean chance of many visitors to buy.
 
-    countries: tuple[Country, ...]
+    Attributes:
+        buyers: by country, for each model.
+        baseline: with the champion, over all.
+        effect: what the challenger changes over all: a difference of two shares.
+        agreement: share of visitors of whom both models say the same.
+    """
 
-    @cached_property
-    def _by_name(self) -> dict[str, Country]:
-        return {each.name: each for each in self.countries}
-
-    @property
-    def baseline(self) -> float:
-        """Share of all users who buy with the champion."""
-        return sum(each.share * each.champion for each in self.countries)
-
-    @property
-    def effect(self) -> float:
-        """What the challenger changes over all users: a difference of two shares."""
-        return sum(each.share * each.effect for each in self.countries)
+    buyers: Mapping[str, Mapping[Model, float]]
+    baseline: float
+    effect: float
+    agreement: float
 
     @property
     def harmed(self) -> frozenset[str]:
-        """Countries whose users buy less with the challenger."""
-        return frozenset(each.name for each in self.countries if each.effect < 0)
-
-    def buys(self, user: User, assigned: Model) -> bool:
-        """Whether the user buys after an answer for that arm; asked again, it is the same."""
-        country = self._by_name[user.country]
-        chance = country.challenger if assigned is Model.CHALLENGER else country.champion
-        return _dice(f"buys {user.id}").random() < chance
-
-    def users(self, name: str, count: int, rows: int) -> list[User]:
-        """`count` users `name-1`, ...; `rows` rows of features are there to choose from."""
-        return [self._user(f"{name}-{number}", rows) for number in range(1, count + 1)]
-
-    def _user(self, name: str, rows: int) -> User:
-        dice = _dice(name)
-        (country,) = dice.choices(self.countries, [each.share for each in self.countries])
-        return User(name, country.name, dice.choice(PLANS), dice.randrange(rows))
+        """Countries whose visitors buy less with the challenger."""
+        return frozenset(
+            name for name, each in self.buyers.items() if each[Model.CHALLENGER] < each[Model.CHAMPION]
+        )
 
 
-def _dice(text: str) -> random.Random:
-    return random.Random(f"{SEED} {text}")  # noqa: S311 - no secret depends on it
+def truth_of(visitors: Sequence[Visitor], said: Mapping[Model, Sequence[str]]) -> Truth:
+    """From what each model says of each of them."""
+    chances = {
+        model: [CHANCES[each.ready, one] for each, one in zip(visitors, said[model], strict=True)]
+        for model in Model
+    }
+    buyers = {}
+    for name in sorted({each.country for each in visitors}):
+        there = [number for number, each in enumerate(visitors) if each.country == name]
+        buyers[name] = {model: _mean([chances[model][number] for number in there]) for model in Model}
+    baseline = _mean(chances[Model.CHAMPION])
+    agreed = [a == b for a, b in zip(said[Model.CHAMPION], said[Model.CHALLENGER], strict=True)]
+    return Truth(buyers, baseline, _mean(chances[Model.CHALLENGER]) - baseline, _mean(agreed))
 
 
-# Everybody gains nine points but the small DK, which loses twenty: over all, the challenger looks good.
-TRUTH = Truth(
-    (
-        Country("NO", 0.30, 0.20, 0.29),
-        Country("SE", 0.25, 0.20, 0.29),
-        Country("DE", 0.20, 0.20, 0.29),
-        Country("US", 0.15, 0.20, 0.29),
-        Country("DK", 0.10, 0.30, 0.10),
-    )
-)
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
 
 
 @dataclass(frozen=True)

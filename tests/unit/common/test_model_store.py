@@ -46,6 +46,7 @@ def test_installing_again_changes_nothing_unless_nobody_has_changed_roles(
     assert store.install(other, None, NOTE) == first
     same = store.install(tmp_path / "a", tmp_path / "b", NOTE, refresh=True)
     assert same == first
+    assert store.install(other, None, Note("somebody else"), refresh=True) == first
     assert store.install(other, None, NOTE, refresh=True).roles.champion.name == "c"
     store.change(lambda now: challenged(now, store.add(tmp_path / "b"), NOTE))
     assert store.install(tmp_path / "a", None, NOTE, refresh=True).roles.champion.name == "c"

@@ -14,20 +14,15 @@ from tests.unit.flags.server import serving
 
 
 class FakeStack:
-    """What a drill asks of a stack; its programs may be started."""
+    """What a drill asks of a stack."""
 
     def __init__(self, folder: Path, running: tuple[str, ...] = ()) -> None:
         self.site = SimpleNamespace(home=SimpleNamespace(models=folder, data=folder))
-        self.started: list[str] = []
         self._running = running
 
     def status(self) -> list[SimpleNamespace]:
         """Those that run."""
         return [SimpleNamespace(name=name, pid=1) for name in self._running]
-
-    def start(self, program: str) -> None:
-        """Remember it."""
-        self.started.append(program)
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""What a story that was killed leaves behind, and that the next one puts it right."""
+"""What a demo that was killed leaves behind, and that the next one puts it right."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,17 +11,13 @@ from drills.flag_restorer import FlagRestorer
 from drills.notes import UNDER_WAY, FlagNotes, Notebook, Notes, NotesError, opened
 from drills.target import Target
 from flags.canary.history import held, history
-from flags.canary.share import read_state, set_share
-from tests.unit.drills.conftest import FakeStack
+from flags.canary.share import set_share
 from tests.unit.flags.fake_unleash import FakeUnleash, error, gradual
-
-NAMES = ("canary", "shadow")
 
 
 @pytest.fixture(autouse=True)
-def flags(unleash: FakeUnleash) -> None:
+def flag(unleash: FakeUnleash) -> None:
     unleash.add("canary", gradual(10), enabled=False)
-    unleash.add("shadow", gradual(0))
 
 
 @pytest.fixture
@@ -32,68 +27,59 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
 
 
 def begun(target: Target, notebook: Notebook) -> FlagRestorer:
-    found = {name: FlagNotes.found(target.admin, name) for name in NAMES}
-    notes = Notes(begun=datetime.now(UTC), traffic=True, flags=found)
+    notes = Notes(begun=datetime.now(UTC), found=FlagNotes.of(target.admin, "canary"))
     notebook.write(notes)
     return FlagRestorer(target, notebook, notes)
 
 
-def after_a_kill(target: Target, notebook: Notebook) -> tuple[FlagRestorer, Any]:
-    """The restorer that the next story makes of the notes."""
+def after_a_kill(target: Target, notebook: Notebook) -> FlagRestorer:
+    """The restorer that the next demo makes of the notes."""
     left = notebook.left()
     assert left is not None
-    return FlagRestorer(target, notebook, left), FakeStack(notebook.path.parent)
+    return FlagRestorer(target, notebook, left)
 
 
-def state(unleash: FakeUnleash) -> dict[str, tuple[bool, str]]:
-    return {name: (unleash.here(name)["enabled"], unleash.rollout(name)) for name in NAMES}
+def state(unleash: FakeUnleash) -> tuple[bool, str]:
+    return unleash.here("canary")["enabled"], unleash.rollout("canary")
 
 
 def test_what_was_changed_is_brought_back(unleash: FakeUnleash, target: Target, notebook: Notebook) -> None:
-    before = state(unleash)
     restorer = begun(target, notebook)
-    restorer.share("shadow", 100)
-    restorer.share("canary", 50)
-    restorer.share("canary", 5)
-    restorer.exclude("canary", {"SE", "DK"})
-    assert state(unleash) == {"canary": (True, "5"), "shadow": (True, "100")}
-    (constraint,) = read_state(target.admin, "canary").constraints
-    assert "DK" in constraint
-    assert "SE" in constraint
-    again, stack = after_a_kill(target, notebook)
-    done = again.restore(stack)
-    assert (done.told, done.failed) == ([], False)
-    assert state(unleash) == before
+    restorer.share(50)
+    restorer.share(5)
+    assert state(unleash) == (True, "5")
+    done = after_a_kill(target, notebook).restore()
+    assert (done.told, done.failed) == (
+        "canary is as it was found: off, 10%, no version blocked by it",
+        False,
+    )
+    assert state(unleash) == (False, "10")
     assert held(history(target.admin, "canary")) is None  # the plan may raise it again
-    assert read_state(target.admin, "canary").constraints == ()
-    assert stack.started == ["traffic"]
     assert notebook.left() is None
 
 
 def test_killed_before_the_change_was_made(unleash: FakeUnleash, target: Target, notebook: Notebook) -> None:
     restorer = begun(target, notebook)
-    restorer.share("canary", 5)
+    restorer.share(5)
     unleash.fail("PUT", "/strategies/", *[error(400, "killed here")] * 3)
     unleash.fail("PATCH", "/strategies/", *[error(400, "killed here")] * 3)
     with pytest.raises(Exception, match="killed here"):
-        restorer.share("canary", 50)
+        restorer.share(50)
     unleash.faults.clear()
     assert unleash.rollout("canary") == "5"
-    again, stack = after_a_kill(target, notebook)
-    assert again.restore(stack).told == []
-    assert state(unleash)["canary"] == (False, "10")
+    assert not after_a_kill(target, notebook).restore().failed
+    assert state(unleash) == (False, "10")
 
 
 def test_what_somebody_changed_meanwhile_stays(
     unleash: FakeUnleash, target: Target, notebook: Notebook
 ) -> None:
-    begun(target, notebook).share("shadow", 100)
-    set_share(target.admin, "shadow", 25)
-    again, stack = after_a_kill(target, notebook)
-    done = again.restore(stack)
-    assert unleash.rollout("shadow") == "25"
-    (sentence,) = done.told
-    assert "so it stays as it is. As found: ./canario set shadow 0" in sentence
+    begun(target, notebook).share(100)
+    set_share(target.admin, "canary", 25)
+    done = after_a_kill(target, notebook).restore()
+    assert unleash.rollout("canary") == "25"
+    assert "so it stays as it is. As found: ./canario lift canary" in done.told
+    assert "./canario set canary 10" in done.told
     assert not done.failed
     assert notebook.left() is None
 
@@ -101,20 +87,18 @@ def test_what_somebody_changed_meanwhile_stays(
 def test_what_cannot_be_brought_back_now_is_kept_for_the_next_attempt(
     unleash: FakeUnleash, target: Target, notebook: Notebook
 ) -> None:
-    begun(target, notebook).share("shadow", 100)
-    again, stack = after_a_kill(target, notebook)
-    unleash.fail("GET", "shadow", *[error(400, "not now")] * 5)
-    done = again.restore(stack)
+    begun(target, notebook).share(100)
+    unleash.fail("GET", "canary", *[error(400, "not now")] * 5)
+    done = after_a_kill(target, notebook).restore()
     assert done.failed
-    assert "not now" in done.told[0]
+    assert "not now" in done.told
     unleash.faults.clear()
-    again, stack = after_a_kill(target, notebook)
-    assert not again.restore(stack).failed
-    assert unleash.rollout("shadow") == "0"
+    assert not after_a_kill(target, notebook).restore().failed
+    assert unleash.rollout("canary") == "10"
 
 
-def test_one_story_at_a_time(tmp_path: Path) -> None:
-    told = pytest.raises(NotesError, match="another story is being told")
+def test_one_demo_at_a_time(tmp_path: Path) -> None:
+    told = pytest.raises(NotesError, match="another demo runs")
     with opened(tmp_path), told, opened(tmp_path):
         pass
     with opened(tmp_path) as notebook:

@@ -11,7 +11,7 @@ import pytest
 
 from common.model_store import ModelStore
 from drills import flag_restorer as module
-from drills.flag_restorer import FlagRestorer, bring_back, flags_restored, notes_folder
+from drills.flag_restorer import FlagRestorer, bring_back, flag_restored, notes_folder
 from drills.notes import FlagNotes, Notes, opened
 from drills.target import NEEDED, InTheWayError, Target, require_free_way
 from flags.canary.history import held, history
@@ -96,7 +96,7 @@ def test_a_program_that_does_not_run_is_named(
 
 def demo(stack: Any, target: Target, tell: Callable[[str], None]) -> AbstractContextManager[FlagRestorer]:
     """As `./canario demo` changes the flag."""
-    return flags_restored(stack, target, tell, "demo", names=("canary",), rolled_back_by=target.job)
+    return flag_restored(stack, target, tell)
 
 
 def roll_back(unleash: FakeUnleash, target: Target) -> None:
@@ -118,8 +118,8 @@ def test_after_a_rollback_the_flag_is_as_it_was(
     told: list[str] = []
     target.switch_fault_on("exception")
     with demo(stack, target, told.append) as flags:
-        flags.share("canary", 0)
-        flags.share("canary", 25)
+        flags.share(0)
+        flags.share(25)
         roll_back(unleash, target)
     assert (unleash.rollout(), unleash.here()["enabled"]) == (str(percent), enabled)
     assert marks(target).keys() <= {LIFT, "canario-resume"}
@@ -138,7 +138,7 @@ def test_what_was_blocked_before_stays_so_and_is_told(
     tag(unleash, QUARANTINE, VERSION)
     told: list[str] = []
     with demo(stack, target, told.append) as flags:
-        flags.share("canary", 25)
+        flags.share(25)
         roll_back(unleash, target)
     assert marks(target)[QUARANTINE] == VERSION
     assert f"{VERSION} was blocked before" in told[0]
@@ -147,7 +147,7 @@ def test_what_was_blocked_before_stays_so_and_is_told(
 
 def interrupted(stack: Any, target: Target, fault: type[BaseException]) -> None:
     with demo(stack, target, lambda _: None) as flags:
-        flags.share("canary", 25)
+        flags.share(25)
         raise fault
 
 
@@ -170,7 +170,7 @@ def test_what_a_person_changed_meanwhile_stays_and_what_to_type_is_told(
     unleash.add("canary", gradual(0))
     told: list[str] = []
     with demo(stack, target, told.append) as flags:
-        flags.share("canary", 25)
+        flags.share(25)
         unleash.save(parameters={"rollout": "40"})
     assert unleash.rollout() == "40"
     assert told[0].startswith("canary is NOT as it was found: ada changed canary meanwhile")
@@ -180,14 +180,8 @@ def test_what_a_person_changed_meanwhile_stays_and_what_to_type_is_told(
 def killed(stack: Any, target: Target) -> None:
     """A demo that SIGKILL ends: nothing of it runs any more."""
     with opened(notes_folder(stack)) as notebook:
-        notes = Notes(
-            run="demo",
-            begun=datetime.now(UTC),
-            traffic=False,
-            rolled_back_by=target.job,
-            flags={"canary": FlagNotes.found(target.admin, "canary")},
-        )
-        FlagRestorer(target, notebook, notes).share("canary", 25)
+        notes = Notes(begun=datetime.now(UTC), found=FlagNotes.of(target.admin, "canary"))
+        FlagRestorer(target, notebook, notes).share(25)
 
 
 def test_what_a_killed_demo_left_is_brought_back_by_the_next_run(
@@ -199,8 +193,8 @@ def test_what_a_killed_demo_left_is_brought_back_by_the_next_run(
     roll_back(unleash, target)
     told: list[str] = []
     with opened(notes_folder(stack)) as notebook:
-        assert bring_back(stack, target, notebook, told.append)
-        assert not bring_back(stack, target, notebook, told.append)
+        assert bring_back(target, notebook, told.append)
+        assert not bring_back(target, notebook, told.append)
     assert (unleash.rollout(), unleash.here()["enabled"]) == ("10", True)
     assert QUARANTINE not in marks(target)
     assert not target.drill_file.exists()
