@@ -1,4 +1,4 @@
-"""docs/runbook.md as data: its commands, what each must print, and what it links to.
+"""docs/runbook.md and rollout-by-hand.md as data: their commands, what each must print, and their links.
 
 A block of kind `console` is a session: `$ ` begins a command, the lines below it are what it prints. There, a
 line `...` stands for any lines, `...` within a line for any text, and a number for any number, unless it is
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE = Path(__file__).parents[1] / "docs/runbook.md"
+BY_HAND = FILE.with_name("rollout-by-hand.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ANY_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w%])")
 
@@ -37,9 +38,14 @@ class Command:
         return re.fullmatch(_pattern(self.expected), _lines(printed)) is None
 
 
-def page() -> str:
-    """The text of the page."""
-    return FILE.read_text(encoding="utf-8")
+def page(file: Path = FILE) -> str:
+    """The text of a page."""
+    return file.read_text(encoding="utf-8")
+
+
+def both() -> str:
+    """The text of the runbook, and then of the other."""
+    return f"{page()}\n{page(BY_HAND)}"
 
 
 def headings(text: str) -> list[tuple[int, str]]:

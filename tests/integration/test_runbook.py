@@ -1,4 +1,4 @@
-"""docs/runbook.md does what it says: each of its commands is run on the real servers, in the page's order.
+"""The runbook and its other page do what they say: each command is run on real servers, in their order.
 
 What the page says of waiting is done here: faults, stops by hand and stages that take days are prepared
 before the paragraph that speaks of them.
@@ -40,7 +40,7 @@ SPEED = 20_000.0  # twelve days in 52 s, and what scrapes take
 TRIALS = int(os.environ.get("CANARIO_TEST_RUNBOOK_TRIALS", "1"))
 GONE_WITHIN_SECONDS = 6.0  # on a busy machine; the page has the figures of a quiet one
 STOPS = ("By the command line", "By curl, to Unleash", "By curl, to the service", "Without Unleash")
-COMMANDS = runbook.commands(runbook.page())
+COMMANDS = runbook.commands(runbook.both())
 LEASE = "5s"
 
 

@@ -1,10 +1,10 @@
-"""docs/runbook.md holds together: links lead somewhere, and every command stands where a test runs it."""
+"""The runbook and its other page hold together: links lead somewhere, and a test runs every command."""
 
 import re
 
 import pytest
 
-from tests.runbook import FILE, Command, anchor, commands, headings, inline, page, paragraphs
+from tests.runbook import FILE, Command, anchor, both, commands, headings, inline, page
 
 MAKEFILE = FILE.parents[1] / "Makefile"
 # What `make WORD` of the page runs is run by a command of the page, or by this test.
@@ -65,15 +65,6 @@ def test_commands_are_found_with_what_they_print() -> None:
     ]
 
 
-def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", page())
-    assert links
-    for link in links:
-        file, _, mark = link.partition("#")
-        assert not file or (FILE.parent / file).exists(), link
-        assert file or mark in paragraphs(page()), link  # marks of other pages: tests/unit/docs
-
-
 def test_the_contents_are_the_sections_in_their_order() -> None:
     contents = page().split("\n## ")[0]
     listed = re.findall(r"^- \[(.+)\]\(#(.+)\)", contents, re.MULTILINE)
@@ -81,12 +72,12 @@ def test_the_contents_are_the_sections_in_their_order() -> None:
 
 
 def test_every_block_is_a_session_that_a_test_runs() -> None:
-    assert set(re.findall(r"^```(.*)$", page(), re.MULTILINE)) == {"console", ""}
+    assert set(re.findall(r"^```(.*)$", both(), re.MULTILINE)) == {"console", ""}
 
 
-@pytest.mark.parametrize("line", sorted(set(inline(page()))))
+@pytest.mark.parametrize("line", sorted(set(inline(both()))))
 def test_a_command_in_the_text_is_run_by_a_block_or_a_test(line: str) -> None:
-    blocks = [one.line for one in commands(page())]
+    blocks = [one.line for one in commands(both())]
     if run_by := RUN_BY.get(line):
         if line.startswith("make "):
             word = line.removeprefix("make ")
