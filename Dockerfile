@@ -36,7 +36,7 @@ COPY rollouts/ rollouts/
 COPY service/ service/
 COPY stack/__init__.py stack/paths.py stack/
 COPY canario .
-COPY docs/runbook.md docs/rollout-by-hand.md docs/what-to-do-when.md docs/
+COPY docs/*.md docs/
 # Never compared with the sources: neither changes any more.
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash .
 

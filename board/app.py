@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 
 from board.access import Access
 from board.actions import Action, NotAllowed, Permission, act
@@ -26,7 +26,6 @@ from common.terminal import printable
 
 _log = logging.getLogger(__name__)
 
-STATIC: Final = Path(__file__).with_name("static")
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -50,18 +49,18 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     settings = load_settings(BoardProcessSettings, environment)
     rollouts = Rollouts(lambda: dict(every(environment)), stamp_of(settings.rollouts))
     access = Access(settings.board_token, secure=settings.is_https)
-    app = Flask("board", static_folder=str(STATIC), static_url_path="/static")
+    app = Flask("board", root_path=str(Path(__file__).parent))
     app.config["MAX_CONTENT_LENGTH"] = 4096
 
     @app.get("/")
-    def start() -> Response:
+    def start() -> str:
         """The list, or the page of the only rollout. Without numbers: a page asks with its cookie."""
-        return app.send_static_file("list.html" if len(rollouts.now().rollouts) > 1 else "index.html")
+        return render_template("rollouts.html" if len(rollouts.now().rollouts) > 1 else "rollout.html")
 
     @app.get("/rollouts/<_name>")
-    def page(_name: str) -> Response:
+    def page(_name: str) -> str:
         """The page of one; whether there is such a one is told to those who may read."""
-        return app.send_static_file("index.html")
+        return render_template("rollout.html")
 
     @app.get("/api/rollouts")
     def listed() -> Response:
@@ -89,12 +88,13 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
         return _told(access, assemble(look(entry, entry.shown, len(names), span)))
 
     @app.get("/docs/<name>")
-    def documentation(name: str) -> Response:
+    def documentation(name: str) -> Response | str:
         """A page of the documentation; it holds nothing of this rollout, so everybody may read it."""
         found = manual(name)
         if found is None:
             return _json({"error": f"there is no page {name!r} here: see docs/ of the repository"}, 404)
-        return Response(found, mimetype="text/html")
+        title, body = found
+        return render_template("manual.html", title=title, body=body)
 
     permission = Permission(settings.board_act_token, settings.board_identity_header)
     _add_orders(app, access, permission, rollouts)

@@ -1,6 +1,5 @@
 """Pages of docs/ as pages of the board, so that the link of an alert opens: /docs/runbook."""
 
-import html
 import re
 from functools import cache
 from pathlib import Path
@@ -11,31 +10,11 @@ from markdown_it.token import Token
 
 PAGES: Final = Path(__file__).resolve().parents[1] / "docs"
 NAME: Final = re.compile(r"[a-z][a-z-]*")
-_PAGE: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="/static/canario.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/static/board.css">
-</head>
-<body>
-<header class="top"><a class="back" href="/">The board</a>
-<p class="brand"><img src="/static/canario.svg" alt="" width="28" height="28"> Canario</p></header>
-<main class="manual">
-{body}
-</main>
-</body>
-</html>
-"""
 
 
 @cache
-def manual(name: str) -> str | None:
-    """A page of docs/ as HTML, with the anchors that GitHub gives it; None where there is no such page."""
+def manual(name: str) -> tuple[str, str] | None:
+    """Title and HTML of a page of docs/, with GitHub's anchors; None where there is no such page."""
     file = PAGES / f"{name}.md"
     if not NAME.fullmatch(name) or not file.is_file():
         return None
@@ -51,7 +30,7 @@ def manual(name: str) -> str | None:
             token.attrSet("tabindex", "0")  # it scrolls by itself on a phone
         for part in token.children or []:
             _point(part)
-    return _PAGE.format(title=html.escape(title), body=markdown.renderer.render(tokens, markdown.options, {}))
+    return title, str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def anchor(heading: str) -> str:

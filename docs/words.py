@@ -42,7 +42,7 @@ def pages() -> Iterator[Path]:
 def texts() -> Iterator[Path]:
     """What alerts and the board say, and the descriptions of guardrails."""
     for folder, kind in (
-        ("board/static", "*.html"),
+        ("board/templates", "*.html"),
         ("board/static/js", "*.js"),
         ("monitoring/rules", "*.yml"),
     ):
