@@ -307,6 +307,32 @@ def test_it_fits_a_phone_and_the_night(browser: Browser, stack: Stack, service: 
     context.close()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_hour_open_leaves_nothing_behind(context: BrowserContext, stack: Stack, service: Service) -> None:
+    page = context.new_page()
+    page.clock.install()  # an hour of looks, as fast as the board answers
+    page.goto(stack.addresses.board)
+    shown(page)
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def after(looks: int) -> dict[str, float]:
+        for _ in range(looks):
+            with page.expect_response("**/api/board*"):
+                page.clock.run_for(3_000)
+        session.send("HeapProfiler.collectGarbage")
+        found = session.send("Performance.getMetrics")["metrics"]
+        return {one["name"]: one["value"] for one in found}
+
+    early = after(120)
+    late = after(1_080)
+    for name, more in (("Nodes", 1.05), ("JSEventListeners", 1.05), ("JSHeapUsedSize", 1.25)):
+        print(f"{name} after six minutes {early[name]:,.0f}, after an hour {late[name]:,.0f}")
+        assert late[name] <= early[name] * more, name
+    page.close()
+
+
 @pytest.fixture
 def several(stack: Stack, own_flag: str, tmp_path: Path) -> Iterator[str]:
     """The address of a board of two rollouts: ours, and one whose file names only what any service has."""
