@@ -14,7 +14,7 @@ from common.names import Recorded
 from flags.canary.aftermath import UNKNOWN, Aftermath
 from flags.canary.history import rolled_back
 from flags.canary.marks import refusal
-from flags.rollout.conditions import BEGIN
+from flags.rollout.conditions import BEGIN, NO_WORSE
 from flags.rollout.decide import Step, StepKind
 from flags.rollout.situation import Situation
 from rollback.decisions.story import aftermath
@@ -34,7 +34,7 @@ GATE_WORDS: Final = {
     "score shift": "scores that are spread alike",
     "failures": "fewer failures",
     "share": "the share to be as wanted",
-    "lease": "a new lease",
+    "lease": "a renewed safety timeout",
     "approval": "a person's approval",
     "rollback job": "the rollback job",
     "prometheus": "Prometheus",
@@ -233,8 +233,12 @@ def next_of(step: Step) -> tuple[str, datetime | None]:
     if step.kind in (StepKind.REFUSE, StepKind.FINISHED):
         return f"Nothing comes by itself: {step.sentence}.", None
     words = [GATE_WORDS[gate.name] for gate in step.unmet if gate.name in GATE_WORDS]
-    if judges := [gate.name for gate in step.unmet if gate.name not in GATE_WORDS]:
+    others = [gate.name for gate in step.unmet if gate.name not in GATE_WORDS]
+    if judges := [name for name in others if not name.startswith(NO_WORSE)]:
         words.append(f"a good verdict of {listed(judges)}")
+    if compared := [name.removeprefix(f"{NO_WORSE}: ") for name in others if name.startswith(NO_WORSE)]:
+        of = "" if compared == [NO_WORSE] else f" in {listed(compared)}"
+        words.append(f"evidence that it is no worse{of}")
     known = [gate.until for gate in step.unmet if gate.until]
     if not known:
         return f"{capital(goal)} waits for {listed(words)}.", None

@@ -33,7 +33,7 @@ function gate(one) {
     h("div", {},
       h("strong", {}, one.name), h("span", { class: "unseen" }, one.holds ? " is met: " : " is not met: "),
       h("span", { class: "why" }, withTimes(one.sentence)),
-      one.until ? h("span", { class: "small" }, "met ", timeOf(one.until, when(one.until)), " at this pace") : null));
+      one.until ? h("span", { class: "small" }, "met ", timeOf(one.until, when(one.until)), one.name === "time" ? null : " at this pace") : null));
 }
 
 export function showDecision(board) {
