@@ -87,7 +87,8 @@ class _Stage:
         rules = self.rules
         margins = {"errors": rules.errors, "p99": rules.p99, **rules.outcomes}
         if not self.spans:
-            why = f"it is counted in spans of {int(self.step.total_seconds() / 60)} minutes, and the first goes on"
+            minutes = int(self.step.total_seconds() / 60)
+            why = f"it is counted in spans of {minutes} minutes, and the first is not over"
             yield from (Evidence(name, margin, why=why) for name, margin in margins.items() if margin)
             return
         for name, margin in margins.items():
