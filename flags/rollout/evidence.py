@@ -88,7 +88,7 @@ class _Stage:
         margins = {"errors": rules.errors, "p99": rules.p99, **rules.outcomes}
         if not self.spans:
             minutes = int(self.step.total_seconds() / 60)
-            why = f"it is counted in spans of {minutes} minutes, and the first is not over"
+            why = f"it is counted in whole spans of {minutes} minutes, and there is none yet"
             yield from (Evidence(name, margin, why=why) for name, margin in margins.items() if margin)
             return
         for name, margin in margins.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from board.answer import GATE_WORDS, answer_of, listed
+from board.answer import GATE_WORDS, answer_of, listed, next_of
 from board.assemble import assemble
 from board.document import Answer
 from board.facts import Facts
@@ -17,6 +17,8 @@ from common.figures import moment
 from common.measured import Measured
 from common.names import Recorded
 from flags.rollout import conditions
+from flags.rollout.condition import Condition
+from flags.rollout.decide import StepKind, decide
 from flags.rollout.readings import Readings
 from tests.unit.board.scenes import DOWN, facts, numbers
 from tests.unit.flags.rollout.scenes import GOOD, JOB, NOW, PERSON, PLAN, VERSION, at, flag, off, share
@@ -233,6 +235,13 @@ def test_a_command_names_the_rollout_where_there_are_several() -> None:
 
 def test_a_list_reads_as_one() -> None:
     assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_what_is_compared_is_told_in_one_go() -> None:
+    names = ("time", "no worse: errors", "no worse: bought")
+    step = decide(PLAN, at(1))
+    waits = replace(step, kind=StepKind.WAIT, conditions=tuple(Condition(name, False, "") for name in names))
+    assert next_of(waits)[0].endswith("waits for time and evidence that it is no worse in errors and bought.")
 
 
 def test_every_condition_that_is_no_guardrail_has_words() -> None:

@@ -426,4 +426,4 @@ def test_before_the_shadow_there_is_one_gate() -> None:
 def test_a_condition_tells_a_guardrails_value_with_its_unit() -> None:
     slow = Measured("p99", "breach", unit="seconds", value=0.3, limit=0.2)
     step = decide(PLAN, at(1, readings=less(guardrails=(*GOOD.guardrails, slow))))
-    assert [one.told for one in step.unmet if one.name == "p99"] == ["breached: 300 ms (limit 200 ms)"]
+    assert [one.sentence for one in step.unmet if one.name == "p99"] == ["breached: 300 ms (limit 200 ms)"]

@@ -147,7 +147,7 @@ def test_an_outcome_that_nobody_tells_is_not_asked_for() -> None:
 def test_a_stage_that_has_just_begun_waits() -> None:
     found = read(Service(), began=NOW - timedelta(minutes=9))
     assert not any(one.holds for one in found.values())
-    assert found["errors"].sentence() == "it is counted in spans of 10 minutes, and the first is not over"
+    assert found["errors"].sentence() == "it is counted in whole spans of 10 minutes, and there is none yet"
     young = read(Service(), began=NOW - timedelta(minutes=35))
     assert not young["bought"].holds  # outcomes come after the call
 

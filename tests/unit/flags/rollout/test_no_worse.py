@@ -156,3 +156,9 @@ def test_a_plan_that_is_played_faster_asks_for_none() -> None:
 def test_slow_calls_are_told_as_times() -> None:
     told = Evidence("p99", 1.1, replace(ENOUGH, bound=1.5, ratio=1.0), index=4.2).sentence()
     assert told.startswith("at most 1.1 times the champion's (95% sure), 1.1 times are allowed")
+
+
+def test_before_anything_was_counted_no_person_is_asked() -> None:
+    why = "it is counted in whole spans of 10 minutes, and there is none yet"
+    step = decided(Evidence("errors", 1.2, why=why), BOUGHT)
+    assert gates(step)["no worse: errors"].sentence == why
