@@ -9,15 +9,15 @@ from board.answer import answer_of, guards, lease_is_over, plan_silent, stale_fo
 from board.document import Answer, Tone
 from board.facts import Facts
 from board.series import UP
+from common.measured import BREACH, CANNOT_MEASURE, OK
 from flags.canary.history import rolled_back
 from flags.canary.marks import refusal
 from flags.rollout.conditions import BEGIN
 from flags.rollout.decide import Step, StepKind
-from flags.rollout.readings import BREACH, OK
 from flags.rollout.situation import Situation
 
 VERSION: Final = 1
-BLIND: Final = frozenset({"cannot measure"})
+BLIND: Final = frozenset({CANNOT_MEASURE})
 APPROVALS: Final = frozenset({BEGIN, "approval"})
 ORDER: Final[dict[Tone, int]] = {"bad": 0, "wait": 1, "good": 2, "plain": 3}
 

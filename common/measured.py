@@ -70,7 +70,9 @@ class Measured:
             threshold=finite(record.get("log_e_needed")),
             window=parse_duration(window) if window else None,
             champion=finite(record.get("champion", _champion(evidence.get("counts")))),
-            **{name: finite(record.get(name)) for name in ("value", "limit", "sample")},
+            value=finite(record.get("value")),
+            limit=finite(record.get("limit")),
+            sample=finite(record.get("sample")),
             low=finite(record.get("difference_low")),
             high=finite(record.get("difference_high")),
         )

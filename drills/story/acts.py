@@ -18,6 +18,7 @@ CANARY_SHARE, TEST_SHARE = 5, 50
 CANARY_USERS_A_SECOND = 120.0
 CANARY_SECONDS = 26.0  # guardrails need three scrapes of the stage, and a hundred calls
 WINDOW_SECONDS = 15
+EXPECTED = "agreement<0.5,errors>1%"  # of two models that look at other things
 LOOK_AT = 0.25  # of the users: the look that is refused
 SEGMENTS_BY = "country"
 MOST_USERS = 3  # times those that both arms need
@@ -45,11 +46,13 @@ def shadow(context: Context) -> tuple[float, float]:
         context.commands.log,
         "--since",
         since.isoformat(timespec="milliseconds"),
+        "--fail-on",
+        EXPECTED,
     )
     console.report(report)
     console.say(
-        "Two models that differ are no news: this challenger looks at the basket too. Which of them is right,"
-        " no copy of a request can tell. The test below can."
+        "This challenger looks at the basket too, so its team expected it to differ, and said by how much."
+        " Which of the models is right, no copy of a request can tell: that takes the test below."
     )
     return true, float(report.numbers["agreement"]["value"])
 

@@ -50,7 +50,7 @@ def test_what_is_true_follows_from_what_the_models_say() -> None:
     truth = truth_of(asked, said)
     assert truth.agreement == 0.5
     assert truth.harmed == {"DK"}
-    assert truth.baseline == pytest.approx((0.20 + 0.10 + 0.90 + 0.90) / 4)
+    assert truth.baseline == pytest.approx((0.10 + 0.10 + 0.90 + 0.90) / 4)
     assert truth.effect == pytest.approx(0.0)
 
 
