@@ -203,7 +203,7 @@ class Measured:
 
     @property
     def _score(self) -> str:
-        return f"{(self.score or 0.0) + 0.0:.1f}, threshold {self.threshold or 0.0:.1f}"
+        return f"{round(self.score or 0.0, 1) + 0.0:.1f}, threshold {self.threshold or 0.0:.1f}"
 
     @property
     def _compared(self) -> bool:
