@@ -90,7 +90,7 @@ def method(examined: Examined) -> Section:
     if examined.results is not None:
         text.append(examined.results.left_out.sentence)
     text.append(
-        "It cannot tell what a novelty wears off to, nor anything of users who did not come; and "
+        "It cannot tell whether something new wears off, nor anything of users who did not come; and "
         f"{100 * registration.alpha:g} of 100 tests of equal models find a difference."
     )
     return Section("How it was read", tuple(text))

@@ -210,8 +210,8 @@ def users(examined: Examined) -> Section:
     columns = ("arm", "needed", "so far", "compared", "planned share", "share", "no feedback yet")
     each = "" if not ratio.stages else " over all stages, each held to its own share,"
     text = [
-        f"Sample ratio:{each} {p_is(ratio.p)} for one look, {p_is(ratio.p_any_time)} for as many as one"
-        " likes. Each user counts once, in the arm of the first request, whoever answered in the end."
+        f"Sample ratio:{each} {p_is(ratio.p)} for one look, {p_is(ratio.p_any_time)} if looked at often."
+        " Each user counts once, in the arm of the first request, whoever answered in the end."
     ]
     if examined.finding is Finding.MISMATCH:
         text.append(
@@ -226,8 +226,8 @@ def users(examined: Examined) -> Section:
         )
     if arms:
         text.append(
-            "No feedback yet: users of whom none of any name has come. It is large without harm where "
-            "feedback says only what happened and not what did not; both arms should be alike."
+            "No feedback yet: users of whom nothing was told. Where only what happened is told, and not what "
+            "did not, these are many; both arms should be alike."
         )
     blocks: list[Block] = [Table(columns, tuple(rows))]
     if ratio.stages:

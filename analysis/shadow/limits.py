@@ -30,7 +30,7 @@ SIGNS: Final = {
 FLOOR_SECONDS: Final = 0.01
 """A champion that is faster counts as taking that long, as for the guardrails: nobody feels less."""
 GREAT_PSI: Final = 0.25
-"""What custom calls a great shift."""
+"""What is by convention a large shift."""
 USUAL_ERRORS: Final = 0.01
 """Share of the copies without an answer that is usual at most."""
 

@@ -61,7 +61,7 @@ def _answer(figures: ShadowFigures) -> str:
         return f"{said}: do not give it to users yet, because {reasons}."
     only = ""
     if figures.psi > GREAT_PSI and reading.score.kind != "value":
-        only = ", where they go by the class and not by its probability"
+        only = ", as long as they use the class and not its probability"
     return f"{said}; nothing here speaks against giving it to the first users{only}."
 
 
@@ -90,7 +90,7 @@ def _warnings(figures: ShadowFigures) -> Iterator[str]:
 
 def _great_shift(figures: ShadowFigures) -> str:
     """What a great index means, which is no limit unless somebody asks for it."""
-    index = f"stability index {number(figures.psi, 2)}, where custom calls {GREAT_PSI:g} great"
+    index = f"stability index {number(figures.psi, 2)}, and by convention {GREAT_PSI:g} is large"
     if figures.reading.score.kind == "value":
         return (
             f"The predictions are distributed differently ({index}), though one by one they may agree: look"

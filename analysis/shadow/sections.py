@@ -117,7 +117,7 @@ def _by_class(figures: ShadowFigures) -> Table:
             each.name,
             percent(each.champion),
             percent(each.challenger),
-            f"{number(each.ratio)} x",
+            f"{number(each.ratio)} times",
             percent(each.both),
         )
         for each in figures.classes[:SHOWN]
@@ -196,10 +196,10 @@ def _scores(figures: ShadowFigures) -> Section:
             f" differs by {number(reading.absolute)} in the mean, and the correlation of both is"
             f" {number(reading.correlation)}."
         )
-    change = "small" if figures.psi < 0.1 else "moderate" if figures.psi < 0.25 else "great"
+    change = "small" if figures.psi < 0.1 else "moderate" if figures.psi < 0.25 else "large"
     text.append(
         f"The distribution as a whole: a {change} shift (population stability index {number(figures.psi, 2)};"
-        f" custom has 0.1 small and 0.25 great). Kolmogorov-Smirnov distance {number(reading.ks)}"
+        f" by convention 0.1 is small and 0.25 large). Kolmogorov-Smirnov distance {number(reading.ks)}"
         f" (p {chance(figures.ks_p)})."
     )
     fine = len(reading.champion)
@@ -266,7 +266,7 @@ def _latency(figures: ShadowFigures) -> Section:
         (
             name,
             *(seconds(figures.reading.latency[role][place]) for role in ROLES),
-            f"{number(figures.latency_ratios[place])} x",
+            f"{number(figures.latency_ratios[place])} times",
         )
         for place, name in enumerate(("p50", "p95", "p99"))
     )

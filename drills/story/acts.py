@@ -95,9 +95,12 @@ def canary(context: Context) -> None:
     users = visitors("canary", int(seconds * CANARY_USERS_A_SECOND))
     with console.progress(f"seconds of {CANARY_SHARE}%", seconds) as advance:
         counts = context.crowd.send(
-            users, enough=lambda _: advance(time.monotonic() - begun), rate=CANARY_USERS_A_SECOND
+            users,
+            shopping=True,
+            enough=lambda _: advance(time.monotonic() - begun),
+            rate=CANARY_USERS_A_SECOND,
         )
-    console.found(f"{counts['challenger']} of {counts.total()} users got the challenger.", style="")
+    console.found(f"{counts['challenger']:,} of {counts.total():,} users got the challenger.", style="")
     console.command(context.commands.typed("check"))
     context.require_exposure()
     checked = context.commands.check()
@@ -130,7 +133,7 @@ def abtest(context: Context) -> tuple[str, Report]:
         ),
         *("--share", str(TEST_SHARE), "--window", f"{WINDOW_SECONDS}s", "--covariate", "off"),
         *("--segments-by", SEGMENTS_BY),
-        *("--name", "does the basket help", "--note", "simulated visitors of ./canario story"),
+        *("--name", "basket model", "--note", "simulated visitors of ./canario story"),
     )
     console.command(typed("analysis", "abtest", "register", str(file), *arguments))
     console.found(context.commands.register(file, *arguments).splitlines()[0].partition(": ")[2], style="")
