@@ -18,13 +18,14 @@ RUN groupadd --gid 10001 canario \
 WORKDIR /app
 
 
-# What the processes import, and no pip beside it. Wheels only: nothing is compiled, no package's setup code runs.
+# What the processes import, with what makes spans where OTEL_* asks for them, and no pip beside it. Wheels only:
+# nothing is compiled, no package's setup code runs.
 FROM base AS runtime
-COPY locks/runtime.txt /tmp/
+COPY locks/otel.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: --compile \
-        -r /tmp/runtime.txt \
+        -r /tmp/otel.txt \
  && find /venv -type d -name tests -prune -exec rm -r {} +
 COPY board/ board/
 COPY common/ common/

@@ -1,10 +1,12 @@
 """`./canario install`: brings what programs run from into the cache, each thing whole or not at all."""
 
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 
 from stack.paths import LOCK, REPOSITORY, Cache
+from stack.processes.environment import SPANS
 from stack.progress import Progress
 from stack.servers import monitoring, unleash
 from stack.servers.machine import require_machine
@@ -49,6 +51,17 @@ def _steps(cache: Cache, settings: Settings) -> Iterator[tuple[str, Callable[[],
         yield "Alertmanager from Debian's package", lambda: monitoring.ensure_alertmanager(cache)
     if "service" in settings.programs:
         yield "Models trained and exported to ONNX", lambda: _ensure_models(cache)
+    if any(name.startswith(SPANS) for name in settings.environment.get("service", {})):
+        yield "OpenTelemetry, by hash, from locks/otel.txt", lambda: _ensure_spans(cache)
+
+
+def _ensure_spans(cache: Cache) -> str:
+    """What makes spans, in the venv of everything: its lock has nothing that locks/dev.txt has otherwise."""
+    if importlib.util.find_spec("opentelemetry") and importlib.util.find_spec("opentelemetry.exporter"):
+        return "there already"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "locks/otel.txt"]
+    run(command, cache.logs / "otel.log", what="OpenTelemetry could not be installed")
+    return ""
 
 
 def _ensure_models(cache: Cache) -> str:

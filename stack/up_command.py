@@ -121,9 +121,9 @@ def up(  # noqa: PLR0913, PLR0917 - click gives each option as an argument
         kill_on_parent_exit(15, os.getppid())
     asked = {"traffic": traffic, "rollout": rollout, "alertmanager": alertmanager}
     wanted = [name for name in only or PROGRAMS if asked.get(name, True)]
-    total = step_count(Settings(programs=with_needs(wanted)))
     start = time.monotonic()
     shell = _chosen()
+    total = step_count(Settings(programs=with_needs(wanted), environment=shell.environment))
     stack = Stack(
         only=wanted,
         ports=ports,

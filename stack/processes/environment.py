@@ -181,6 +181,8 @@ OWN = frozenset(
     }
 )
 """What the stack sets itself: another value would take its programs apart."""
+SPANS = "OTEL_"
+"""Of OpenTelemetry's own variables, which the service alone reads (docs/tracing.md)."""
 ELSEWHERE = frozenset({"HOME", "CACHE", "STACK_HOME", "STACK_SPEC", "PROMTOOL", "AMTOOL"})
 PATHS = frozenset({"LOG_DIR", "ROLLOUTS", "ROLLOUT_PLAN", "GUARDRAILS"})
 
@@ -218,6 +220,8 @@ def chosen(shell: Mapping[str, str], ours: Mapping[str, str]) -> Chosen:
     for variable, value in sorted(shell.items()):
         name = variable.removeprefix(PREFIX)
         name = name if name in OWN else name.removesuffix("_FILE")
+        if variable.startswith(SPANS) and value:
+            environment.setdefault("service", {})[variable] = value
         if not variable.startswith(PREFIX) or not value or name in ELSEWHERE or name.startswith("TEST_"):
             continue
         programs = ["flags"] if name in EVERY else [each for each, names in ONE.items() if name in names]

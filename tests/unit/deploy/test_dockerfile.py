@@ -44,6 +44,13 @@ def test_packages_are_installed_by_hash_and_not_built() -> None:
         assert "venv --without-pip" in install
 
 
+def test_the_image_has_what_makes_spans_where_settings_env_asks_for_them() -> None:
+    copied = [rest for keyword, rest in stages()["runtime"] if keyword == "COPY" and "locks/" in rest]
+    assert copied == ["locks/otel.txt /tmp/"]
+    asked = (REPOSITORY / "requirements-otel.txt").read_text(encoding="utf-8")
+    assert "-r requirements.txt" in asked.splitlines()
+
+
 def test_the_final_stage_only_copies_makes_folders_and_removes_pip() -> None:
     name, final = list(stages().items())[-1]
     assert SERVICES["service"]["build"]["target"] == name

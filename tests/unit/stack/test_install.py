@@ -18,3 +18,9 @@ def test_the_models_are_trained_anew_when_what_makes_them_changes() -> None:
 )
 def test_steps_are_counted(only: list[str], count: int) -> None:
     assert install_step_count(Settings(programs=with_needs(only))) == count
+
+
+def test_what_makes_spans_is_installed_where_a_variable_asks_for_them() -> None:
+    asked = {"service": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}}
+    assert install_step_count(Settings(programs=("service",), environment=asked)) == 3
+    assert install_step_count(Settings(programs=("service",))) == 2

@@ -157,6 +157,12 @@ def test_settings_of_the_user_win(render: Any) -> None:
     assert found["CANARIO_WORKERS"] == "4"
 
 
+def test_variables_of_opentelemetry_reach_the_service(render: Any) -> None:
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SERVICE_NAME": "shop"}
+    found = render({"service": {"env": asked}})
+    assert asked.items() <= environment(found.pods()["canario-service"]).items()
+
+
 def test_rollouts_of_values_lie_as_folders_in_the_pods(render: Any) -> None:
     files = {"checkout/rollout.yaml": "name: checkout\n", "checkout/plan.yaml": "stages: []\n"}
     rendered = render({"rollouts": {"files": files}})

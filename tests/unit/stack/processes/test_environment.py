@@ -70,6 +70,20 @@ def test_a_setting_of_one_program_reaches_it_and_no_other(site: Site, program: s
     assert found[program][f"CANARIO_{name}"] == "/chosen"
 
 
+def test_variables_of_opentelemetry_reach_the_service_and_no_other(site: Site) -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret",
+        "OTEL_SERVICE_NAME": "shop",
+    }
+    found = given(site, {**variables, "OTEL_TRACES_SAMPLER": ""})
+    assert variables.items() <= found["service"].items()
+    assert "OTEL_TRACES_SAMPLER" not in found["service"]
+    assert [each for each, made in found.items() if any(name.startswith("OTEL_") for name in made)] == [
+        "service"
+    ]
+
+
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_what_all_must_agree_on_reaches_all(site: Site, name: str) -> None:
     found = given(site, {f"CANARIO_{name}": "/chosen"})
