@@ -1,7 +1,9 @@
 """`python -m bench.remote`: what a challenger behind an MLServer costs, over asking that MLServer directly.
 
-Both are asked about the same row on one kept connection, in turns, by the same client, so that what else the
-machine does falls on both. CPU is that of MLServer, and of MLServer and the service together.
+The same client asks about the same row, in turns, each on a kept connection, so that what else the machine
+does falls on all: MLServer directly; the service, of a user whose model is at MLServer; and the service, of a
+user whose model is in its own process, which tells what of it is the arm and what any request costs. CPU is
+told of MLServer, service and client apart: who asks MLServer directly is its client, too.
 """
 
 import json
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
@@ -28,14 +31,14 @@ from stack.venvs import ensure_venv
 
 TRAIN = REPOSITORY / "tests" / "unit" / "service" / "remote" / "mlserver_model.py"
 START = "from mlserver.cli.main import main; main()"
-BLOCK = 50  # requests to one of the two, before the other's turn
+BLOCK = 50  # requests to one of them, before the next one's turn
 
 
 @click.command()
-@click.option("--requests", default=1000, show_default=True, help="Requests to each of the two.")
+@click.option("--requests", default=1000, show_default=True, help="Requests to each.")
 @json_option
 def main(requests: int, json_file: Path | None) -> None:
-    """Ask an MLServer about one row, directly and through the service whose challenger it is.
+    """Ask an MLServer about one row, directly and through a service whose challenger it is.
 
     Exit codes: 0 measured, whatever the figures; 3 it could not be measured.
     """
@@ -58,19 +61,38 @@ def main(requests: int, json_file: Path | None) -> None:
             variables = _service(folder, ours)
             with server((sys.executable, "-m", "service"), variables, ours, "/readyz") as service:
                 figures = _measured(direct, ours, mlserver, service, requests)
-    overhead = 1000 * (figures["through_p50_seconds"] - figures["direct_p50_seconds"])
-    cpu = figures["through_cpu_seconds"] / figures["direct_cpu_seconds"] - 1
-    console.print(
-        f"p50 direct {1000 * figures['direct_p50_seconds']:.2f} ms, through the service +{overhead:.2f} ms"
-    )
-    console.print(
-        f"CPU for 1,000 requests: {figures['direct_cpu_seconds']:.2f} s, through the service {cpu:+.0%}"
-    )
+    _tell(console, figures)
     write_figures(console.print, json_file, {"bench": "remote", "machine": machine(), **figures})
 
 
+def _tell(console: Console, figures: dict[str, float]) -> None:
+    def p50(name: str) -> float:
+        return 1000 * figures[f"{name}_p50_seconds"]
+
+    def cpu(name: str, *whose: str) -> float:
+        return sum(figures[f"{name}_{each}_cpu_seconds"] for each in whose)
+
+    servers, everybody = ("mlserver", "service"), ("mlserver", "service", "client")
+    more = cpu("through", *servers) / cpu("direct", *servers) - 1
+    of_all = cpu("through", *everybody) / cpu("direct", *everybody) - 1
+    arm = cpu("through", "service") - cpu("here", "service")
+    console.print(
+        f"p50: MLServer directly {p50('direct'):.2f} ms, through the service "
+        f"+{p50('through') - p50('direct'):.2f} ms; a model in the service {p50('here'):.2f} ms"
+    )
+    console.print(
+        f"CPU of 1,000 requests: MLServer directly {cpu('direct', *servers):.2f} s, through the service "
+        f"{more:+.0%} (MLServer {cpu('through', 'mlserver'):.2f} s, service "
+        f"{cpu('through', 'service'):.2f} s); with the client's in both {of_all:+.0%}"
+    )
+    console.print(
+        f"The remote arm itself, over a model in the service: {arm:+.2f} s, "
+        f"{arm / cpu('direct', *servers):+.0%}"
+    )
+
+
 def _service(folder: Path, url: str) -> dict[str, str]:
-    """The environment of a service that gives everybody the challenger."""
+    """The environment of a service that gives half of the users the challenger."""
     values = {
         "champion": str(Cache.default().model(Model.CHAMPION)),
         "challenger": str(folder / "remote"),
@@ -82,7 +104,7 @@ def _service(folder: Path, url: str) -> dict[str, str]:
         "guest_deadline_seconds": "5",
     }
     (folder / "state").mkdir()
-    keep_flags(Settings.model_validate(values), canary=100, shadow=0)
+    keep_flags(Settings.model_validate(values), canary=50, shadow=0)
     return {f"CANARIO_{name.upper()}": value for name, value in values.items()} | {"PATH": ""}
 
 
@@ -91,21 +113,24 @@ def _measured(direct: str, ours: str, mlserver: int, service: int, requests: int
     row = [each["example"] for each in example]
     tensor = {"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row}
     outputs = [{"name": "predict"}, {"name": "predict_proba"}]
-    ask_direct = _asker(direct, "/v2/models/fraud/infer", {"inputs": [tensor], "outputs": outputs})
-    ask_ours = _asker(ours, "/predict", {"user_id": "u", "features": row})
-    if json.loads(ask_ours())["model"] != Model.CHALLENGER:
-        raise click.ClickException("the challenger does not answer")
-    seconds: dict[str, list[float]] = {"direct": [], "through": []}
-    cpu = {"direct": 0.0, "through": 0.0}
-    for turn in range(-2, 2 * requests // BLOCK):
-        name, ask = ("direct", ask_direct) if turn % 2 else ("through", ask_ours)
-        before = _cpu(mlserver) + _cpu(service)
-        took = [_timed(ask) for _ in range(BLOCK)]
-        if turn >= 0:  # before, both get warm
-            seconds[name] += took
-            cpu[name] += _cpu(mlserver) + _cpu(service) - before
+    asks = {"direct": _asker(direct, "/v2/models/fraud/infer", {"inputs": [tensor], "outputs": outputs})}
+    for name, model in (("through", Model.CHALLENGER), ("here", Model.CHAMPION)):
+        users = (_asker(ours, "/predict", {"user_id": f"u{at}", "features": row}) for at in range(100))
+        asks[name] = next(each for each in users if json.loads(each())["model"] == model)
+    processes = {"mlserver": mlserver, "service": service}
+    seconds: dict[str, list[float]] = {name: [] for name in asks}
+    cpu: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for turn in range(-1, requests // BLOCK):
+        for name, ask in asks.items():
+            before = {whose: _cpu(pid) for whose, pid in processes.items()} | {"client": time.process_time()}
+            took = [_timed(ask) for _ in range(BLOCK)]
+            after = {"client": time.process_time()} | {whose: _cpu(pid) for whose, pid in processes.items()}
+            if turn >= 0:  # before, all get warm
+                seconds[name] += took
+                for whose, now in after.items():
+                    cpu[name, whose] += now - before[whose]
     return {f"{name}_p50_seconds": median(took) for name, took in seconds.items()} | {
-        f"{name}_cpu_seconds": 1000 * spent / requests for name, spent in cpu.items()
+        f"{name}_{whose}_cpu_seconds": 1000 * spent / requests for (name, whose), spent in cpu.items()
     }
 
 

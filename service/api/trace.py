@@ -10,7 +10,9 @@ from typing import Any
 
 from flask import g, has_request_context, request
 
-_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]*)?"
+)
 _STATE = re.compile(r"[\x20-\x7e]{1,512}")  # so much everybody must be able to pass on
 
 

@@ -11,6 +11,7 @@ Raises, of any call:
     AnswerError             it answered, with what is no answer
 """
 
+import re
 import select
 import socket
 import ssl
@@ -18,13 +19,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
+from http.client import (
+    BadStatusLine,
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    LineTooLong,
+    RemoteDisconnected,
+)
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from common.errors import CanarioError
 
-HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+HEADERS = "Accept: application/json\r\nAccept-Encoding: identity\r\n"
+HEAD_BYTES = 65_536
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: |$)")
 
 
 class EndpointRefuses(CanarioError):  # noqa: N818 - it says what happened
@@ -40,14 +50,6 @@ class Answered(NamedTuple):
 
     status: int
     body: bytes
-
-
-class _Request(NamedTuple):
-    method: str
-    path: str
-    body: bytes | None
-    headers: dict[str, str]
-    most_bytes: int
 
 
 class _Clock(threading.local):
@@ -83,17 +85,50 @@ class _TlsSocket(ssl.SSLSocket):
         super().sendall(*args)
 
 
-class _Connection(HTTPConnection):
-    """Sends a request in one piece: head and body in two packets would wake the server twice."""
+class _Response(HTTPResponse):
+    """Reads the head itself: Python's parser of e-mails takes longer for it than all the rest of a call."""
 
-    _waiting = b""
+    def begin(self) -> None:
+        """Read the head. Raises HTTPException where it is none, RemoteDisconnected where nothing comes."""
+        while True:
+            line, *lines = self._lines()
+            found = _STATUS.match(line)
+            if found is None:
+                raise BadStatusLine(line[:100].decode("latin-1"))
+            self.status = int(found[2])
+            if self.status >= 200:
+                break
+        told = {
+            name.lower(): value.strip().lower() for name, _, value in (each.partition(b":") for each in lines)
+        }
+        self.chunked, self.chunk_left = told.get(b"transfer-encoding") == b"chunked", None
+        length = told.get(b"content-length", b"")
+        self.length = int(length) if length.isdigit() and not self.chunked else None
+        if self.status in (204, 304):
+            self.length = 0
+        keeps = told.get(b"connection") == b"keep-alive" if found[1] == b"0" else True
+        self.will_close = (
+            not keeps or told.get(b"connection") == b"close" or not (self.chunked or self.length is not None)
+        )
 
-    def send(self, data: Any) -> None:
-        self._waiting += data
-
-    def flush(self) -> None:
-        waiting, self._waiting = self._waiting, b""
-        self.sock.sendall(waiting)
+    def _lines(self) -> list[bytes]:
+        """Those of the head, without their ends."""
+        lines: list[bytes] = []
+        left = HEAD_BYTES
+        while line := self.fp.readline(left):
+            left -= len(line)
+            if not line.endswith(b"\n"):
+                break
+            line = line.rstrip(b"\r\n")
+            if line:
+                lines.append(line)
+            elif lines:
+                return lines
+        if left <= 0:
+            raise LineTooLong("the head")
+        if lines or line:
+            raise IncompleteRead(line)
+        raise RemoteDisconnected("nothing came")
 
 
 class Endpoint:
@@ -104,8 +139,8 @@ class Endpoint:
         self.url, self._path = url, split.path.rstrip("/")
         self._host, self._tls = split.hostname or "", split.scheme == "https"
         self._port = split.port or (443 if self._tls else 80)
-        self._netloc = split.netloc
-        self._idle: deque[_Connection] = deque()
+        self._headers = f"Host: {split.netloc}\r\n{HEADERS}".encode()
+        self._idle: deque[socket.socket] = deque()
         self._closed = False
         self._address: tuple[Any, ...] | None = None
         self._context = ssl.create_default_context() if self._tls else None
@@ -143,18 +178,24 @@ class Endpoint:
             most_bytes: of the answer's body.
             more: headers.
         """
-        headers = {**HEADERS, "Host": self._netloc, **(more or {})}
+        named = "".join(f"{name}: {value}\r\n" for name, value in more.items()) if more else ""
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        call = _Request(method, self._path + path, body, headers, most_bytes)
+            named += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        # In one piece: head and body in two packets would wake the server twice.
+        call = b"".join(
+            (
+                f"{method} {self._path}{path} HTTP/1.1\r\n".encode(),
+                *(self._headers, named.encode("latin-1"), b"\r\n", body or b""),
+            )
+        )
         _clock.end = time.monotonic() + seconds
         kept = self._kept()
         if kept:
             try:
-                return self._ask(kept, call)
+                return self._ask(kept, call, most_bytes)
             except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 pass  # ended by the server while nobody used it; a prediction may be asked for twice
-        return self._ask(self._connected(), call)
+        return self._ask(self._connected(), call, most_bytes)
 
     def close(self) -> None:
         """Close the connections, those in use when their answer has come."""
@@ -162,13 +203,13 @@ class Endpoint:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask(self, connection: _Connection, call: _Request) -> Answered:
+    def _ask(self, connection: socket.socket, call: bytes, most_bytes: int) -> Answered:
         is_whole = False
+        response = _Response(connection)
         try:
-            connection.request(call.method, call.path, call.body, call.headers)
-            connection.flush()
-            response = connection.getresponse()
-            data = self._read(response, call.most_bytes)
+            connection.sendall(call)
+            response.begin()
+            data = self._read(response, most_bytes)
             is_whole = response.isclosed() and not response.will_close
             return Answered(response.status, data)
         except IncompleteRead as error:
@@ -178,6 +219,7 @@ class Endpoint:
         except HTTPException as error:
             raise AnswerError(f"{self.url} answers with no HTTP: {type(error).__name__}") from error
         finally:
+            response.close()
             if is_whole and not self._closed:
                 self._idle.append(connection)
             else:
@@ -191,7 +233,7 @@ class Endpoint:
             raise IncompleteRead(data)
         return data
 
-    def _kept(self) -> _Connection | None:
+    def _kept(self) -> socket.socket | None:
         """A connection that is open and silent; the one that was used last."""
         while True:
             try:
@@ -199,12 +241,12 @@ class Endpoint:
             except IndexError:
                 return None
             poll = select.poll()
-            poll.register(connection.sock, select.POLLIN)
+            poll.register(connection, select.POLLIN)
             if not poll.poll(0):
                 return connection
             connection.close()
 
-    def _connected(self) -> _Connection:
+    def _connected(self) -> socket.socket:
         if self._address is None:
             self.resolve()
         address = self._address or ()
@@ -222,6 +264,4 @@ class Endpoint:
         except OSError as error:
             plain.close()
             raise EndpointRefuses(f"{self.url} cannot be reached: {error.strerror or error}") from error
-        connection = _Connection(self._host, self._port)
-        connection.sock = plain
-        return connection
+        return plain

@@ -34,7 +34,7 @@ def request_of(rows: Row, metadata: Metadata, remote: Remote) -> bytes:
     body: dict[str, Any] = {"inputs": inputs, "outputs": wanted}
     if remote.parameters:
         body["parameters"] = remote.parameters
-    return orjson.dumps(body)
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def numbers_of(body: bytes, rows: int, metadata: Metadata, remote: Remote) -> Numbers:
@@ -79,7 +79,9 @@ def largest_answer(rows: int, metadata: Metadata) -> int:
 
 
 def _tensor(name: str, shape: list[int], datatype: str, values: Any) -> dict[str, Any]:
-    return {"name": name, "shape": shape, "datatype": datatype, "data": values.tolist()}
+    # As 32-bit floats they have half the digits, and are the same numbers to who reads them as such.
+    data = np.ascontiguousarray(values) if datatype == "FP32" else values.tolist()
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
 
 def _numbers(outputs: Mapping[str, Any], name: str, rows: int, columns: int) -> Numbers:

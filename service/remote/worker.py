@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
 import orjson
 
@@ -36,7 +35,7 @@ def ask(endpoint: Endpoint, rows: Row, metadata: Metadata, remote: Remote, secon
         TimeoutError, EndpointRefuses, ConnectionError, AnswerError: see service.remote.endpoint.
         RaisedError: the endpoint says that it failed.
     """
-    path, most = f"/v2/models/{quote(remote.model)}/infer", largest_answer(len(rows), metadata)
+    path, most = f"/v2/models/{remote.model}/infer", largest_answer(len(rows), metadata)
     said = endpoint.ask("POST", path, request_of(rows, metadata, remote), seconds, most, passed_on())
     if said.status != 200:
         raise RaisedError(f"{remote.url} says {_told(said)}")
@@ -53,7 +52,7 @@ class RemoteModel:
     def __init__(self, artifact: Artifact, remote: Remote) -> None:
         self._metadata, self._remote = artifact.metadata, remote
         self.endpoint = Endpoint(remote.url)
-        self._path = f"/v2/models/{quote(remote.model)}"
+        self._path = f"/v2/models/{remote.model}"
 
     def ask(self, rows: Row, seconds: float) -> Reply:
         """Its reply to `rows`, shape (n, features). Raises as `ask`; AnswerError for what does not fit."""

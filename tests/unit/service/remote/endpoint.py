@@ -20,6 +20,7 @@ class FakeEndpoint:
         versions: what its metadata tell.
         connections: how many were made.
         asked: bodies of the requests for predictions.
+        raw: what goes over the wire in mode `raw`, and `raw and end`, which hangs up then.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class FakeEndpoint:
         self.headers: list[dict[str, str]] = []
         self.ended = threading.Event()
         self.url = ""
+        self.raw = b""
 
     def answer(self, rows: int) -> dict[str, Any]:
         """The answer of mode `well`."""
@@ -116,6 +118,9 @@ def fake_endpoint() -> Iterator[FakeEndpoint]:
                     self.wfile.write(b"HTTP/1.1 200 OK\r\n")
                     while not fake.ended.wait(0.02):
                         self.wfile.write(b"X: y\r\n")
+                case "raw" | "raw and end":
+                    self.wfile.write(fake.raw)
+                    self.close_connection = fake.mode != "raw"
                 case "hang up":
                     self.close_connection = True
 
