@@ -18,7 +18,7 @@ ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 TWO_STACKS = -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-peers bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@echo "Stop the challenger now:  ./canario off        (people: ./canario; make is for who develops Canario)"
@@ -56,7 +56,7 @@ story: ## From shadow to the decision in a simulated shop, with reports to open 
 	@$(RUN) install
 	@$(VENV)/python -m drills story $(ARGS)
 
-drill: ## Every fault of a challenger, and what the other users notice (15 minutes; ARGS="--only burn --json FILE")
+drill: ## Every fault of a challenger, and what the other users notice (35 minutes; ARGS="--only burn --json FILE")
 	@$(RUN) install
 	@$(VENV)/python -m drills faults $(ARGS)
 
@@ -96,6 +96,10 @@ bench-fleet: ## What a thousand pods ask of one Unleash, one Prometheus and the 
 bench-remote: ## What a challenger behind an MLServer costs over asking it directly (ARGS="--requests 500 --json FILE")
 	@$(RUN) install --python-only
 	@$(VENV)/python -m bench.remote $(ARGS)
+
+bench-peers: ## Beside MLServer, BentoML, LitServe and mlflow models serve (the first time a download of 900 MB; ARGS="--rounds 1 --json FILE")
+	@$(RUN) install
+	@$(VENV)/python -m bench.model_servers $(ARGS)
 
 bench-models: ## Fourteen models of the usual kinds exported, served and compared (the first time a download of 150 MB; ARGS="--write")
 	@$(RUN) install --python-only
@@ -190,6 +194,7 @@ lock: ## Resolve requirements*.txt into locks/ (UPGRADE=1 takes newer versions o
 	$(LOCK) --output-file locks/clients.txt requirements-clients.txt
 	$(LOCK) --output-file locks/mlserver.txt requirements-mlserver.txt
 	$(LOCK) --output-file locks/mlflow.txt requirements-mlflow.txt
+	for peer in bentoml litserve mlflow-serve; do $(LOCK) --output-file locks/$$peer.txt bench/model_servers/$$peer.txt; done
 	$(LOCK) --constraints locks/dev.txt --output-file locks/boosting.txt requirements-boosting.txt
 	$(LOCK) --constraints locks/dev.txt --output-file locks/otel.txt requirements-otel.txt
 	@sed -i '/^ *# *-c locks/d' locks/runtime.txt locks/train.txt locks/analysis.txt locks/spark.txt locks/clickhouse.txt locks/kubernetes.txt locks/boosting.txt locks/otel.txt

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -12,14 +11,14 @@ from rich.table import Table
 
 from bench import arms
 from bench.server import Measured, free_address, measure, server, shadow_drops
+from bench.service import service
 from bench.steps import measure as measure_steps
 from common.names import Model
 from common.terminal import Console
-from drills.command import exit_codes, json_option, machine, own_stack, table, write_figures
+from drills.command import exit_codes, json_option, machine, table, write_figures
 from drills.faults import LoadPlan
 from drills.target import of_stack
 from flags.canary.share import set_share
-from stack.api import Stack
 from stack.paths import Cache
 from stack.processes import environment
 
@@ -104,7 +103,7 @@ def _round(
         command = (sys.executable, "-m", *GUNICORN, url.removeprefix("http://"), f"bench.peers:{peer}()")
         with server(command, environment.basic(), url, "/predict") as pid:
             yield peer, measure(url, pid, users=users, rate=rate, seconds=seconds)
-    with _service() as (stack, url, pid):
+    with service() as (stack, url, pid):
         admin = of_stack(stack).admin
         for name, share in (("shadow off", 0), ("shadow", 100)):
             console.print(f"[{number}] {name}", markup=False)
@@ -116,27 +115,11 @@ def _round(
 def _equal_models(
     console: Console, number: str, seconds: int, users: int, rate: int
 ) -> Iterator[tuple[str, arms.Run]]:
-    with _service(challenger=Model.CHAMPION) as (stack, url, pid):
+    with service(challenger=Model.CHAMPION) as (stack, url, pid):
         admin = of_stack(stack).admin
         console.print(f"[{number}] equal models", markup=False)
         plan = LoadPlan(rate, users, seconds)
         yield from arms.runs(url, pid, lambda share: set_share(admin, "canary", share), plan)
-
-
-@contextmanager
-def _service(challenger: Model = Model.CHALLENGER) -> Iterator[tuple[Stack, str, int]]:
-    """The service on an Unleash of its own: stack, address, process; `challenger`: whose model that is."""
-    url = free_address()
-    with own_stack("unleash") as stack:
-        cache, variables = Cache.default(), environment.service(stack.site)
-        del variables["CANARIO_MODELS"]
-        variables |= {
-            "CANARIO_BIND": url.removeprefix("http://"),
-            "CANARIO_CHAMPION": str(cache.model(Model.CHAMPION)),
-            "CANARIO_CHALLENGER": str(cache.model(challenger)),
-        }
-        with server((sys.executable, "-m", "service"), variables, url, "/readyz") as pid:
-            yield stack, url, pid
 
 
 def _ratios(of: dict[str, Measured]) -> dict[str, float]:

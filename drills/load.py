@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -169,23 +169,32 @@ def predict(service: str, *, seconds: int, rate: int | None = None, users: int |
     Raises:
         LoadError: k6 is missing or failed.
     """
-    k6 = Path(sys.prefix) / "bin" / "k6"
-    settings = {"URL": f"{service}/predict", "BODY": str(BODY), "DURATION": f"{seconds}s"}
-    settings |= {"RATE": str(rate)} if rate else {"USERS": str(users)}
-    command = [str(k6), "run", "--quiet", "--no-usage-report"]
-    for name, value in settings.items():
+    how = {"RATE": str(rate)} if rate else {"USERS": str(users)}
+    return _figures(k6(SCRIPT, {"URL": f"{service}/predict", "BODY": str(BODY)} | how, seconds))
+
+
+def k6(script: Path, settings: Mapping[str, str], seconds: int) -> dict[str, Any]:
+    """The metrics that `script` tells at its end, by name; it gets `settings`, and `seconds` as DURATION.
+
+    Raises:
+        LoadError: k6 is missing or failed.
+    """
+    program = Path(sys.prefix) / "bin" / "k6"
+    command = [str(program), "run", "--quiet", "--no-usage-report"]
+    for name, value in {**settings, "DURATION": f"{seconds}s"}.items():
         command += ["--env", f"{name}={value}"]
     try:
         done = subprocess.run(
-            [*command, str(SCRIPT)], capture_output=True, text=True, check=True, timeout=seconds + 60
+            [*command, str(script)], capture_output=True, text=True, check=True, timeout=seconds + 60
         )
     except FileNotFoundError:
-        raise LoadError(f"{k6} is missing: `./canario up` installs it") from None
+        raise LoadError(f"{program} is missing: `./canario up` installs it") from None
     except subprocess.TimeoutExpired:
         raise LoadError(f"k6 did not end {seconds + 60} s after its start") from None
     except subprocess.CalledProcessError as error:
         raise LoadError(f"k6 failed: {error.stderr[-500:]}") from error
-    return _figures(json.loads(done.stdout))
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _figures(metrics: dict[str, Any]) -> Figures:

@@ -110,6 +110,7 @@ class SupervisedWorker(ChallengerWorker):
 
     def _run_once(self) -> float:
         """One run of the process, from its start to its end; the seconds for which it could be called."""
+        begun = time.monotonic()
         try:
             run = self._launcher.begin(lowest=self._standing.on_probation)
         except OSError as error:  # no descriptors, no memory, no processes
@@ -128,6 +129,7 @@ class SupervisedWorker(ChallengerWorker):
             self._first.set()
             self._on_start()
             since = time.monotonic()
+            log.info("the challenger answers from now on: it loaded and warmed up for %.1f s", since - begun)
             self._stay(run)
             if self._why_down == "down" and not self._closed.is_set():
                 self._standing.misbehaved()

@@ -50,6 +50,7 @@ ONLY_DOOR = {
         "drills/story/models.py",
         "bench/model_zoo.py",
         "bench/peers.py",
+        "bench/model_servers/start.py",
     },
     "supervisor": {"stack/processes/supervisor.py"},
     "tea_tasting": {
