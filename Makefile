@@ -18,7 +18,7 @@ ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
 TWO_STACKS = -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-peers bench-models bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
+.PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-peers bench-models bench-large bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean
 
 help: ## This list
 	@echo "Stop the challenger now:  ./canario off        (people: ./canario; make is for who develops Canario)"
@@ -105,6 +105,11 @@ bench-models: ## Fourteen models of the usual kinds exported, served and compare
 	@$(RUN) install --python-only
 	@$(VENV)/python -c 'import catboost, lightgbm, onnxmltools, xgboost' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/boosting.txt
 	@$(VENV)/python -m bench.models $(ARGS)
+
+bench-large: ## Models that need a real machine: a forest of 69 MB, 500 trees of LightGBM, a transformer (8 minutes; ARGS="--only forest")
+	@$(RUN) install --python-only
+	@$(VENV)/python -c 'import lightgbm' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/boosting.txt
+	@$(VENV)/python -m bench.large_models $(ARGS)
 
 bench-analysis: ## Ten million records of the prediction log through the analysis (ARGS="--records 1000000 --json FILE")
 	@$(RUN) install --python-only

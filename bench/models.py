@@ -4,30 +4,30 @@ Each is trained, exported through the gate, served as champion and as challenger
 asked for rows that it has not seen; its answers are compared with those of the model in Python.
 """
 
-import json
 import logging
 import re
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
 import numpy as np
 import pandas as pd
+from flask import Flask
 from rich.table import Table
 
 from bench.model_zoo import ZOO, Brought, as_onnx
+from bench.steps import NOBODY, TOKEN, keep_flags
 from common.errors import CanarioError
 from common.terminal import Console
-from service.assignment.sdk import FlagCache
 from service.export import export, export_ready
 from service.models.artifact import Artifact
 from service.settings import Settings
 
-NOBODY, TOKEN = "http://127.0.0.1:9", "default:production.bench"
 ASKED: Final = 200
 PAGE: Final = Path(__file__).parents[1] / "docs/models.md"
 BEGIN, END = "<!-- python -m bench.models --write -->\n", "<!-- end -->\n"
@@ -112,6 +112,27 @@ def _exported(name: str, brought: Brought, folder: Path) -> Artifact:
 
 def _served(artifact: Artifact, brought: Brought, folder: Path, share: int) -> Iterator[tuple[bool, float]]:
     """Whether each answer is the model's, and the seconds that it took."""
+    with served(artifact, folder, share) as app:
+        client = app.test_client()
+        rows = brought.unseen.head(ASKED)
+        wanted = brought.answers(rows)
+        for at, features in enumerate(requests_of(artifact, rows)):
+            begun = time.perf_counter()
+            response = client.post("/predict", json={"user_id": f"u{at}", "features": features})
+            took = time.perf_counter() - begun
+            yield _is_right(response.get_json(), *wanted[at], share), took
+
+
+def requests_of(artifact: Artifact, rows: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """The features of each row, as a client sends them."""
+    for values in rows.astype(object).to_numpy().tolist():
+        named = zip(artifact.metadata.names, values, strict=True)
+        yield {name: None if pd.isna(value) else value for name, value in named}
+
+
+@contextmanager
+def served(artifact: Artifact, folder: Path, share: int) -> Iterator[Flask]:
+    """The service's app with the model in both arms; `share` percent of the users get the challenger."""
     from service.app import close, create_app  # noqa: PLC0415 - prometheus_client looks at the environment
 
     settings = Settings.model_validate(
@@ -124,29 +145,11 @@ def _served(artifact: Artifact, brought: Brought, folder: Path, share: int) -> I
             "log_predictions": False,
         }
     )
-    strategy = {
-        "name": "flexibleRollout",
-        "constraints": [],
-        "parameters": {"groupId": "canary", "rollout": str(share), "stickiness": "userId"},
-        "variants": [],
-    }
-    flag: dict[str, Any] = {"name": "canary", "type": "release", "project": "default", "enabled": True}
-    flag |= {"strategies": [strategy], "variants": []}
-    cache = FlagCache(folder, NOBODY, TOKEN, lambda _: None)
-    cache.path.parent.mkdir(parents=True, exist_ok=True)
-    cache.path.write_text(json.dumps({"version": 2, "features": [flag]}), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_flags(settings, canary=share, shadow=0)
     app = create_app(settings)
     try:
-        client = app.test_client()
-        rows = brought.unseen.head(ASKED)
-        wanted = brought.answers(rows)
-        for at, values in enumerate(rows.astype(object).to_numpy().tolist()):
-            named = zip(artifact.metadata.names, values, strict=True)
-            features = {name: None if pd.isna(value) else value for name, value in named}
-            begun = time.perf_counter()
-            response = client.post("/predict", json={"user_id": f"u{at}", "features": features})
-            took = time.perf_counter() - begun
-            yield _is_right(response.get_json(), *wanted[at], share), took
+        yield app
     finally:
         close(app)
 

@@ -129,7 +129,12 @@ class Settings(StrictModel):
     champion_deadline_seconds: Seconds = Field(
         1.0, description="How long a request waits for a champion that runs elsewhere, before it is refused."
     )
-    guest_memory_mb: int = Field(1024, ge=256, description="Memory of the challenger's process, in MiB.")
+    guest_memory_mb: int | None = Field(
+        None,
+        ge=256,
+        description="Memory of the challenger's process, in MiB. Without it 1024, or 256 and 16 times the "
+        "size of model.onnx where that is more.",
+    )
     guest_concurrency: int = Field(
         4, ge=1, le=200, description="Calls of the challenger in flight per worker, at most."
     )

@@ -5,6 +5,7 @@
 ./canario export --mlflow FOLDER --rows rows.parquet --name churn ...
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -139,6 +140,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Exit codes: 0 written; 2 something does not fit; 1 your function raised, its traceback says what.
     """
+    _show_progress()
     tolerance = Tolerance(relative=agree_relative, absolute=agree_absolute)
     try:
         if onnx is not None:
@@ -202,6 +204,12 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
         f"{about.name} {about.version}: {len(about.features)} features, {answers}; differs from the model "
         f"by {parity['greatest_difference']:.1e} at most on {parity['rows']:.0f} rows -> {out}"
     )
+
+
+def _show_progress() -> None:
+    """On stderr: a forest of hundreds of trees takes minutes."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("canario.export").setLevel(logging.INFO)
 
 
 def _fail(error: CanarioError) -> NoReturn:

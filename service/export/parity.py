@@ -4,6 +4,8 @@ That is the class of `predict`, which need not be the most probable one, and the
 `predict_proba`.
 """
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +21,9 @@ PARITY_TOLERANCE = 1e-5
 TOGETHER = 64  # rows that are asked about at once
 SHOWN = 8  # features of a row in a sentence
 LONGEST_REASON = 300
+TELL_SECONDS = 5.0  # between two signs of progress
 
+log = logging.getLogger("canario.export")
 Numbers64 = npt.NDArray[np.float64]
 
 
@@ -102,6 +106,7 @@ class _Comparison:
     def __init__(self, model: OnnxModel, tolerance: float, typical: float) -> None:
         self._model, self._tolerance, self._typical = model, tolerance, typical
         self.rows, self.greatest = 0, 0.0
+        self._told_at = time.monotonic()
 
     def row(
         self, row: Values, chosen: int, expected: Numbers64, where: str, probe: Probe | None = None
@@ -109,6 +114,9 @@ class _Comparison:
         """Raises ArtifactError where ONNX Runtime does not answer as expected."""
         model, metadata = self._model, self._model.metadata
         self.rows += 1
+        if time.monotonic() > self._told_at + TELL_SECONDS:
+            self._told_at = time.monotonic()
+            log.info("      %s rows compared", f"{self.rows:,}")
         try:
             numbers = model.numbers(array_of([row], metadata))[0]  # as the challenger
             answer = model.answer(array_of([row], metadata))  # as the champion

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from service.models.artifact import (
     load_artifact,
 )
 from service.models.onnx_model import OnnxModel
+
+log = logging.getLogger("canario.export")
 
 
 def export(  # noqa: PLR0913 - one call says all that model.json says
@@ -68,6 +71,7 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     """
     classes = _classes(pipeline, class_names)
     table = read_table(rows, features, gaps)
+    log.info("[1/2] %s becomes ONNX", type(pipeline).__name__)
     metadata = _metadata(name, version, table, classes, unit, tolerance, training)
     if threshold is not None and len(classes) != 2:
         raise ArtifactError("--threshold is of a classifier of two classes, and this is none")
@@ -219,6 +223,7 @@ def _write_if_equal(
         _write(folder, metadata)
         try:
             model = OnnxModel(load_artifact(folder))
+            log.info("[2/2] model.onnx of %.1f MB is compared with the original", len(onnx) / 1e6)
             metadata["parity"] = check(model)
             metadata["scores"] = score_edges(model, table)
         except BaseException:

@@ -178,7 +178,14 @@ def _spec(settings: Settings, challenger: Artifact, patience_seconds: float) -> 
         batch_rows=batch_rows,
         patience_seconds=patience_seconds,
         hang_seconds=settings.guest_hang_seconds,
-        memory_bytes=settings.guest_memory_mb * MEBIBYTE,
+        memory_bytes=memory_bytes(settings, challenger),
         folder=settings.state_dir / "challenger",
         drill_file=settings.drill_file,
     )
+
+
+def memory_bytes(settings: Settings, challenger: Artifact) -> int:
+    """As set, or what fits: 110 MB without a model, and 11 to 13 times its size for forests of 2 to 69 MB."""
+    if settings.guest_memory_mb:
+        return settings.guest_memory_mb * MEBIBYTE
+    return max(1024 * MEBIBYTE, 256 * MEBIBYTE + 16 * len(challenger.onnx))
