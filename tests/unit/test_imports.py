@@ -47,12 +47,8 @@ ONLY_DOOR = {
         "drills/demo.py",
         "drills/faults.py",
         "drills/rollback.py",
-<<<<<<< HEAD
         "drills/story/models.py",
-=======
-        "drills/story/command.py",
         "bench/large_models.py",
->>>>>>> 28ac602 (A challenger's memory fits its size; exports and starts say how long they take; make bench-large)
         "bench/model_zoo.py",
         "bench/peers.py",
         "bench/model_servers/start.py",
