@@ -300,9 +300,11 @@ def test_a_rollout_from_shadow_to_everybody(
             """What takes days."""
             if "rollout advance" in command.line or "rollout status" in command.line:
                 of_time = [gate for gate in read.scene.status()["gates"] if gate["name"] != BEGIN]
-                if command.code or not of_time:
+                is_last = command.heading.startswith("Day 12")
+                if command.code or not (of_time or is_last):
                     return
-                ready = {"advance", "promote"}
+                # Just after 100% the step before may still stand there: it is not what the last one waits for.
+                ready = {"promote"} if is_last else {"advance", "promote"}
                 wait_until(lambda: read.scene.status()["step"]["kind"] in ready, 120, f"gates: {command}")
 
         read.go_through("A rollout, from shadow to 100%", first=wait_for_the_gates)
