@@ -40,6 +40,7 @@ GATE_WORDS: Final = {
     "prometheus": "Prometheus",
     "challenger": "the service to serve this version",
     "shadow report": "a good shadow report",
+    "excluded": "excluded users to be let in",
     "window": "a time at which stages may begin",
 }
 

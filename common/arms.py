@@ -188,6 +188,8 @@ class Signals(StrictModel):
     outcomes: Counted | None = None
     segments: SegmentCounters | None = None
     """By segment. None where the series of calls and errors have labels such as country themselves."""
+    scores: Counter | None = None
+    """Answers of a model by the label `part`, from 0: the part of the usual scores into which theirs fell."""
     versions: Versions | None = None
     shadow: Shadow | None = None
     follows: MetricName | None = None
@@ -291,6 +293,7 @@ OURS: Final = Signals.model_validate(
             "counter": Metric.OUTCOMES.value,
             "buckets": {"calls": Metric.BUCKET_CALLS.value, "outcomes": Metric.BUCKET_OUTCOMES.value},
         },
+        "scores": Metric.SCORES.value,
         "segments": {
             "calls": Metric.SEGMENT_CALLS.value,
             "errors": Metric.SEGMENT_ERRORS.value,

@@ -23,6 +23,7 @@ class Metric(StrEnum):
     CALLS = (
         "model_calls_total"  # {model}: requests for which it was asked, or was not since it had failed before
     )
+    SCORES = "answer_scores_total"  # {model, part}: answers to users by part of the champion's usual scores
     LATENCY = "latency_seconds"  # histogram {model}: every call that the model finished, also a failed one
     ERRORS = "prediction_errors_total"  # {model, reason}: calls that brought no usable answer in time
     USER_WINDOWS_BAD = "user_windows_bad_total"  # {model}: first error of a user in each ten minutes
@@ -99,6 +100,7 @@ class JobMetric(StrEnum):
     SAMPLE = "rollback_sample"  # {guardrail}: calls under the value
     WINDOW = "rollback_window_seconds"  # {guardrail}: of when they are
     ROLLBACKS = "rollback_orders_total"  # {guardrail, verified}: orders to turn the flag off
+    EXCLUSIONS = "rollback_exclusions_total"  # {guardrail}: segments that were excluded in place of that
     UNVERIFIED = "rollback_unverified"  # 1 while a rollback is due and the flag is not known to be off
     TO_OFF = "rollback_breach_to_off_seconds"  # of the last rollback; NaN where it is not known
     TO_STOP = "rollback_breach_to_stop_seconds"  # of the last rollback, once the stop was seen

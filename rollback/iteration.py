@@ -20,7 +20,7 @@ from common.terminal import Console
 from flags.canary.state import CanaryState
 from rollback.actions.stop import Stop
 from rollback.actions.turn_off import Canary, Rollback
-from rollback.guardrails.verdict import Status, Verdict
+from rollback.guardrails.verdict import Action, Status, Verdict
 
 _STYLES = {
     Status.OK: "green",
@@ -38,7 +38,8 @@ class ExitCode(IntEnum):
     FINE = 0
     """Nothing is breached, or there is no data, or nobody gets the challenger."""
     BREACHED = 1
-    """A guardrail was breached, and the flag is verified to be off (dry run: would have been turned off)."""
+    """A guardrail was breached, and the flag is verified to be off (dry run: would have been turned off); or
+    the segment to be excluded."""
     MISCONFIGURED = 2
     CANNOT_MEASURE = 3
     """Prometheus or Unleash could not be asked, a guardrail could not be measured, or the flag is broken."""
@@ -99,8 +100,11 @@ class Iteration:
             return "off, and not seen to stop"
         if self.exit_code is ExitCode.FINE and self.state is not None and not self.state.exposed:
             return NOT_EXPOSED
+        if self.rollback and self.rollback.excluded:
+            return "segment excluded"
         if self.exit_code is ExitCode.BREACHED and self.dry_run:
-            return "would roll back"
+            calling = [one.action for one in self.verdicts if one.calls_for_rollback]
+            return "would exclude a segment" if calling == [Action.EXCLUDE] else "would roll back"
         return _OUTCOMES[self.exit_code]
 
 
@@ -138,6 +142,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
     """A verdict as JSON; `brief` without what guardrails.yaml says."""
     fields: dict[str, Any] = {
         "guardrail": verdict.guardrail,
+        "segment": verdict.segment,
         "verdict": verdict.status.value,
         "value": _json_number(verdict.value),
         "limit": verdict.limit,
@@ -164,6 +169,7 @@ def verdict_fields(verdict: Verdict, *, brief: bool = False) -> dict[str, Any]:
 
 def _order_fields(rollback: Rollback) -> dict[str, Any]:
     return {
+        "excluded": rollback.excluded,
         "verified": rollback.verified,
         "fault": rollback.error,
         "seconds": round(rollback.seconds, 3),

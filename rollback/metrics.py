@@ -148,6 +148,9 @@ class JobMetrics:
         self._rollbacks = counter(
             JobMetric.ROLLBACKS, "Orders to turn the flag off.", "guardrail", "verified"
         )
+        self._exclusions = counter(
+            JobMetric.EXCLUSIONS, "Segments of users that were excluded, in place of that.", "guardrail"
+        )
         self._unverified = gauge(
             JobMetric.UNVERIFIED, "1 while a rollback is due and the flag is not known to be off."
         )
@@ -183,12 +186,16 @@ class JobMetrics:
         for name in guardrails:
             for verified in ("true", "false"):
                 self._rollbacks.labels(name, verified)
+            self._exclusions.labels(name)
         for name in channels:
             self._sent.labels(name)
             self._unsent.labels(name)
 
     def after_rollback(self, rollback: Rollback, breach: Verdict) -> None:
         """An order was given, and this became of it."""
+        if rollback.excluded:
+            self._exclusions.labels(rollback.guardrail).inc()
+            return
         self._rollbacks.labels(rollback.guardrail, str(rollback.verified).lower()).inc()
         if rollback.verified:
             began = breached_at(breach)

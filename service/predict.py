@@ -17,7 +17,7 @@ from service.api.request import parse, without_default
 from service.challenger.client import Failure
 from service.challenger.shadow import Sample, Shadow
 from service.feedback.memory import Assigned
-from service.metrics.service import CHALLENGER_FAILURES, NO_CLASS
+from service.metrics.service import CHALLENGER_FAILURES
 from service.models.artifact import Metadata
 from service.models.lineup import Lineup
 from service.models.onnx_model import Answer, InvalidAnswerError, Row
@@ -219,7 +219,7 @@ class Predictor:
         """Count the answers that reach a user, and log one record for each."""
         ids, model, assigned, reason, metadata, answers = predicted
         for at, answer in enumerate(answers):
-            self._metrics.predictions.labels(model, answer.class_name or NO_CLASS).inc()
+            self._metrics.answered(model, answer)
             record = {
                 "kind": "prediction",
                 "request_id": ids[at],

@@ -18,23 +18,29 @@ class Aftermath:
         why: as the tag on the flag's page has it; None where there is none.
         version: the blocked one, by its label (flags.canary.marks); "" where it is not known which, and None
             where none is.
+        excluded: the users who alone lost the challenger, as country=NO; None where all did.
     """
 
     flag: str
     at: datetime | None
     why: str | None
     version: str | None
+    excluded: str | None = None
 
     @property
     def sentence(self) -> str:
         """What happened."""
         when = f" at {moment(self.at)}" if self.at else ""
         because = f" because of {self.why}" if self.why else ""
+        if self.excluded:
+            return f"{self.excluded} was excluded{when}{because}: these users have the champion."
         return f"The challenger was rolled back{when}{because}: everybody has the champion."
 
     @property
     def blocked(self) -> str:
         """What gets no more users."""
+        if self.excluded:
+            return "All others have what they had; no version is blocked, and the stage begins anew."
         if self.version is None:
             return "No version is blocked."
         if self.version == UNKNOWN:
@@ -48,7 +54,16 @@ class Aftermath:
     @property
     def lines(self) -> tuple[str, str, str]:
         """All of it."""
-        return self.sentence, self.blocked, ways_on(self.flag)
+        ways = let_in_again(self.flag, self.excluded) if self.excluded else ways_on(self.flag)
+        return self.sentence, self.blocked, ways
+
+
+def let_in_again(flag: str, users: str) -> str:
+    """The same where a segment was excluded."""
+    return (
+        f"Let them in again: `./canario include {flag} {users}`."
+        f" Everybody to the champion: `./canario off {flag}`. Leave it so: nothing to do."
+    )
 
 
 def ways_on(flag: str) -> str:

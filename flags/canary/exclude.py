@@ -8,18 +8,25 @@ property passes such a constraint. People may write the same in the Unleash UI: 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from flags.canary.share import require_no_quarantine
 from flags.canary.snapshot import take
-from flags.canary.state import CanaryState, blame, gradual, require_active, require_sticky, state_of
+from flags.canary.state import (
+    NOT_IN,
+    CanaryState,
+    blame,
+    gradual,
+    keeps_out,
+    require_active,
+    require_sticky,
+    state_of,
+)
 from flags.canary.writes import change_constraints
 from flags.desired.file import NAME
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import ChangedMeanwhile
 from flags.unleash.models import Constraint
-
-NOT_IN: Final = "NOT_IN"
 
 
 @dataclass(frozen=True)
@@ -131,10 +138,7 @@ def with_again(constraints: Sequence[Constraint], users: Sequence[ExcludedUsers]
 
 
 def _keeps_out(constraint: Constraint, name: str) -> bool:
-    return constraint.context_name == name and (constraint.operator, constraint.inverted) in {
-        (NOT_IN, False),
-        ("IN", True),
-    }
+    return constraint.context_name == name and keeps_out(constraint)
 
 
 def _sent(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:

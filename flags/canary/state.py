@@ -4,9 +4,10 @@ Unleash lets a user in when any active strategy matches. A share is therefore th
 strategy, a gradual rollout drawn by user id; anything else needs a person, and is named instead of guessed.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from common.figures import moment
 from flags.canary.events import in_words
@@ -21,7 +22,9 @@ from flags.unleash.errors import (
     StrategyDisabled,
     StrategyMissing,
 )
-from flags.unleash.models import GRADUAL, Strategy
+from flags.unleash.models import GRADUAL, Constraint, Strategy
+
+NOT_IN: Final = "NOT_IN"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class CanaryState:
         change: its type, as `feature-strategy-update`.
         change_in_words: what it did, as `share 5% -> 25%`.
         revision: its id in Unleash's event log; a later change has a higher one.
+        kept_out: users whom the constraints keep with the champion, as country=NO.
         lease_until: when users lose the challenger unless the job that guards it puts that off; None where
             the share depends on no lease.
         quarantined: versions of the challenger that must not be given to more users, sorted.
@@ -68,6 +72,7 @@ class CanaryState:
     lease_until: datetime | None = None
     quarantined: tuple[str, ...] = ()
     revision: int | None = None
+    kept_out: tuple[str, ...] = ()
 
     @property
     def exposed(self) -> bool:
@@ -93,7 +98,7 @@ class CanaryState:
         fields = asdict(self) | {"exposed": self.exposed, "lapsed": self.lapsed}
         for name in ("changed_at", "lease_until"):
             fields[name] = fields[name].isoformat() if fields[name] else None
-        return fields | {"quarantined": list(self.quarantined)}
+        return fields | {"quarantined": list(self.quarantined), "kept_out": list(self.kept_out)}
 
 
 def state_of(shot: Snapshot) -> CanaryState:
@@ -123,7 +128,20 @@ def state_of(shot: Snapshot) -> CanaryState:
         lease_until=shot.lease.until if shot.lease and shot.lease.attached else None,
         quarantined=shot.quarantined,
         revision=change.id if change else None,
+        kept_out=tuple(kept_out(strategy.constraints)) if strategy else (),
     )
+
+
+def kept_out(constraints: Iterable[Constraint]) -> Iterator[str]:
+    """Users whom these keep with the champion by a value of a property, as country=NO."""
+    for one in constraints:
+        if keeps_out(one):
+            yield from (f"{one.context_name}={value}" for value in one.values)
+
+
+def keeps_out(constraint: Constraint) -> bool:
+    """Whether it keeps users out by a list of values."""
+    return (constraint.operator, constraint.inverted) in {(NOT_IN, False), ("IN", True)}
 
 
 def require_present(shot: Snapshot) -> None:

@@ -111,7 +111,16 @@ def _rare(limit: float, classes: Mapping[tuple[str, str], float] | None) -> tupl
     return low >= limit, told
 
 
-def _shift(limit: float, scores: Mapping[tuple[str, int], float] | None) -> tuple[bool, str]:
+def of_scores(limit: float, scores: Mapping[tuple[str, int], float] | None) -> Condition:
+    """The same of a canary's stage: the challenger's users beside the champion's, who are others."""
+    return Condition("score shift", *_shift(limit, scores, "not both models have answered users yet"))
+
+
+def _shift(
+    limit: float,
+    scores: Mapping[tuple[str, int], float] | None,
+    none_yet: str = "no request was answered by both models yet",
+) -> tuple[bool, str]:
     """Kolmogorov-Smirnov: the greatest distance of the cumulative distributions, here between parts."""
     if scores is None:
         return True, NOT_COUNTED
@@ -121,7 +130,7 @@ def _shift(limit: float, scores: Mapping[tuple[str, int], float] | None) -> tupl
     if not scores:
         return True, "not judged: the champion's model.json has no scores; export it again"
     if min(totals.values()) < 1:
-        return False, "no request was answered by both models yet"
+        return False, none_yet
     ours = theirs = far = 0.0
     for part in sorted({part for _, part in scores}):
         ours += scores.get((CHAMPION, part), 0.0) / totals[CHAMPION]

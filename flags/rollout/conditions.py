@@ -8,7 +8,7 @@ from common.figures import moment, percent, short
 from common.measured import BREACH, NO_DATA, OK, Measured
 from flags.canary import marks
 from flags.canary.history import last_mark
-from flags.rollout.closeness import of_closeness
+from flags.rollout.closeness import of_closeness, of_scores
 from flags.rollout.condition import Condition
 from flags.rollout.readings import Readings
 from flags.rollout.schema import WHOLE, RolloutPlan, Stage
@@ -78,10 +78,26 @@ def _of_stage(
         if needed := getattr(rules, name):
             yield _count(name, count, needed, position, seen.now)
     yield from _guardrails(plan, position, seen)
+    if position.share == WHOLE and seen.canary.kept_out:
+        yield _excluded(seen)
     if rules.share_within is not None and position.share < WHOLE:
         yield _share(rules.share_within, position, seen)
+    if rules.score_shift is not None and position.share < WHOLE:
+        yield _score_shift(rules.score_shift, seen)
     if plan.no_worse_than(rules):
         yield from _no_worse(position, seen)
+
+
+def _excluded(seen: Situation) -> Condition:
+    """A promotion has no constraints: it would give the challenger to those who were kept from it."""
+    users = seen.canary.kept_out
+    return Condition(
+        "excluded",
+        False,
+        f"{', '.join(users)} would get the challenger by a promotion: let them in"
+        f" (`./canario include {seen.canary.flag} {' '.join(users)}`), or promote by hand"
+        " (`./canario rollout promote`)",
+    )
 
 
 def _no_worse(position: RolloutPosition, seen: Situation) -> Iterator[Condition]:
@@ -256,6 +272,13 @@ def _share(within: float, position: RolloutPosition, seen: Situation) -> Conditi
     given = f"the challenger was given {percent(found)} of {int(total):,} requests"
     told = f"{given}, the flag says {position.share}%"
     return Condition("share", abs(found - wanted) <= within * wanted, told)
+
+
+def _score_shift(limit: float, seen: Situation) -> Condition:
+    if seen.canary.constraints:
+        told = f"not judged: constraints make its users others ({'; '.join(seen.canary.constraints)})"
+        return Condition("score shift", True, told)
+    return of_scores(limit, seen.readings.scores)
 
 
 def _approval(position: RolloutPosition, following: Stage, seen: Situation) -> Condition:

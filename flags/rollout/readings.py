@@ -4,7 +4,7 @@ Counts begin with the stage, or with the moment from which on every instance is 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -54,6 +54,7 @@ class Readings:
         judged: the flag's revision (Unleash's event id) that this pass judged; None where it judged none.
         champion_requests, challenger_requests: users' requests by the model that the flag gave them.
         outcomes: feedback on the challenger's.
+        scores: users' answers by model and part of the usual scores; None where that is not counted.
         samples, agreements, failures: of the shadow.
         closeness: of the shadow, too; see there.
         judged_version: the challenger that this pass judged, as marks name it.
@@ -72,6 +73,7 @@ class Readings:
     champion_requests: float = 0.0
     challenger_requests: float = 0.0
     outcomes: float = 0.0
+    scores: Mapping[tuple[str, int], float] | None = None
     samples: float = 0.0
     agreements: float = 0.0
     failures: float = 0.0
@@ -134,6 +136,7 @@ def read(
         champion_requests=counts.get(("requests", Model.CHAMPION), 0.0),
         challenger_requests=counts.get(("requests", Model.CHALLENGER), 0.0),
         outcomes=counts.get(("outcomes", Model.CHALLENGER), 0.0),
+        scores=_scores(found) if arms.signals.scores else None,
         samples=counts.get(("samples", None), 0.0),
         agreements=counts.get(("agreements", None), 0.0),
         failures=counts.get(("failures", None), 0.0),
@@ -184,6 +187,7 @@ def counts_query(arms: Arms, age: timedelta) -> str:
     parts = (
         ("requests", by, "assignments"),
         ("outcomes", by, "outcomes"),
+        ("user scores", f"sum by ({arms.label}, part) ", "scores"),
         ("samples", "sum", "shadow_samples"),
         ("agreements", "sum", "shadow_agreements"),
         ("failures", "sum", "shadow_errors"),
@@ -197,6 +201,12 @@ def counts_query(arms: Arms, age: timedelta) -> str:
             continue
         asked.append(f'label_replace({counted}, "what", "{what}", "", "")')
     return " or ".join(asked)
+
+
+def _scores(found: Iterable[Sample]) -> Mapping[tuple[str, int], float]:
+    of_users = [one for one in found if one.labels.get("what") == "user scores"]
+    parts = ((one.labels.get("model", ""), one.labels.get("part", ""), one.value) for one in of_users)
+    return {(model, int(part)): value for model, part, value in parts if part.isdigit()}
 
 
 def _has(arms: Arms, name: str) -> bool:

@@ -89,7 +89,8 @@ class Stage(StrictModel):
     rare_agreement: Fraction | None = None
     """Of the shadow stage: of the requests with the rarer class, those where both chose it, beyond chance."""
     score_shift: Fraction | None = None
-    """Of the shadow stage: how far their scores' distributions are apart at most (Kolmogorov-Smirnov)."""
+    """How far their scores' distributions are apart at most (Kolmogorov-Smirnov): of the shadow stage on the same
+    requests, of a share between the users of both models at the same time."""
     failures: Fraction | None = None
     """Of the shadow stage: the share of copies without a usable answer of the challenger, at most."""
     shadow_report: ShadowReportRule | None = None
@@ -119,7 +120,6 @@ class Stage(StrictModel):
             "agreement",
             "rank_correlation",
             "rare_agreement",
-            "score_shift",
             "failures",
             "shadow_report",
         }
@@ -127,10 +127,11 @@ class Stage(StrictModel):
         if wrong := of_canary if self.shadow else of_shadow:
             kind, other = ("shadow", "share") if self.shadow else ("share", "shadow")
             raise ValueError(f"{', '.join(sorted(wrong))}: for a stage with {other}, and this has {kind}")
-        if self.no_worse and self.share == WHOLE:
-            raise ValueError(
-                "no_worse: at 100% there is no champion to compare with; ask in the stage before"
-            )
+        for name in ("no_worse", "score_shift"):
+            if getattr(self, name) is not None and self.share == WHOLE:
+                raise ValueError(
+                    f"{name}: at 100% there is no champion to compare with; ask in the stage before"
+                )
         return self
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from common.errors import CanarioError
+from flags.canary.exclude import ExcludedUsers, exclude
 from flags.canary.feed import FollowedFlag
 from flags.canary.share import read_state, turn_off
 from flags.canary.state import CanaryState
@@ -37,6 +38,10 @@ class Canary(Protocol):
         """Turn the environment off, and answer what Unleash says then. Raises CanarioError."""
         ...
 
+    def exclude(self, users: ExcludedUsers) -> CanaryState:
+        """Keep these users with the champion, and answer what Unleash says then. Raises CanarioError."""
+        ...
+
 
 @dataclass(frozen=True)
 class UnleashCanary:
@@ -55,6 +60,9 @@ class UnleashCanary:
     def turn_off(self) -> CanaryState:
         return turn_off(self.admin, self.flag)
 
+    def exclude(self, users: ExcludedUsers) -> CanaryState:
+        return exclude(self.admin, self.flag, [users])
+
 
 @dataclass(frozen=True)
 class FollowedCanary(UnleashCanary):
@@ -69,10 +77,14 @@ class FollowedCanary(UnleashCanary):
         self.followed.forget()
         return super().turn_off()
 
+    def exclude(self, users: ExcludedUsers) -> CanaryState:
+        self.followed.forget()
+        return super().exclude(users)
+
 
 @dataclass(frozen=True)
 class Rollback:
-    """What became of an order to turn the flag off."""
+    """What became of an order to turn the flag off, or to exclude a segment from it."""
 
     guardrail: str
     """The guardrail whose breach asked for it."""
@@ -84,10 +96,12 @@ class Rollback:
     """When the order was sent, by the clock of the job."""
     after: CanaryState | None = None
     """What Unleash said afterwards; None when it said nothing."""
+    excluded: str | None = None
+    """The users who keep the champion, as country=NO; None where all do."""
 
     @property
     def verified(self) -> bool:
-        """Tell whether Unleash says that nobody gets the challenger any more."""
+        """Tell whether Unleash says that they do not get the challenger any more."""
         return self.error is None
 
 

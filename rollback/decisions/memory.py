@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from rollback.actions.stop import RECENT, Off, Stop, StopState
 from rollback.decisions.record import Decision, Kind, Turn
-from rollback.guardrails.verdict import Action, Status, Verdict
+from rollback.guardrails.verdict import Status, Verdict
 from rollback.iteration import Iteration
 
 REMIND = timedelta(minutes=15)
@@ -53,6 +53,8 @@ class Memory:
             self.failed, self.ordered = decision, None
         elif decision.kind is Kind.ROLLBACK:
             self.failed, self.ordered, self.rollback = None, None, decision
+        elif decision.kind is Kind.EXCLUDED:
+            self.ordered = None
         elif decision.stop is not None:
             off = Off(decision.stop.off_at, revision=decision.stop.off_revision)
             self._stop = (_key(off), decision.kind, decision.time)
@@ -109,7 +111,7 @@ class Memory:
 def _category(verdict: Verdict) -> str | None:
     """None for a rollback, which has a decision of its own."""
     if verdict.status is Status.BREACH:
-        return None if verdict.action is Action.ROLLBACK else verdict.action.value
+        return None if verdict.calls_for_rollback else verdict.action.value
     return BLIND if verdict.status is Status.CANNOT_MEASURE else FINE
 
 

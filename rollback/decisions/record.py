@@ -28,6 +28,8 @@ class Kind(StrEnum):
     """Written before the order is sent; a later document of the same id says what came of it."""
     ROLLBACK = "rollback"
     FAILED = "rollback-failed"
+    EXCLUDED = "segment-excluded"
+    """The same for the users of one segment, who keep the champion; the others have what they had."""
     VERDICT = "verdict"
     """A guardrail turned to pause, warn or cannot measure, or back."""
     BLIND = "blind"
@@ -41,15 +43,18 @@ GROUPS = {
     Kind.ORDERED: "rollback",
     Kind.ROLLBACK: "rollback",
     Kind.FAILED: "rollback",
+    Kind.EXCLUDED: "rollback",
     Kind.STOPPED: "stop",
     Kind.NOT_STOPPED: "stop",
 }
 
 
 class RollbackRecord(StrictModel):
-    """The order to turn the flag off."""
+    """The order to turn the flag off, or to exclude a segment from it."""
 
     guardrail: str
+    excluded: str | None = None
+    """The segment, as country=NO; None where the order is about everybody."""
     breached_at: AwareDatetime | None
     """When the guardrail was first breached, by the clock of Prometheus; None where it does not say."""
     ordered_at: AwareDatetime | None = None
@@ -164,6 +169,7 @@ def rollback_record(rollback: Rollback, breach: Verdict) -> RollbackRecord:
     after = rollback.after
     return RollbackRecord(
         guardrail=rollback.guardrail,
+        excluded=rollback.excluded,
         breached_at=breached_at(breach),
         ordered_at=rollback.ordered_at,
         verified=rollback.verified,

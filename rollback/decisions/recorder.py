@@ -75,6 +75,7 @@ class DecisionRecorder:
         before = draft.rollback.attempts if draft.kind is Kind.FAILED and draft.rollback else 0
         record = rollback_record(rollback, breach).model_copy(update={"attempts": before + 1})
         kind = Kind.ROLLBACK if rollback.verified else Kind.FAILED
+        kind = Kind.EXCLUDED if rollback.excluded else kind
         self._draft = draft.model_copy(update={"kind": kind, "rollback": record})
         self._background.do(partial(self._record_rollback, self._draft))
 
@@ -139,7 +140,7 @@ class DecisionRecorder:
             decision = decision.model_copy(update={"traces": self._traces})
         self._keep(decision)
         attempts = decision.rollback.attempts if decision.rollback else 1
-        if decision.kind is Kind.ROLLBACK:
+        if decision.kind in {Kind.ROLLBACK, Kind.EXCLUDED}:
             self._notify(decision, Tone.WARNING)
         elif attempts & (attempts - 1) == 0:  # the first, second, fourth, eighth ...
             self._notify(decision, Tone.BAD)
@@ -186,7 +187,8 @@ class DecisionRecorder:
     def _record_stop(self, iteration: Iteration) -> None:
         if iteration.stop is None:
             return
-        ours = iteration.rollback is not None and iteration.rollback.verified
+        rolled_back = iteration.rollback
+        ours = rolled_back is not None and rolled_back.verified and not rolled_back.excluded
         news = self._memory.stop_news(iteration.stop, ours=ours, now=datetime.now(UTC))
         if news is None:
             return

@@ -8,11 +8,13 @@ from common.measured import Measured
 from flags.canary.aftermath import UNKNOWN, Aftermath
 from flags.canary.marks import label
 from rollback.decisions.record import Decision, Kind, RollbackRecord, StopRecord
+from rollback.guardrails.verdict import Status
 
 _TITLES = {
     Kind.ORDERED: "rollback of {flag} in {environment} begun, its end unknown",
     Kind.ROLLBACK: "{flag} rolled back in {environment}",
     Kind.FAILED: "{flag} NOT rolled back in {environment}: somebody must turn it off",
+    Kind.EXCLUDED: "{users} excluded from {flag} in {environment}",
     Kind.BLIND: "{flag} in {environment} is not fully guarded: something cannot be measured",
     Kind.STOPPED: "{flag} in {environment}: the challenger has stopped",
     Kind.NOT_STOPPED: "{flag} in {environment} is off, and the challenger is NOT seen to stop",
@@ -22,9 +24,13 @@ _TITLES = {
 def title(decision: Decision) -> str:
     """One line."""
     if decision.kind is not Kind.VERDICT:
-        told = _TITLES[decision.kind].format(flag=decision.flag, environment=decision.environment)
+        record = decision.rollback
+        users = record.excluded if record else None
+        told = _TITLES[decision.kind].format(
+            flag=decision.flag, environment=decision.environment, users=users
+        )
         # Where a channel takes little, the title is all that is read.
-        cause = decision.kind is Kind.ROLLBACK and decision.rollback
+        cause = decision.kind in {Kind.ROLLBACK, Kind.EXCLUDED} and record
         return f"{told}, because of {cause.guardrail}" if cause else told
     turns = ", ".join(f"{turn.guardrail} {turn.before} -> {turn.after}" for turn in decision.turns)
     return f"{decision.flag} in {decision.environment}: {turns}"
@@ -44,6 +50,8 @@ def tell(decision: Decision, after: Decision | None = None) -> Iterator[str]:
             told = (verdict["sentence"], str(Measured.of_record(verdict)))
             sentences = " ".join(f"{_capital(each)}." for each in told if each)
             yield f"  {verdict['guardrail']}: {verdict['verdict']}. {sentences}"
+            if verdict["verdict"] == Status.BREACH and verdict.get("segment") and not _excluded(decision):
+                yield f"  These users alone: `./canario exclude {decision.flag} {verdict['segment']}`."
     if decision.rollback:
         yield from _rollback(decision, decision.rollback)
     for turn in decision.turns:
@@ -65,14 +73,19 @@ def tell(decision: Decision, after: Decision | None = None) -> Iterator[str]:
 def aftermath(decision: Decision) -> Aftermath | None:
     """What there is to know after a rollback, in the words that everybody has; None for another decision."""
     record = decision.rollback
-    if decision.kind is not Kind.ROLLBACK or record is None:
+    if decision.kind not in {Kind.ROLLBACK, Kind.EXCLUDED} or record is None:
         return None
     breach = next((one for one in decision.verdicts if one.get("guardrail") == record.guardrail), None)
     model = decision.models.get("challenger")
     version = label(model.version, model.sha256) if model else ""
     version = UNKNOWN if model == UNVERSIONED else version
     why = Measured.of_record(breach).cause(breach.get("sentence")) if breach else record.guardrail
-    return Aftermath(decision.flag, record.off_at or decision.time, why, version)
+    at = record.off_at or decision.time
+    return Aftermath(decision.flag, at, why, version, excluded=record.excluded)
+
+
+def _excluded(decision: Decision) -> str | None:
+    return decision.rollback.excluded if decision.rollback else None
 
 
 def exposure(decision: Decision) -> str:
@@ -103,7 +116,8 @@ def _model(model: ServedModel) -> str:
 def _rollback(decision: Decision, record: RollbackRecord) -> Iterator[str]:
     began = f", breached since {moment(record.breached_at)}" if record.breached_at else ""
     ordered = f" at {moment(record.ordered_at)}" if record.ordered_at else ""
-    yield f"It decided to turn the flag off{ordered}, because of {record.guardrail}{began}."
+    what = f"to keep {record.excluded} with the champion" if record.excluded else "to turn the flag off"
+    yield f"It decided {what}{ordered}, because of {record.guardrail}{began}."
     if record.verified is None:
         yield (
             "What came of it is not written here: the job ended before it could tell. Unleash's event log"
@@ -111,9 +125,11 @@ def _rollback(decision: Decision, record: RollbackRecord) -> Iterator[str]:
         )
     elif record.verified:
         by = f" (event {record.off_revision} by {record.off_by})" if record.off_revision is not None else ""
-        yield f"Unleash said {record.seconds:.2f} s after the order that the flag is off{by}."
+        so = f"{record.excluded} is excluded" if record.excluded else "the flag is off"
+        yield f"Unleash said {record.seconds:.2f} s after the order that {so}{by}."
         if record.seconds_from_breach is not None:
-            yield f"From the breach to the flag off it took {record.seconds_from_breach:.1f} s."
+            end = "that" if record.excluded else "the flag off"
+            yield f"From the breach to {end} it took {record.seconds_from_breach:.1f} s."
     else:
         tries = f" after {record.attempts} attempts" if record.attempts > 1 else ""
         yield f"It could not be done{tries}: {record.fault}."

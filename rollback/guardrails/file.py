@@ -93,9 +93,9 @@ class Policy(Terms):
         """The same with the series that the rollout's signals stand for; what it lacks is `missing`."""
         there: list[Guardrail] = []
         missing: list[tuple[Guardrail, str]] = []
-        for each in self.guardrails:
+        for each in (one for guardrail in self.guardrails for one in guardrail.each()):
             try:
-                there += [one.on(signals) for one in each.each()]
+                there.append(each.on(signals))
             except MissingSignal as error:
                 missing.append((each, str(error)))
         found = self.model_copy(update={"guardrails": tuple(there)})
@@ -142,11 +142,14 @@ class Policy(Terms):
         """Shares of alpha are spent where the challenger can be taken away by chance."""
         spent = 0.0
         for number, each in enumerate(self.guardrails):
-            rolls_back = [one for one in each.each() if one.spends and one.action is Action.ROLLBACK]
+            rolls_back = [one for one in each.each() if one.spends and one.action in _SPENDING]
             spent += sum(one.spends for one in rolls_back)
             if rolls_back and spent > 1 + 1e-9:
                 text = f"with {rolls_back[-1].name} those of guardrails that roll back add up to {spent:g}"
                 yield _fault(("guardrails", number, "share_of_alpha"), f"{text}, more than 1")
+
+
+_SPENDING = {Action.ROLLBACK, Action.EXCLUDE}
 
 
 def _fault(location: tuple[int | str, ...], text: str) -> InitErrorDetails:

@@ -120,6 +120,7 @@ class Judging:
             since=began if is_bounded else None,
             grid=grid,
             arms=self.arms,
+            kept_out=frozenset(self.state.kept_out if self.state else ()),
             known=opening.known,
             before=opening.before,
             whole=opening.whole,
@@ -176,7 +177,8 @@ class Judging:
                 query=query,
                 known=self.kept.evidence,
             )
-            for _, each in counting:
+            # Segments first: the breach of all users may be that of one of them.
+            for _, each in sorted(counting, key=lambda one: one[0].only_for is None):
                 yield each.judge(counts)
         except Unreachable:
             raise

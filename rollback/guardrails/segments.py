@@ -7,9 +7,9 @@ segments' alpha. By the union bound any of them is breached by chance at most as
 
 import re
 from collections import Counter
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from common.config import StrictModel
 from flags.canary.exclude import ExcludedUsers
@@ -18,6 +18,7 @@ from rollback.guardrails.verdict import Action
 
 MOST_VALUES: Final = 20  # as service.metrics.segments counts
 LONGEST_NAME: Final = 60
+OTHER: Final = "other"  # what a service counts that has none of the values
 
 
 def _quoted(given: object) -> object:
@@ -65,6 +66,12 @@ class Segments(StrictModel):
     """The part of the policy's `alpha` that all of them together may use up, in equal parts."""
     action: Action = Action.ROLLBACK
     """What a breach in one of them brings."""
+
+    @model_validator(mode="after")
+    def _can_be_excluded(self) -> Self:
+        if self.action is Action.EXCLUDE and OTHER in self.values:
+            raise ValueError(f"{OTHER} is no value that a user has, so nobody could be excluded by it")
+        return self
 
     @property
     def of_each(self) -> float:

@@ -28,6 +28,8 @@ class Action(StrEnum):
 
     ROLLBACK = "rollback"
     """The flag's environment is turned off."""
+    EXCLUDE = "exclude"
+    """The users of a segment keep the champion; where that cannot be done, a rollback."""
     PAUSE = "pause"
     """The share stays, and nobody is promoted until a person has looked."""
     WARN = "warn"
@@ -69,6 +71,8 @@ class Verdict:
     """The query that gave the value; None when none was asked."""
     window: timedelta | None = None
     """How far back that query looked."""
+    segment: str | None = None
+    """The users whom it is about, as country=NO; None where that is all of them."""
     effect: Effect | None = None
     """The champion by the same measure, and the difference; for people, and no part of the verdict."""
     log_e: float | None = None
@@ -114,8 +118,8 @@ class Verdict:
 
     @property
     def calls_for_rollback(self) -> bool:
-        """Tell whether the challenger must go."""
-        return self.status is Status.BREACH and self.action is Action.ROLLBACK
+        """Tell whether the challenger must go, for everybody or for the users of a segment."""
+        return self.status is Status.BREACH and self.action in {Action.ROLLBACK, Action.EXCLUDE}
 
     @property
     def holds_up_promotion(self) -> bool:

@@ -48,6 +48,19 @@ USUAL_EDGES = (
 Table = npt.NDArray[np.floating[Any]]
 
 
+def score_edges(champion: Metadata) -> list[float]:
+    """Between the parts of its usual scores; none of a regressor whose model.json has none."""
+    return list(champion.scores) or (list(USUAL_EDGES) if champion.classes else [])
+
+
+def score_of(answer: Answer) -> float | None:
+    """A value, the probability of the second of two classes, or of the chosen one of more; None: untold."""
+    if answer.class_name is None:
+        return float(answer.label)
+    probabilities = answer.probabilities or ()
+    return probabilities[1] if len(probabilities) == 2 else answer.probability
+
+
 class Counted(NamedTuple):
     """What a batch adds.
 
@@ -75,7 +88,7 @@ class Closeness:
     def __init__(self, champion: Metadata, challenger: Metadata) -> None:
         self._names = [each.name for each in challenger.classes]
         self._places = {name: at for at, name in enumerate(self._names)}
-        self.edges = list(champion.scores) or (list(USUAL_EDGES) if self._names else [])
+        self.edges = score_edges(champion)
         self._before: _Before | None = None
         self._rarer: tuple[float, int] | None = None  # the edge of that twentieth, and on which side it lies
         if len(self._names) == 2 and champion.scores:

@@ -6,6 +6,7 @@ foreseen exist from the start, at 0: a rate over a counter that is born with its
 
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,10 +22,12 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from common.names import Metric, Model, latency_buckets
 from service.assignment.assignment import Reason
+from service.challenger.closeness import score_edges, score_of
 from service.feedback.outcomes import UNNAMED
 from service.metrics.files import UncountedWorkers
 from service.metrics.merge import reading
 from service.models.artifact import Metadata
+from service.models.onnx_model import Answer
 from service.workers.boot import COUNTS_VARIABLE
 
 # Why the challenger gave no answer, by its own doing: too late; no room, since it owes late replies; it
@@ -84,6 +87,8 @@ class ServiceMetrics:
     ) -> None:
         made = Collectors(registry)
         self._buckets: dict[tuple[Model, int], tuple[Counter, Counter]] = {}
+        self._parts: dict[Model, list[Counter]] = {}
+        self._edges: list[float] = []
         self.predictions = made.counter(
             Metric.PREDICTIONS, "Answers that reached a user, by the model that gave them.", "model", "class"
         )
@@ -91,6 +96,11 @@ class ServiceMetrics:
             Metric.CALLS,
             "Requests for which the model was asked, or was not since it had failed before.",
             "model",
+        )
+        self._scores = made.counter(
+            Metric.SCORES,
+            "Answers that reached a user, by model and by the part of the champion's usual scores.",
+            *("model", "part"),
         )
         self.latency = made.latency(
             Metric.LATENCY,
@@ -223,6 +233,18 @@ class ServiceMetrics:
                 self.errors.labels(role, reason)
             for name in [known.name for known in each.classes] or [NO_CLASS]:
                 self.predictions.labels(role, name)
+
+        if Model.CHAMPION in new:
+            self._edges = score_edges(new[Model.CHAMPION])
+            parts = range(len(self._edges) + 1 if self._edges else 0)
+            self._parts = {role: [self._scores.labels(role, part) for part in parts] for role in new}
+
+    def answered(self, model: Model, answer: Answer) -> None:
+        """A user got this answer."""
+        self.predictions.labels(model, answer.class_name or NO_CLASS).inc()
+        parts, score = self._parts.get(model), score_of(answer)
+        if parts and score is not None:
+            parts[bisect_right(self._edges, score)].inc()
 
     def challenger_started(self) -> None:
         """A process of the challenger has become ready.

@@ -176,7 +176,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The servers, the service, and the rollback job, which only the tests that want it start."""
     programs = ("postgres", "unleash", "prometheus", "service", "rollback", "board")
     # The job is stopped, so nobody would renew a lease; tests of leases make their own.
-    environment = {"flags": {"CANARIO_LEASE": "off"}, "board": {"CANARIO_BOARD_TOKEN": BOARD_TOKEN}}
+    environment = {
+        "flags": {"CANARIO_LEASE": "off"},
+        "board": {"CANARIO_BOARD_TOKEN": BOARD_TOKEN},
+        "service": {"CANARIO_SEGMENTS": "country=NO, country=SE"},
+    }
     home = tmp_path_factory.mktemp("stack")
     with Stack(home, only=programs, ports="free", environment=environment) as running:
         running.stop("rollback")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.arms import Signals
 from common.config import StrictModel
@@ -71,6 +71,12 @@ class Guardrail(StrictModel):
     def each(self) -> "tuple[Self, ...]":
         """What it becomes where its file is read: itself, and one more for each of its segments."""
         return (self,)
+
+    @model_validator(mode="after")
+    def _excludes_somebody(self) -> Self:
+        if self.action is Action.EXCLUDE and self.only_for is None:
+            raise ValueError("exclude is an action of segments: write segments: {action: exclude, ...}")
+        return self
 
     # What it asks, and how it judges.
 
@@ -176,6 +182,7 @@ class Guardrail(StrictModel):
             status=status,
             action=self.action,
             unit=self.value_unit,
+            segment=str(self.only_for) if self.only_for else None,
             limit=self.fixed_limit,
             smallest_sample=self.fewest_calls,
             sentence=sentence,

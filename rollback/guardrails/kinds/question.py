@@ -101,6 +101,8 @@ class Moment:
     """Whose series are asked for."""
     whole: frozenset[str] = frozenset()
     """Histograms that are there without buckets: native ones, and summaries."""
+    kept_out: frozenset[str] = frozenset()
+    """Segments whose users the flag keeps with the champion, as country=NO."""
     warm_ups: WarmUps | None = None
     """Of the challenger; None where nothing is to be left out."""
 

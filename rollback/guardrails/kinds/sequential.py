@@ -29,6 +29,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from common.durations import format_duration
 from common.e_process import Known, Values
 from common.e_process import LateStart as Late
 from common.figures import count
@@ -44,6 +45,7 @@ from rollback.guardrails.warm_up import NOTHING, LeftOut, WarmUps
 from rollback.guardrails.window import Grid, TooYoung
 from rollback.simulate.detect import Sensor
 
+STOPS_WITHIN = timedelta(minutes=1)  # the challenger, for users who are excluded, and a scrape more
 ARMS = ("champion_total", "champion_bad", "challenger_total", "challenger_bad")
 
 
@@ -125,12 +127,14 @@ class Sequential(Guardrail):
         if isinstance(moment.grid, TooYoung):
             return moment.grid
         plan = self.plan(moment, moment.grid.start)
-        return Counting(self, moment.terms, moment.grid, plan, moment.warm_ups if self.but_warm_up else None)
+        warm_ups = moment.warm_ups if self.but_warm_up else None
+        kept_out = str(self.only_for) in moment.kept_out
+        return Counting(self, moment.terms, moment.grid, plan, warm_ups, kept_out=kept_out)
 
     def judge_again(self, evidence: Mapping[str, Any]) -> Verdict:
         counts = [np.array(evidence["counts"][arm], dtype=np.float64) for arm in ARMS]
         edges, late, bad_calls = (evidence.get(part) for part in ("edges", "late_start", "bad_calls"))
-        left_out = evidence.get("warm_up")
+        left_out, kept_out = evidence.get("warm_up"), evidence.get("kept_out_seconds")
         return Tally(
             guardrail=self,
             alpha=evidence["alpha"],
@@ -150,6 +154,7 @@ class Sequential(Guardrail):
             ),
             missing=evidence["missing"],
             left_out=LeftOut.read(left_out) if left_out else NOTHING,
+            stops_within=None if kept_out is None else timedelta(seconds=kept_out),
         ).judge()
 
     def sensor(self, terms: Terms) -> Sensor:
@@ -176,6 +181,8 @@ class Counting(Question):
     grid: Grid
     plan: SeriesPlan
     warm_ups: WarmUps | None = None
+    kept_out: bool = False
+    """Whether the flag keeps the users whom it is about with the champion."""
 
     @property
     def names(self) -> Set[str]:
@@ -202,6 +209,7 @@ class Counting(Question):
             counts=counts,
             missing=missing,
             left_out=self.warm_ups.told if self.warm_ups else NOTHING,
+            stops_within=STOPS_WITHIN + self.terms.scrape_interval if self.kept_out else None,
             known=answers.known.setdefault(self.guardrail.name, Known()),
         ).judge()
 
@@ -223,6 +231,8 @@ class Tally:
     """A counter of which there is no series at all."""
     left_out: LeftOut = NOTHING
     """Of the counts, since the challenger was warming up."""
+    stops_within: timedelta | None = None
+    """Users who are excluded: how long after the stage's beginning the challenger may have calls of them."""
     known: Known | None = field(default=None, repr=False, compare=False)
     """What the evidence came to before, which changes nothing."""
 
@@ -239,7 +249,10 @@ class Tally:
         first = first_at_least(needed, log_es)
         breached_at = None if first is None else self.grid.end(first)
         told = ", ".join(filter(None, (guardrail.facts(counts, self.edges), str(self.left_out))))
-        if breached_at is not None:
+        if self.stops_within is not None and not self.missing:
+            breached_at = None
+            status, sentence = self._kept_out(self.stops_within)
+        elif breached_at is not None:
             status = Status.BREACH
             day = "" if breached_at.date() == self.grid.now.date() else "%d %B "
             at = breached_at.astimezone(UTC).strftime(f"{day}%H:%M UTC")
@@ -256,6 +269,7 @@ class Tally:
             status=status,
             action=guardrail.action,
             unit=guardrail.value_unit,
+            segment=str(guardrail.only_for) if guardrail.only_for else None,
             fewer=guardrail.bad_is_wanted,
             limit=guardrail.allowed(counts),
             smallest_sample=guardrail.smallest_sample,
@@ -272,6 +286,21 @@ class Tally:
             left_out=self.left_out,
             rests_on=partial(self._evidence, log_es, needed, breached_at),
         )
+
+    def _kept_out(self, within: timedelta) -> tuple[Status, str]:
+        """Whether calls of users who are excluded stand still, as they must after a rollback."""
+        first = -(-within // self.grid.step)  # rounded up: the first step that lies wholly after it
+        late = self.counts.challenger_total[first:]
+        told, allowed = f"{self.guardrail.only_for} keeps the champion", format_duration(within)
+        if not late.size:
+            return Status.NO_DATA, f"{told}; whether the challenger has stopped is seen after {allowed}"
+        if late.sum():
+            calls = f"{count(late.sum())} of its calls"
+            return (
+                Status.BREACH,
+                f"{told}, and {calls} went to the challenger later than {allowed} after that",
+            )
+        return Status.OK, f"{told}: the challenger was seen to stop within {allowed}"
 
     def _too_little(self, calls: float) -> str | None:
         """Why no breach does not mean that the challenger is well."""
@@ -301,6 +330,7 @@ class Tally:
             "counts": {arm: _whole(each) for arm, each in zip(ARMS, self.counts.arms, strict=True)},
             "missing": self.missing,
             "warm_up": self.left_out.as_evidence,
+            "kept_out_seconds": self.stops_within and self.stops_within.total_seconds(),
             "alpha": self.alpha,
             "late_start": late and late.model_dump(mode="json"),
             "log_e": float(log_es[-1]),

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from common.arms import Arms
+from flags.canary.exclude import ExcludedUsers
 from flags.canary.state import CanaryState
 from rollback.guardrails.file import Policy
 
@@ -313,6 +314,8 @@ class FakeCanary:
     state: CanaryState = STATE
     read_fault: Exception | None = None
     off_fault: Exception | None = None
+    exclude_fault: Exception | None = None
+    excluded: list[str] = field(default_factory=list)
     obeys: bool = True
     """Whether an order to turn off is carried out, also when its answer is a fault."""
     orders: int = 0
@@ -330,4 +333,11 @@ class FakeCanary:
             self.state = replace(self.state, enabled=False)
         if self.off_fault:
             raise self.off_fault
+        return self.state
+
+    def exclude(self, users: ExcludedUsers) -> CanaryState:
+        self.excluded.append(str(users))
+        if self.exclude_fault:
+            raise self.exclude_fault
+        self.state = replace(self.state, kept_out=(*self.state.kept_out, str(users)))
         return self.state

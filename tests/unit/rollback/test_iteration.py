@@ -51,6 +51,7 @@ def test_an_iteration_as_json() -> None:
         "verdicts": [
             {
                 "guardrail": "slow",
+                "segment": None,
                 "verdict": "breach",
                 "value": 0.3,
                 "limit": 0.2,
@@ -70,7 +71,13 @@ def test_an_iteration_as_json() -> None:
                 "sentence": "0.3 on 80 calls is over the limit of 0.2",
             }
         ],
-        "rollback": {"guardrail": "slow", "verified": True, "fault": None, "seconds": 0.046},
+        "rollback": {
+            "guardrail": "slow",
+            "excluded": None,
+            "verified": True,
+            "fault": None,
+            "seconds": 0.046,
+        },
         "stop": None,
         "seconds": 0.123,
     }

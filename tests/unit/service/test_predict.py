@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mmh3
@@ -9,10 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from sklearn.datasets import load_breast_cancer
 
-from common.names import Metric
+from common.names import Metric, Model
 from service.challenger.client import Failure
+from service.models.artifact import load_artifact
 from tests.unit.service.conftest import ROW, flag, rollout
-from tests.unit.service.series import sample
+from tests.unit.service.series import sample, series
 
 Start = Callable[..., FlaskClient]
 
@@ -246,3 +248,19 @@ def test_a_bug_says_nothing_of_itself(start: Start, monkeypatch: pytest.MonkeyPa
     assert response.status_code == 500
     assert response.content_type == "application/problem+json"
     assert "division" not in response.text
+
+
+def test_answers_to_users_are_counted_by_part_of_the_usual_scores(
+    start: Start, models: dict[Model, Path]
+) -> None:
+    champion = load_artifact(models[Model.CHAMPION]).metadata
+    client = start(flag(rollout(100)))
+    body = {"user_id": "u", "features": ROW, "top_k": 2}
+    for _ in range(3):
+        answer = client.post("/predict", json=body).get_json()
+    assert answer["model"] == "challenger"
+    second = next(one for one in answer["top"] if one["class_name"] == champion.classes[1].name)
+    part = str(sum(edge <= second["probability"] for edge in champion.scores))
+    assert sample(client, "answer_scores_total", model="challenger", part=part) == 3
+    parts = [one for one in series(client, "answer_scores_total") if one["model"] == "champion"]
+    assert len(parts) == len(champion.scores) + 1  # there from the start, at 0

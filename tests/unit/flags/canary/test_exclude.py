@@ -54,6 +54,12 @@ def test_users_are_told_by_property_and_value() -> None:
     assert parse_users("plan= a=b ") == ExcludedUsers("plan", "a=b")
 
 
+def test_the_state_tells_who_is_kept_out(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
+    inverted = {"contextName": "plan", "operator": "IN", "values": ["free"], "inverted": True}
+    unleash.add("canary", gradual(25, id="s", constraints=[PLAN, inverted]))
+    assert exclude(admin, "canary", [NORWAY, SWEDEN]).kept_out == (str(FREE), str(NORWAY), str(SWEDEN))
+
+
 def test_out_and_in_again(unleash: FakeUnleash, admin: UnleashAdmin) -> None:
     unleash.add("canary", gradual(25, id="s", constraints=[PLAN]))
     state = exclude(admin, "canary", [NORWAY])

@@ -63,6 +63,8 @@ def less(**fields: Any) -> Readings:
         ),
         pytest.param(at(25), ("advance", "100%", set()), id="25% is through"),
         pytest.param(at(100), ("promote", None, set()), id="all have it"),
+        pytest.param(at(100, kept_out=("country=NO",)), ("wait", None, {"excluded"}), id="all but Norway"),
+        pytest.param(at(1, kept_out=("country=NO",)), ("advance", "5%", set()), id="Norway may wait"),
         pytest.param(
             at(0, shadow=flag(0), readings=less(samples=0)),
             ("advance", "shadow", set()),
@@ -427,3 +429,35 @@ def test_a_condition_tells_a_guardrails_value_with_its_unit() -> None:
     slow = Measured("p99", "breach", unit="seconds", value=0.3, limit=0.2)
     step = decide(PLAN, at(1, readings=less(guardrails=(*GOOD.guardrails, slow))))
     assert [one.sentence for one in step.unmet if one.name == "p99"] == ["breached: 300 ms (limit 200 ms)"]
+
+
+SHIFT = RolloutPlan.model_validate(
+    {
+        "begin": "by_itself",
+        "stages": [{"share": 5, "score_shift": 0.1}, {"share": 100}],
+    }
+)
+ALIKE = {("champion", 0): 900.0, ("champion", 1): 100.0, ("challenger", 0): 88.0, ("challenger", 1): 12.0}
+
+
+@pytest.mark.parametrize(
+    ("scores", "fields", "sentence"),
+    [
+        (ALIKE, {}, None),
+        (
+            ALIKE | {("challenger", 1): 40.0},
+            {},
+            "the distributions of their scores are 21% apart, 10% allowed",
+        ),
+        ({("champion", 0): 900.0}, {}, "not both models have answered users yet"),
+        (None, {}, None),  # the service does not count them
+        ({("champion", 0): 900.0}, {"constraints": ("country NOT_IN NO",)}, None),  # the users are others
+    ],
+)
+def test_scores_of_the_challengers_users_that_drift_from_the_champions_pause_the_plan(
+    scores: dict[tuple[str, int], float] | None, fields: dict[str, Any], sentence: str | None
+) -> None:
+    step = decide(SHIFT, at(5, readings=less(scores=scores), **fields))
+    unmet = [(one.name, one.sentence) for one in step.unmet]
+    assert unmet == ([("score shift", sentence)] if sentence else [])
+    assert step.kind is (StepKind.WAIT if sentence else StepKind.ADVANCE)

@@ -128,9 +128,11 @@ def test_all_of_it(prometheus: Answers) -> None:
         ({"what": "pairs", "order": "same"}, 40.0),
         ({"what": "classes", "class": "fraud", "by": "both"}, 2.0),
         ({"what": "scores", "by": "challenger", "part": "3"}, 9.0),
+        ({"what": "user scores", "model": "champion", "part": "4"}, 5.0),
     ]
     readings = read(prometheus, ARMS, BEGAN, NOW)
     assert readings.fault is None
+    assert readings.scores == {("champion", 4): 5.0}
     assert readings.closeness == Closeness({"same": 40.0}, {("fraud", "both"): 2.0}, {("challenger", 3): 9.0})
     assert readings.guardrails == (
         Measured("agreement", "breach", binding=False),

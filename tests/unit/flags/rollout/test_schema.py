@@ -39,6 +39,7 @@ def test_the_shipped_plan_asks_only_for_guardrails_that_there_are() -> None:
         ({"stages": [{"share": 5, "shadow": 5}]}, "give either share or shadow"),
         ({"stages": [{"share": 5, "samples": 5}]}, "samples: for a stage with shadow"),
         ({"stages": [{"shadow": 5, "requests": 5}, {"share": 5}]}, "requests: for a stage with share"),
+        ({"stages": [{"share": 100, "score_shift": 0.1}]}, "score_shift: at 100% there is no champion"),
         ({"stages": [{"share": 101}]}, "less than or equal to 100"),
         ({"stages": [{"share": 0}]}, "greater than or equal to 1"),
         ({"stages": [{"share": 5, "least": "1 week"}]}, "is no duration"),

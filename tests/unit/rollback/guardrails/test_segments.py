@@ -105,7 +105,8 @@ def test_the_series_of_another_service_have_a_label_of_its_own() -> None:
     )
     assert str(of_country(named).bad) == 'bad_by_country{country="NO"}'
     odd = policy_of({**BY_COUNTRY, "segments": {**COUNTRIES, "by": "app.version"}}).on(theirs)
-    assert odd.guardrails == ()
+    assert [one.name for one in odd.guardrails] == ["errors"]  # all users are judged all the same
+    assert [one.name for one, _ in odd.missing] == ["errors-no", "errors-se", "errors-other"]
     assert "no label is called 'app.version'" in odd.missing[0][1]
 
 
