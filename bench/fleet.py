@@ -9,12 +9,12 @@ import json
 import resource
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +25,7 @@ import yaml
 from rich.table import Table
 
 from bench.passes import canary_since
-from bench.server import cpu_seconds_of
+from bench.server import cpu_seconds_of, free_address
 from common.arms import Arms
 from common.files import replace_whole
 from common.prometheus import Prometheus
@@ -41,6 +41,7 @@ from stack.servers.monitoring import prometheus_config
 
 SCRIPT = Path(__file__).with_name("polls.js")
 POLLERS = 20
+PODS = 1000
 SETTLE_SECONDS = 60.0  # until all pods have been scraped often enough for each guardrail
 LOOKS = 5
 RISING = ("_total", "_bucket", "_count", "_sum")
@@ -50,6 +51,7 @@ RISING = ("_total", "_bucket", "_count", "_sum")
 class Polls:
     """What Unleash did for clients that ask as soon as they are answered."""
 
+    addresses: int
     etag: bool
     rate: float
     cpu_milliseconds: float
@@ -58,6 +60,8 @@ class Polls:
     """Seconds."""
     unchanged: float
     """Share that was answered by 304."""
+    refused: float
+    """Share that was answered by 429: Unleash lets an address poll so often."""
     failed: int
 
 
@@ -97,7 +101,8 @@ def main(pods: str, seconds: int, json_file: Path | None) -> None:
     console = Console(highlight=False)
     with exit_codes("not measured"), own_stack("postgres", "unleash", "prometheus", "service") as stack:
         console.print("polls of Unleash", markup=False)
-        polls = [polled(stack, seconds, etag=etag) for etag in (True, False)]
+        ways = ((PODS, True), (PODS, False), (1, True))
+        polls = [polled(stack, seconds, addresses, etag=etag) for addresses, etag in ways]
         predict(stack.addresses.service, seconds=10, users=4)
         page = requests.get(f"{stack.addresses.service}/metrics", timeout=10).text
         fleets = []
@@ -121,14 +126,15 @@ def main(pods: str, seconds: int, json_file: Path | None) -> None:
     write_figures(console.print, json_file, document)
 
 
-def polled(stack: Stack, seconds: int, *, etag: bool) -> Polls:
-    """Let clients ask for flags that do not change."""
+def polled(stack: Stack, seconds: int, addresses: int, *, etag: bool) -> Polls:
+    """Let clients of so many addresses ask for flags that do not change."""
     process = stack.pid("unleash")
     environment = {
         "URL": f"{stack.addresses.unleash}/api/client/features",
         "TOKEN": stack.secret("unleash-sdk.token"),
         "ETAG": str(int(etag)),
         "USERS": str(POLLERS),
+        "ADDRESSES": str(addresses),
         "DURATION": f"{seconds}s",
     }
     command = [str(Path(sys.prefix) / "bin" / "k6"), "run", "--quiet", "--no-usage-report"]
@@ -145,20 +151,32 @@ def polled(stack: Stack, seconds: int, *, etag: bool) -> Polls:
 
     asked = of("http_reqs")
     return Polls(
+        addresses,
         etag,
         of("http_reqs", "rate"),
         1000 * used / asked,
         of("http_req_duration", "p(99)") / 1000,
         of("unchanged") / asked,
+        of("refused") / asked,
         int(of("failed")),
     )
 
 
 @contextmanager
 def answering(page: str) -> Iterator[int]:
-    """The port on which any path answers the page, with counters that rise."""
-    loop, begun = asyncio.new_event_loop(), time.monotonic()
-    made: dict[int, bytes] = {}
+    """The port on which any path answers the page, with counters that rise; by a process of its own."""
+    port = int(free_address().rpartition(":")[2])
+    process = get_context("spawn").Process(target=_answer, args=(page, port), daemon=True)
+    process.start()
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.join(10)
+
+
+def _answer(page: str, port: int) -> None:
+    begun, made = time.monotonic(), dict[int, bytes]()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     def answer() -> bytes:
@@ -172,22 +190,18 @@ def answering(page: str) -> Iterator[int]:
         return made[second]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(answer())
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        writer.close()
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4096)
+        await server.serve_forever()
+
+    asyncio.run(run())
 
 
 def _risen(page: str, seconds: int) -> str:
@@ -238,8 +252,8 @@ def scraped(stack: Stack, port: int, count: int, seconds: int) -> Fleet:
     return Fleet(
         pods=count,
         up=int(value('sum(up{job="service"})')),
-        series=int(value("prometheus_tsdb_head_series")),
-        samples=value("rate(prometheus_tsdb_head_samples_appended_total[30s])"),
+        series=_series(stack.addresses.prometheus),
+        samples=value('sum(scrape_samples_scraped{job="service"})') / 5,
         cores=cores,
         megabytes=psutil.Process(process).memory_info().rss / 1e6,
         judging_seconds=median(judged),
@@ -250,6 +264,11 @@ def scraped(stack: Stack, port: int, count: int, seconds: int) -> Fleet:
     )
 
 
+def _series(prometheus: str) -> int:
+    told = requests.get(f"{prometheus}/api/v1/status/tsdb", timeout=60).json()
+    return int(told["data"]["headStats"]["numSeries"])
+
+
 def _seconds(act: Callable[[], object]) -> float:
     begun = time.monotonic()
     act()
@@ -257,10 +276,12 @@ def _seconds(act: Callable[[], object]) -> float:
 
 
 def _polls(polls: list[Polls]) -> Table:
-    columns = ("answers", "polls/s", "ms of CPU a poll", "p99 ms", "failed")
+    columns = ("addresses", "304", "429", "polls/s", "ms of CPU a poll", "p99 ms", "failed")
     rows = (
         (
-            f"{one.unchanged:.0%} 304",
+            str(one.addresses),
+            f"{one.unchanged:.0%}",
+            f"{one.refused:.0%}",
             f"{one.rate:,.0f}",
             f"{one.cpu_milliseconds:.2f}",
             f"{1000 * one.p99:.0f}",
