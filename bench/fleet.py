@@ -43,7 +43,7 @@ SCRIPT = Path(__file__).with_name("polls.js")
 POLLERS = 20
 PODS = 1000
 SETTLE_SECONDS = 60.0  # until all pods have been scraped often enough for each guardrail
-LOOKS = 5
+LOOKS = 3
 RISING = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -103,6 +103,7 @@ def main(pods: str, seconds: int, json_file: Path | None) -> None:
         console.print("polls of Unleash", markup=False)
         ways = ((PODS, True), (PODS, False), (1, True))
         polls = [polled(stack, seconds, addresses, etag=etag) for addresses, etag in ways]
+        console.print(_polls(polls))
         predict(stack.addresses.service, seconds=10, users=4)
         page = requests.get(f"{stack.addresses.service}/metrics", timeout=10).text
         fleets = []
@@ -110,9 +111,9 @@ def main(pods: str, seconds: int, json_file: Path | None) -> None:
             console.print(f"{count} pods", markup=False)
             with answering(page) as port:
                 fleets.append(scraped(stack, port, count, seconds))
+            console.print_json(data=asdict(fleets[-1]))
     lines = [line for line in page.splitlines() if not line.startswith("#")]
     console.print(f"A pod: {len(lines)} series in {len(page) / 1000:.0f} kB.", markup=False)
-    console.print(_polls(polls))
     console.print(_fleets(fleets))
     console.print(f"Measured on {machine()}.")
     document = {
@@ -258,7 +259,7 @@ def scraped(stack: Stack, port: int, count: int, seconds: int) -> Fleet:
         megabytes=psutil.Process(process).memory_info().rss / 1e6,
         judging_seconds=median(judged),
         stop_seconds=median(looked),
-        stop=f"{stop.state.value}: {stop.sentence[:200]}",
+        stop=stop.state.value,
         raw_seconds=raw_seconds,
         raw_megabytes=len(answered) / 1e6,
     )
@@ -318,7 +319,7 @@ def _fleets(fleets: list[Fleet]) -> Table:
             f"{one.stop_seconds:.2f}",
             f"{one.raw_seconds:.2f}",
             f"{one.raw_megabytes:.1f}",
-            one.stop.partition(":")[0],
+            one.stop,
         )
         for one in fleets
     )

@@ -1,6 +1,7 @@
 """The same user, the same version, through a real Envoy that asks /assign of the real service."""
 
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from flags.unleash.admin import UnleashAdmin
 from stack.api import Stack
 from tests.integration.conftest import FLAG, Service, wait_for
 from tests.integration.own_service import free_port
-from tests.integration.proxies import Proxy, running
+from tests.integration.proxies import Load, Proxy, running, until
 
 SHARE = 25
 SPOOFED = {"x-canario-model": "challenger"}
@@ -78,6 +79,27 @@ def test_a_client_cannot_choose_its_arm(stack: Stack, proxy: Proxy) -> None:
     users = _users(300)
     assert proxy.ask(_users(300, **SPOOFED)) == said_by_the_sdk(stack, users)
     assert proxy.ask([SPOOFED] * 20) == ["champion"] * 20  # who has no user has the champion
+
+
+def test_the_endpoint_killed_in_mid_run_fails_no_request(stack: Stack, proxy: Proxy) -> None:
+    load = Load(proxy.url)
+    try:
+        wait_for(lambda: {"champion", "challenger"} <= {*load.answers}, 20, "both arms")
+        until(load, 200)
+        before = len(load.answers)
+        stack.kill("service", signal.SIGKILL)
+        wait_for(lambda: len(load.answers) - last_of(load, "challenger") > 100, 20, "the champion for all")
+        away = len(load.answers)
+        wait_for(lambda: last_of(load, "challenger") > away, 60, "the challenger again")
+    finally:
+        answers = load.close()
+    print(f"{len(answers)} requests, {len(answers) - before} of them since the endpoint was killed")
+    assert {*answers} == {"champion", "challenger"}  # and nothing that went wrong
+
+
+def last_of(load: Load, arm: str) -> int:
+    """At which answer this arm was seen last."""
+    return max(at for at, one in enumerate([*load.answers]) if one == arm)
 
 
 def test_without_the_endpoint_everybody_has_the_champion_and_nothing_fails(tmp_path: Path) -> None:
