@@ -211,23 +211,19 @@ def http_route(weights: tuple[int, int] = (100, 0)) -> Object:
                             "name": "ranker-v1",
                             "port": 8000,
                             "weight": weights[0],
-                            "group": "",
                             "kind": "Service",
                         },
                         {
                             "name": "ranker-v2",
                             "port": 8000,
                             "weight": weights[1],
-                            "group": "",
                             "kind": "Service",
                         },
                     ],
                 },
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": "/health"}}],
-                    "backendRefs": [
-                        {"name": "ranker-v1", "port": 8000, "weight": 1, "group": "", "kind": "Service"}
-                    ],
+                    "backendRefs": [{"name": "ranker-v1", "port": 8000, "weight": 1, "kind": "Service"}],
                 },
             ],
         },
