@@ -89,8 +89,8 @@ class Stage(StrictModel):
     rare_agreement: Fraction | None = None
     """Of the shadow stage: of the requests with the rarer class, those where both chose it, beyond chance."""
     score_shift: Fraction | None = None
-    """How far their scores' distributions are apart at most (Kolmogorov-Smirnov): of the shadow stage on the same
-    requests, of a share between the users of both models at the same time."""
+    """How far their scores' distributions are apart at most (Kolmogorov-Smirnov): of the shadow stage on the
+    same requests, of a share between the users of both models at the same time."""
     failures: Fraction | None = None
     """Of the shadow stage: the share of copies without a usable answer of the challenger, at most."""
     shadow_report: ShadowReportRule | None = None

@@ -303,7 +303,7 @@ def test_a_rollout_from_shadow_to_everybody(
                 is_last = command.heading.startswith("Day 12")
                 if command.code or not (of_time or is_last):
                     return
-                # Just after 100% the step before may still stand there: it is not what the last one waits for.
+                # Just after 100% the step before may still stand there, which is not the one.
                 ready = {"promote"} if is_last else {"advance", "promote"}
                 wait_until(lambda: read.scene.status()["step"]["kind"] in ready, 120, f"gates: {command}")
 
