@@ -61,6 +61,7 @@ class Metric(StrEnum):
     IN_FLIGHT = "challenger_calls_in_flight"  # calls of the challenger that have not come back yet
     SHADOW_SAMPLES = "shadow_samples_total"  # requests of the champion that the challenger answered too
     SHADOW_AGREEMENTS = "shadow_agreements_total"  # of those, the ones for which both chose the same
+    SHADOW_OUTPUT_AGREEMENTS = "shadow_output_agreements_total"  # {output}: of several outputs, of each
     SHADOW_PAIRS = "shadow_pairs_total"  # {order}: pairs of requests, by whether both order them alike
     SHADOW_CLASSES = "shadow_classes_total"  # {class, by}: requests by who chose the class, or both
     SHADOW_SCORES = "shadow_scores_total"  # {by, part}: requests by part of the champion's usual scores

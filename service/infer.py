@@ -1,6 +1,7 @@
 """/v2, the Open Inference Protocol: the same predictions for clients of KServe, Triton and MLServer."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ from service.api.problems import Fault, InferProblem, RequestError, invalid, mis
 from service.api.request import UserId, to_parsed, user_of_header
 from service.api.tensors import USER_INPUT, read_infer, rows_of, users_of
 from service.models.artifact import Metadata
+from service.models.onnx_model import Answer
 from service.parts import Parts
 from service.predict import Predicted, Predictor, row_ids
 
@@ -208,6 +210,7 @@ def _outputs(said: list[tuple[Predicted, list[int]]], rows: int) -> list[OutputT
                 "class_name": answer.class_name,
                 "probability": answer.probability,
                 "probabilities": answer.probabilities,
+                **_of_outputs(predicted.metadata, (answer, *answer.more)),
                 "request_id": request_id,
                 "model": str(predicted.model),
                 "version": version(predicted.metadata),
@@ -220,13 +223,36 @@ def _outputs(said: list[tuple[Predicted, list[int]]], rows: int) -> list[OutputT
 
 def _examples(metadata: Metadata) -> list[OutputTensor]:
     """Outputs as of one row."""
-    is_class = bool(metadata.classes)
-    told: dict[str, Any] = {"prediction": metadata.classes[0].label if is_class else 0.5}
-    if is_class:
-        told |= {"class_name": metadata.classes[0].name, "probability": 0.5}
-        told["probabilities"] = [0.5] * len(metadata.classes)
-    told |= {"request_id": "", "model": str(Model.CHAMPION), "version": version(metadata)}
-    return [output(name, [value]) for name, value in told.items()]
+    first, *_ = answers = [
+        Answer(asked.classes[0].label, asked.classes[0].name, 0.5, [0.5] * len(asked.classes))
+        if asked.classes
+        else Answer(0.5)
+        for asked in metadata.questions
+    ]
+    told: dict[str, Any] = {
+        "prediction": first.label,
+        "class_name": first.class_name,
+        "probability": first.probability,
+        "probabilities": first.probabilities,
+        **_of_outputs(metadata, answers),
+        "request_id": "",
+        "model": str(Model.CHAMPION),
+        "version": version(metadata),
+    }
+    return [output(name, [value]) for name, value in told.items() if value is not None]
+
+
+def _of_outputs(metadata: Metadata, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Of several outputs the tensors of each: its name is that of labels or values."""
+    told: dict[str, Any] = {}
+    for name, each in zip(metadata.output_names, answers, strict=False):
+        told |= {
+            name: each.label,
+            f"{name}.class_name": each.class_name,
+            f"{name}.probability": each.probability,
+            f"{name}.probabilities": each.probabilities,
+        }
+    return told
 
 
 def _wanted(outputs: list[OutputTensor], body: InferRequest) -> list[OutputTensor]:

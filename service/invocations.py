@@ -20,6 +20,7 @@ from service.api.request import (
 )
 from service.api.status import Health
 from service.models.artifact import Metadata
+from service.models.onnx_model import Answer
 from service.parts import Parts
 from service.predict import Answered, Predictor, row_ids
 
@@ -72,11 +73,19 @@ class InvocationsRequest(BaseModel):
 class InvocationsResponse(Answered):
     """The answers."""
 
-    predictions: list[int | str | float] = Field(
-        description="Label of the class that the model chose, or a regressor's value, a row."
+    predictions: list[int | str | float | list[int | str | float]] = Field(
+        description="Label of the class that the model chose, or a regressor's value, a row; of a model of "
+        "several outputs a list of them, as an MLflow scoring server answers."
     )
     request_ids: list[str] = Field(description="Of each row, for feedback.")
-    probabilities: list[float | None] = Field(description="Probability of the class that was chosen, a row.")
+    probabilities: list[float | list[float | None] | None] = Field(
+        description="Probability of the class that was chosen, a row; of several outputs a list."
+    )
+    outputs: list[str] = Field(
+        default=[],
+        description="Names of several outputs, in the order of those lists; the first is the primary one.",
+        json_schema_extra=without_default,
+    )
 
 
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
@@ -112,16 +121,25 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         form = lineup.models.interface
         user_id, rows, context, *_ = to_parsed(asked, schema_of(form, most), form.metadata)
         said = predictor.predict(lineup, user_id, rows, context, row_ids(len(rows)))
+        names = said.metadata.output_names
         answer = {
-            "predictions": [each.label for each in said.answers],
+            "predictions": _columns_of(said.answers, names, "label"),
             "request_id": g.request_id,
             **said.who(),
             "request_ids": said.ids,
-            "probabilities": [each.probability for each in said.answers],
+            "probabilities": _columns_of(said.answers, names, "probability"),
+            **({"outputs": names} if names else {}),
         }
         return Response(orjson.dumps(answer), content_type="application/json")
 
     return routes
+
+
+def _columns_of(answers: list[Answer], outputs: list[str], field: str) -> list[Any]:
+    """A field of each answer; of several outputs a list of them."""
+    if not outputs:
+        return [getattr(each, field) for each in answers]
+    return [[getattr(one, field) for one in (each, *each.more)] for each in answers]
 
 
 def _example(metadata: Metadata) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def differences(champion: Artifact, challenger: Artifact, rows: Any, rules: Stag
     if rules.agreement is not None and agreed < rules.agreement:
         found.append(f"agreement: {percent(agreed)}, {percent(rules.agreement)} needed")
     counting = Counting(champion.metadata, challenger.metadata)
-    table = numbers.reshape(len(values), -1)[:, 1 if challenger.metadata.classes else 0 :]
+    table = numbers.reshape(len(values), -1)[
+        :, 1 if challenger.metadata.classes else 0 : challenger.metadata.width
+    ]
     users = [str(at) for at in range(len(values))]  # each row is somebody's
     seen = Closeness(*counting.count(users, answers, compared.chosen, table))
     found += [f"{one.name}: {one.sentence}" for one in of_closeness(rules, seen) if not one.holds]

@@ -18,7 +18,7 @@ from service.challenger.client import Failure
 from service.challenger.shadow import Sample, Shadow
 from service.feedback.memory import Assigned
 from service.metrics.service import CHALLENGER_FAILURES
-from service.models.artifact import Metadata
+from service.models.artifact import Metadata, Question
 from service.models.lineup import Lineup
 from service.models.onnx_model import Answer, InvalidAnswerError, Row
 from service.parts import Parts
@@ -46,6 +46,17 @@ class ClassProbability(BaseModel):
     probability: float
 
 
+class OutputPrediction(BaseModel):
+    """One of several answers to a row."""
+
+    prediction: int | str | float = Field(description="As of one output.")
+    class_name: str | None
+    probability: float | None
+    top: list[ClassProbability] = Field(
+        default=[], description="As of one output.", json_schema_extra=without_default
+    )
+
+
 class Prediction(Answered):
     """The answer, and why this model gave it."""
 
@@ -59,6 +70,12 @@ class Prediction(Answered):
         description="The most probable classes, only where `top_k` asks for them; none of a regressor.",
         json_schema_extra=without_default,
     )
+    outputs: dict[str, OutputPrediction] = Field(
+        default={},
+        description="All answers by name, only of a model of several outputs; the fields above are of its "
+        "primary one.",
+        json_schema_extra=without_default,
+    )
 
 
 class RowPrediction(BaseModel):
@@ -70,6 +87,9 @@ class RowPrediction(BaseModel):
     probability: float | None
     top: list[ClassProbability] = Field(
         default=[], description="As of one row.", json_schema_extra=without_default
+    )
+    outputs: dict[str, OutputPrediction] = Field(
+        default={}, description="As of one row.", json_schema_extra=without_default
     )
 
 
@@ -220,7 +240,7 @@ class Predictor:
         ids, model, assigned, reason, metadata, answers = predicted
         for at, answer in enumerate(answers):
             self._metrics.answered(model, answer)
-            record = {
+            record: dict[str, Any] = {
                 "kind": "prediction",
                 "request_id": ids[at],
                 "user": self._log.user_key(user_id),
@@ -235,6 +255,8 @@ class Predictor:
                 "probability": answer.probability,
                 "seconds": seconds,
             }
+            if answer.more:
+                record["outputs"] = answer.by_name(metadata)
             if g.trace_id:
                 record["trace_id"] = g.trace_id
             if self._with_features:
@@ -287,13 +309,7 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         if is_one:
             g.request_id = said.ids[0]
         body: dict[str, Any] = {"request_id": g.request_id} | said.who()
-        each: list[dict[str, Any]] = [
-            {"prediction": answer.label, "class_name": answer.class_name, "probability": answer.probability}
-            for answer in said.answers
-        ]
-        if top_k:
-            for row, answer in zip(each, said.answers, strict=True):
-                row["top"] = top(answer, said.metadata, top_k)
+        each = [told(answer, said.metadata, top_k) for answer in said.answers]
         if is_one:
             body |= each[0]
         else:
@@ -305,7 +321,25 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
     return routes
 
 
-def top(answer: Answer, metadata: Metadata, most: int) -> list[dict[str, Any]]:
+def told(answer: Answer, metadata: Metadata, top_k: int) -> dict[str, Any]:
+    """An answer as its row of the response has it."""
+    row: dict[str, Any] = {
+        "prediction": answer.label,
+        "class_name": answer.class_name,
+        "probability": answer.probability,
+    }
+    if top_k:
+        row["top"] = top(answer, metadata, top_k)
+    if answer.more:
+        row["outputs"] = answer.by_name(metadata)
+        if top_k:
+            answers = zip(row["outputs"].values(), (answer, *answer.more), metadata.questions, strict=True)
+            for output, each, asked in answers:
+                output["top"] = top(each, asked, top_k)
+    return row
+
+
+def top(answer: Answer, metadata: Question, most: int) -> list[dict[str, Any]]:
     """The most probable classes of an answer, the first first; none of a regressor."""
     ranked = sorted(
         zip(answer.probabilities or (), metadata.classes, strict=False), key=lambda each: -each[0]

@@ -57,14 +57,21 @@ class Fault(StrictModel):
 class FaultyModel:
     """A model with the fault that the drill file says, or else the artifact's. Safe for several threads.
 
+    Args:
+        width: numbers of the primary output; all without it.
+
     Raises:
         ArtifactError: the artifact's fault is none.
     """
 
     def __init__(
-        self, model: Callable[[Row], Numbers], file: Path, built_in: Mapping[str, Any] | None = None
+        self,
+        model: Callable[[Row], Numbers],
+        file: Path,
+        built_in: Mapping[str, Any] | None = None,
+        width: int | None = None,
     ) -> None:
-        self._model, self._file = model, file
+        self._model, self._file, self._width = model, file, width
         try:
             self._built_in = Fault.model_validate(built_in or {})
         except ValidationError as error:
@@ -84,7 +91,9 @@ class FaultyModel:
         if fault.kind == "shape":
             return np.concatenate([numbers, numbers[:, :1]], axis=1)
         if fault.kind == "class":
-            return _another_class(numbers) if numbers.shape[1] > 1 else -numbers
+            first, rest = np.split(numbers, [self._width or numbers.shape[1]], axis=1)
+            first = _another_class(first) if first.shape[1] > 1 else -first
+            return np.concatenate([first, rest], axis=1)
         return numbers
 
     def _before(self, fault: Fault) -> None:

@@ -96,7 +96,7 @@ class Launcher:
             # Until the fork server is told to end the run, nobody else can have got its number.
             pidfd = os.pidfd_open(pid)
             ours.pop_all()
-        outputs = self._spec.artifact.metadata.outputs
+        outputs = self._spec.artifact.metadata.row_width
         calls, batches = Pool(outputs), Pool(outputs)
         *of_calls, of_batches = (pair[0] for pair in pairs)
         made = [*(Channel(each, calls) for each in of_calls), Channel(of_batches, batches)]

@@ -143,7 +143,7 @@ def largest_call(metadata: Metadata, rows: int) -> int:
 
 def rows_in_a_packet(metadata: Metadata) -> int:
     """How many rows a batch may have, so that neither it nor its reply is too long for a packet."""
-    of_reply = BATCH_BYTES // (4 * metadata.outputs)
+    of_reply = BATCH_BYTES // (4 * metadata.row_width)
     if metadata.has_strings:
         return max(1, min(of_reply, LARGEST_ROW_BYTES // metadata.largest_row_bytes))
     return max(1, min(of_reply, BATCH_BYTES // (4 * len(metadata.features))))

@@ -24,7 +24,7 @@ from service.challenger.closeness import Closeness
 from service.challenger.pool import NoReplyError
 from service.challenger.protocol import Outcome, Reply
 from service.metrics.models import DROPS, ShadowMetrics
-from service.models.artifact import Metadata
+from service.models.artifact import Metadata, Question
 from service.models.onnx_model import Answer, InvalidAnswerError, Row
 from service.prediction_log.log import RecordLog, stamp
 
@@ -90,7 +90,11 @@ class Shadow:
         self._log = record_log
         self._metadata = metadata[Model.CHALLENGER]
         self._closeness = Closeness(metadata[Model.CHAMPION], self._metadata)
-        metrics.expect([each.name for each in self._metadata.classes], len(self._closeness.edges))
+        metrics.expect(
+            [each.name for each in self._metadata.classes],
+            len(self._closeness.edges),
+            self._metadata.output_names,
+        )
         self._names = {role: {"name": each.name, "version": each.version} for role, each in metadata.items()}
         self._queue: deque[Sample] = deque()
         self._rows = 1  # of the next batch; the first one shows how fast the model is
@@ -201,6 +205,9 @@ class Shadow:
         valid = int(np.count_nonzero(compared.valid))
         self._metrics.samples.inc(valid)
         self._metrics.agreements.inc(int(np.count_nonzero(compared.agree)))
+        for name, each in zip(self._metadata.output_names, compared.outputs, strict=True):
+            agreed = np.count_nonzero(each.agree & compared.valid)
+            self._metrics.output_agreements.labels(name).inc(int(agreed))
         if valid < len(batch):
             self._errors.warn(
                 f"{len(batch) - valid} of {len(batch)} answers are no finite number or no probability"
@@ -209,13 +216,18 @@ class Shadow:
         if not self._log.is_on:
             return
         seconds = reply.seconds / len(batch)
-        columns = (each.tolist() for each in compared)
-        for sample, chosen, number, is_valid, agree in zip(batch, *columns, strict=True):
+        outputs = compared.outputs or (compared,)
+        answers = [_said(*each) for each in zip(outputs, self._metadata.questions, strict=True)]
+        columns = compared.valid.tolist(), compared.agree.tolist(), *answers
+        for at, (sample, is_valid, agree, first, *more) in enumerate(zip(batch, *columns, strict=True)):
             if not is_valid:
                 self._record(sample, error="invalid")
                 continue
-            said = self._answer(Model.CHALLENGER, self._said(chosen, number), seconds)
-            self._record(sample, said, agree)
+            said = self._answer(
+                Model.CHALLENGER, first._replace(more=tuple(more)) if more else first, seconds
+            )
+            of_each = zip(self._metadata.output_names, compared.outputs, strict=True)
+            self._record(sample, said, agree, {name: bool(each.agree[at]) for name, each in of_each})
 
     def lack(self, rows: int) -> None:
         """Count copies that cannot be made, because requests lack what the challenger needs."""
@@ -228,7 +240,7 @@ class Shadow:
             [batch[at].user_id for at in valid],
             [batch[at].answer for at in valid],
             compared.chosen[valid],
-            reply.numbers.reshape(len(batch), -1)[valid, first:],
+            reply.numbers.reshape(len(batch), -1)[valid, first : self._metadata.width],
         )
         for order, count in counted.pairs.items():
             self._metrics.pairs.labels(order).inc(count)
@@ -236,13 +248,6 @@ class Shadow:
             self._metrics.classes.labels(name, by).inc(count)
         for (role, place), count in counted.scores.items():
             self._metrics.scores.labels(role, place).inc(count)
-
-    def _said(self, chosen: int, number: float) -> Answer:
-        """The challenger's answer: a class and its probability, or a value."""
-        if not self._metadata.classes:
-            return Answer(number)
-        each = self._metadata.classes[chosen]
-        return Answer(each.label, each.name, number)
 
     def _failed(self, batch: list[Sample], reason: str) -> None:
         self._metrics.errors.labels(reason).inc(len(batch))
@@ -255,9 +260,10 @@ class Shadow:
         sample: Sample,
         said: dict[str, Any] | None = None,
         agree: bool | None = None,
+        outputs: dict[str, bool] | None = None,
         error: str | None = None,
     ) -> None:
-        record = {
+        record: dict[str, Any] = {
             "kind": "shadow",
             "request_id": sample.request_id,
             "time": stamp(sample.time),
@@ -268,16 +274,28 @@ class Shadow:
             "agree": agree,
             "error": error,
         }
+        if outputs:
+            record["outputs_agree"] = outputs
         self._log.record(record)
 
     def _answer(self, role: Model, answer: Answer, seconds: float) -> dict[str, Any]:
-        return {
+        told = {
             **self._names[role],
             "class_name": answer.class_name,
             "prediction": answer.label,
             "probability": answer.probability,
             "seconds": seconds,
         }
+        return told | {"outputs": answer.by_name(self._metadata)} if answer.more else told
+
+
+def _said(compared: Compared, asked: Question) -> list[Answer]:
+    """The challenger's answers to an output: classes and their probabilities, or values."""
+    numbers, classes = compared.said.tolist(), asked.classes
+    if not classes:
+        return [Answer(number) for number in numbers]
+    chosen = [classes[place] for place in compared.chosen.tolist()]
+    return [Answer(each.label, each.name, number) for each, number in zip(chosen, numbers, strict=True)]
 
 
 _NOTHING = {"class_name": None, "prediction": None, "probability": None, "seconds": None}

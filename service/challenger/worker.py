@@ -133,7 +133,7 @@ def load(artifact: int, drill_file: Path | None) -> "tuple[OnnxModel, Callable[[
         return model, model.numbers
     from service.challenger.faults import FaultyModel  # noqa: PLC0415 - nowhere else can a fault be injected
 
-    return model, FaultyModel(model.numbers, drill_file, loaded.metadata.faults)
+    return model, FaultyModel(model.numbers, drill_file, loaded.metadata.faults, loaded.metadata.width)
 
 
 def serve(channel: socket.socket, rows: int, model: "OnnxModel", answer: "Callable[[Row], Numbers]") -> None:
@@ -146,7 +146,7 @@ def serve(channel: socket.socket, rows: int, model: "OnnxModel", answer: "Callab
     channel.send(protocol.pack_reply(protocol.READY_ID, protocol.Outcome.READY, 0.0))
     size = protocol.largest_call(model.metadata, rows)
     # Of an answer that is too long only so much is sent that the worker sees it to be.
-    most = protocol.largest_reply(model.metadata.outputs * rows)
+    most = protocol.largest_reply(model.metadata.row_width * rows)
     while packet := channel.recv(size):
         call_id, call = protocol.unpack_call(packet, model.metadata)
         begun = time.perf_counter()

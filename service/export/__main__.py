@@ -79,7 +79,15 @@ def _split(_context: click.Context, _parameter: click.Parameter, text: str | Non
     help="Features in which a request may have null, comma-separated, or `all` (of numbers); those in which "
     "your rows have gaps may anyway.",
 )
-@click.option("--unit", help="Unit of a regressor's value, e.g. EUR.")
+@click.option(
+    "--outputs",
+    callback=_split,
+    help="Of a model of several outputs their names, comma-separated, in the order of its answers.",
+)
+@click.option("--primary", help="Of --outputs the one that a rollout is judged by; the first without it.")
+@click.option(
+    "--unit", help="Unit of a regressor's value, e.g. EUR; of several outputs one for each, with commas."
+)
 @click.option(
     "--agree-relative",
     type=click.FloatRange(0),
@@ -118,6 +126,8 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     features: list[str] | None,
     classes: list[str] | None,
     gaps: list[str] | None,
+    outputs: list[str] | None,
+    primary: str | None,
     unit: str | None,
     agree_relative: float,
     agree_absolute: float,
@@ -155,6 +165,8 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
                 expected=read_rows(expected),
                 labels=labels,
                 class_names=classes,
+                outputs=outputs,
+                primary=primary,
                 unit=unit,
                 gaps=gaps or (),
                 output=output,
@@ -188,6 +200,8 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
                 rows=brought[1],
                 features=features,
                 class_names=classes,
+                outputs=outputs,
+                primary=primary,
                 unit=unit,
                 gaps=gaps or (),
                 threshold=threshold,
@@ -198,7 +212,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
         except CanarioError as error:
             _fail(error)
     about = artifact.metadata
-    answers = f"{len(about.classes)} classes" if about.classes else "a value"
+    answers = ", ".join(
+        f"{len(each.classes)} classes" if each.classes else "a value" for each in about.questions
+    )
     parity = about.parity
     click.echo(
         f"{about.name} {about.version}: {len(about.features)} features, {answers}; differs from the model "

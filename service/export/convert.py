@@ -1,7 +1,7 @@
 """Converts a fitted estimator to ONNX, with the inputs that service.models.onnx_model expects."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from service.export import boosters
 from service.export.graph import find_outputs, fit_inputs, rename, set_outputs
 from service.export.inside import inside
 from service.export.rows import Table
+from service.export.several import Outputs, join, members, take_apart
 from service.export.unwrap import Threshold, unwrap, wrap
 from service.models.artifact import ArtifactError, FeatureType
 
@@ -50,6 +51,52 @@ def convert(
     Raises:
         ArtifactError: a step has no converter, or cannot be converted; or there are two thresholds.
     """
+    return bytes(_convert(estimator, table, labels, target_opset, threshold).SerializeToString())
+
+
+def convert_several(
+    estimator: Any,
+    table: Table,
+    outputs: Outputs,
+    labels: Sequence[list[int | str]],
+    target_opset: int | None = None,
+) -> bytes:
+    """The same of a model of several outputs; `labels` of each of them.
+
+    Raises:
+        ArtifactError: see `convert`; or something around the model is of all outputs together.
+    """
+    parts = members(estimator)
+    if parts is not None:
+        of_each = [
+            _convert(parts[column], table, of, target_opset)
+            for column, of in zip(outputs.columns, labels, strict=True)
+        ]
+        return bytes(join(of_each, outputs.names, labels).SerializeToString())
+    inner, rest = unwrap(estimator)
+    if rest is not None:
+        raise ArtifactError(
+            f"{type(estimator).__name__} is around all outputs at once: take MultiOutputRegressor or "
+            "MultiOutputClassifier, and it in there"
+        )
+    if any(labels):
+        raise ArtifactError(
+            f"{type(estimator).__name__} has no right conversion to ONNX for several outputs: wrap what it "
+            "does for one in MultiOutputClassifier"
+        )
+    model = _by_skl2onnx(inner, table, [], target_opset or TARGET_OPSET)
+    take_apart(model, outputs)
+    return bytes(model.SerializeToString())
+
+
+def _convert(
+    estimator: Any,
+    table: Table,
+    labels: list[int | str],
+    target_opset: int | None = None,
+    threshold: float | None = None,
+) -> ModelProto:
+    """As `convert`."""
     inner, rest = unwrap(estimator)
     if threshold is not None:
         if rest is not None:
@@ -64,7 +111,7 @@ def convert(
         boosters.register()
         model = _by_skl2onnx(inner, table, labels, target_opset or TARGET_OPSET)
     wrap(model, rest, labels)
-    return bytes(model.SerializeToString())
+    return model
 
 
 def _by_itself(estimator: Any, table: Table, labels: list[int | str]) -> ModelProto:

@@ -12,6 +12,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from service.models.artifact import ArtifactError, Feature
+from service.models.onnx_model import label_tensor, numbers_tensor
 
 INSIDE = "tensor:"
 LABEL, NUMBERS = "label", "numbers"
@@ -27,12 +28,29 @@ class Outputs(NamedTuple):
     numbers: list[str]
 
 
-def rename(graph: Any, new: dict[str, str]) -> None:
-    """Give tensors new names; those that are not in `new` get the prefix INSIDE."""
+class Named(NamedTuple):
+    """One answer of a graph.
+
+    Attributes:
+        name: of the output; empty where there is one.
+        numbers: the tensor of probabilities or values.
+        label: the tensor of labels, if there is one, of the type `kind`.
+        columns: of the numbers.
+    """
+
+    name: str
+    numbers: str
+    label: str | None
+    kind: int
+    columns: int
+
+
+def rename(graph: Any, new: dict[str, str], prefix: str = INSIDE) -> None:
+    """Give tensors new names; those that are not in `new` get the prefix."""
 
     def called(name: str) -> str:
         # An optional input that is left out has no name.
-        return new.get(name, f"{INSIDE}{name}") if name else ""
+        return new.get(name, f"{prefix}{name}") if name else ""
 
     for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
         each.name = called(each.name)
@@ -41,7 +59,7 @@ def rename(graph: Any, new: dict[str, str]) -> None:
         node.output[:] = [called(name) for name in node.output]
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                rename(attribute.g, new)
+                rename(attribute.g, new, prefix)
 
 
 def fit_inputs(model: ModelProto, features: Sequence[Feature]) -> None:
@@ -128,23 +146,32 @@ def find_outputs(model: ModelProto) -> Outputs:
 
 def set_outputs(model: ModelProto, numbers: str, label: str | None, label_kind: int, columns: int) -> None:
     """Let the model answer with these tensors: numbers as 32-bit floats, shape (n, columns)."""
+    put_outputs(model, [Named("", numbers, label, label_kind, columns)])
+
+
+def put_outputs(model: ModelProto, answers: Sequence[Named]) -> None:
+    """The same of each of several outputs; their tensors have names of theirs."""
+    del model.graph.output[:]
+    for each in answers:
+        if each.label is not None:
+            kind = TensorProto.STRING if each.kind == TensorProto.STRING else TensorProto.INT64
+            told = label_tensor(each.name) if each.name else f"{LABEL}:out"
+            _put(model, each.label, told, kind, None)
+        told = numbers_tensor(each.name) if each.name else f"{NUMBERS}:out"
+        _put(model, each.numbers, told, TensorProto.FLOAT, each.columns)
+
+
+def _put(model: ModelProto, source: str, name: str, kind: int, columns: int | None) -> None:
+    """Make the tensor an output of this name and type, shape (n, columns) or (n,)."""
     graph = model.graph
-    del graph.output[:]
-    graph.node.append(helper.make_node("Cast", [numbers], [f"{NUMBERS}:cast"], to=TensorProto.FLOAT))
-    graph.initializer.append(numpy_helper.from_array(np.array([-1, columns]), f"{NUMBERS}:shape"))
-    graph.node.append(
-        helper.make_node("Reshape", [f"{NUMBERS}:cast", f"{NUMBERS}:shape"], [f"{NUMBERS}:out"])
-    )
-    graph.output.append(helper.make_tensor_value_info(f"{NUMBERS}:out", TensorProto.FLOAT, [None, columns]))
-    if label is not None:
-        kind = TensorProto.STRING if label_kind == TensorProto.STRING else TensorProto.INT64
-        graph.initializer.append(numpy_helper.from_array(np.array([-1]), f"{LABEL}:shape"))
-        source = label
-        if kind != TensorProto.STRING:
-            graph.node.append(helper.make_node("Cast", [label], [f"{LABEL}:cast"], to=kind))
-            source = f"{LABEL}:cast"
-        graph.node.append(helper.make_node("Reshape", [source, f"{LABEL}:shape"], [f"{LABEL}:out"]))
-        graph.output.insert(0, helper.make_tensor_value_info(f"{LABEL}:out", kind, [None]))
+    if kind != TensorProto.STRING:
+        graph.node.append(helper.make_node("Cast", [source], [f"{name}:cast"], to=kind))
+        source = f"{name}:cast"
+    shape = [-1] if columns is None else [-1, columns]
+    graph.initializer.append(numpy_helper.from_array(np.array(shape), f"{name}:shape"))
+    graph.node.append(helper.make_node("Reshape", [source, f"{name}:shape"], [name]))
+    told = [None, *shape[1:]]
+    graph.output.append(helper.make_tensor_value_info(name, kind, told))
 
 
 def add(model: ModelProto, op: str, inputs: Sequence[str | float], **attributes: Any) -> str:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from service.export.probes import Probe
 from service.export.rows import Table, Values
-from service.models.artifact import ArtifactError, Metadata
-from service.models.onnx_model import Answer, OnnxModel, array_of, interpret
+from service.models.artifact import ArtifactError, Metadata, Question
+from service.models.onnx_model import Answer, Numbers, OnnxModel, array_of, interpret, parts_of
 
 PARITY_TOLERANCE = 1e-5
 TOGETHER = 64  # rows that are asked about at once
@@ -33,10 +33,17 @@ class Truth(NamedTuple):
     Attributes:
         chosen: indices of the classes, shape (n,); of a regressor 0.
         numbers: the probability of each class, shape (n, classes), or the value, shape (n, 1).
+        more: of several outputs, those behind the primary one.
     """
 
     chosen: npt.NDArray[np.intp]
     numbers: Numbers64
+    more: tuple["Truth", ...] = ()
+
+    @property
+    def outputs(self) -> tuple["Truth", ...]:
+        """Of each output."""
+        return (self, *self.more)
 
 
 def check_parity(
@@ -67,10 +74,10 @@ def check_parity(
             f"the pipeline fails at the rows that were brought: {first_line(error)}. "
             "Bring rows as a request may have them"
         ) from error
-    typical = float(np.abs(truth.numbers[np.isfinite(truth.numbers)]).mean())
+    typical = [float(np.abs(one.numbers[np.isfinite(one.numbers)]).mean()) for one in truth.outputs]
     compare = _Comparison(model, tolerance, typical)
     for at, row in enumerate(table.values):
-        compare.row(row, int(truth.chosen[at]), truth.numbers[at], f"row {at}")
+        compare.row(row, truth, at, f"row {at}")
     compare.together(table.values[:TOGETHER])
     for probe in probed:
         try:
@@ -78,7 +85,7 @@ def check_parity(
         except Exception as error:
             raise _at_a_loss("the pipeline", probe, error) from error
         for at, row in enumerate(probe.rows):
-            compare.row(row, int(said.chosen[at]), said.numbers[at], f"a row with {probe.what}", probe)
+            compare.row(row, said, at, f"a row with {probe.what}", probe)
     return {"rows": compare.rows, "greatest_difference": compare.greatest, "tolerance": tolerance}
 
 
@@ -103,15 +110,13 @@ class _Comparison:
         greatest: difference until now.
     """
 
-    def __init__(self, model: OnnxModel, tolerance: float, typical: float) -> None:
+    def __init__(self, model: OnnxModel, tolerance: float, typical: list[float]) -> None:
         self._model, self._tolerance, self._typical = model, tolerance, typical
         self.rows, self.greatest = 0, 0.0
         self._told_at = time.monotonic()
 
-    def row(
-        self, row: Values, chosen: int, expected: Numbers64, where: str, probe: Probe | None = None
-    ) -> None:
-        """Raises ArtifactError where ONNX Runtime does not answer as expected."""
+    def row(self, row: Values, truth: Truth, at: int, where: str, probe: Probe | None = None) -> None:
+        """Raises ArtifactError where ONNX Runtime does not answer as the original, number `at` of `truth`."""
         model, metadata = self._model, self._model.metadata
         self.rows += 1
         if time.monotonic() > self._told_at + TELL_SECONDS:
@@ -122,28 +127,39 @@ class _Comparison:
             answer = model.answer(array_of([row], metadata))  # as the champion
             is_one_answer = answer == interpret(numbers.tolist(), metadata)
         except Exception as error:
-            if not np.isfinite(expected).all():
+            if not all(np.isfinite(each.numbers[at]).all() for each in truth.outputs):
                 return  # neither has an answer
             if probe is not None:
                 raise _at_a_loss("ONNX Runtime", probe, error) from error
             raise ArtifactError(f"{metadata.name}: ONNX Runtime cannot answer {where}: {error}") from error
-        if metadata.classes:
-            difference, allowed = float(np.abs(numbers[1:] - expected).max()), self._tolerance
+        for place, (begin, asked) in enumerate(parts_of(metadata)):
+            said, one = truth.outputs[place], (answer, *answer.more)[place]
+            part, typical = numbers[begin : begin + asked.width], self._typical[place]
+            difference, is_same = self._compare(part, int(said.chosen[at]), said.numbers[at], asked, typical)
+            if not (is_one_answer and is_same):
+                told = f" ({_shown(row, metadata)})" if probe is not None else ""
+                of = f" of {metadata.output_names[place]}" if metadata.more else ""
+                wanted = _told(int(said.chosen[at]), said.numbers[at], asked)
+                raise ArtifactError(
+                    f"{metadata.name}: {where}{told}: the model itself says {wanted}{of}, "
+                    f"ONNX says {_words(one)}; the model is not exported. Where 32-bit floats are the cause "
+                    "(a tree near a threshold, large numbers), judge whether a greater --parity-tolerance is "
+                    "acceptable"
+                )
+            self.greatest = max(self.greatest, difference)
+
+    def _compare(
+        self, numbers: Numbers, chosen: int, expected: Numbers64, asked: Question, typical: float
+    ) -> tuple[float, bool]:
+        """The difference of the numbers of one output, and whether both say the same."""
+        if asked.classes:
+            difference = float(np.abs(numbers[1:] - expected).max())
             # Of two classes that are equally probable either may be the answer.
             agreed = bool(abs(expected[int(numbers[0])] - expected[chosen]) <= self._tolerance)
-        else:
-            value = float(expected[0])
-            difference = abs(float(numbers[0]) - value)
-            allowed, agreed = self._tolerance * (abs(value) + self._typical), True
-        if not (is_one_answer and agreed and difference <= allowed):
-            told = f" ({_shown(row, metadata)})" if probe is not None else ""
-            raise ArtifactError(
-                f"{metadata.name}: {where}{told}: the model itself says {_told(chosen, expected, model)}, "
-                f"ONNX says {_words(answer)}; the model is not exported. Where 32-bit floats are the cause "
-                "(a tree near a threshold, large numbers), judge whether a greater --parity-tolerance is "
-                "acceptable"
-            )
-        self.greatest = max(self.greatest, difference)
+            return difference, agreed and difference <= self._tolerance
+        value = float(expected[0])
+        difference = abs(float(numbers[0]) - value)
+        return difference, difference <= self._tolerance * (abs(value) + typical)
 
     def together(self, rows: list[Values]) -> None:
         """Shadow asks about many rows at once. Raises ArtifactError where the answers are others then."""
@@ -156,7 +172,7 @@ class _Comparison:
                 f"{metadata.name}: ONNX Runtime takes one row and not {len(rows)} at once: "
                 f"{first_line(error)}. Convert it with a first dimension that is free"
             ) from error
-        allowed = self._tolerance * (np.abs(alone) + max(1.0, self._typical))
+        allowed = self._tolerance * (np.abs(alone) + max(1.0, *self._typical))
         if at_once.shape != alone.shape or not (np.abs(at_once - alone) <= allowed).all():
             raise ArtifactError(
                 f"{metadata.name}: ONNX Runtime answers {len(rows)} rows at once with other numbers than one "
@@ -165,10 +181,37 @@ class _Comparison:
 
 
 def ask_estimator(
-    pipeline: Any, metadata: Metadata, threshold: float | None = None
+    pipeline: Any, metadata: Metadata, threshold: float | None = None, columns: Sequence[int] = (0,)
 ) -> Callable[[Any], Truth]:
-    """What asks an estimator with scikit-learn's interface; `threshold` is of the second of two classes."""
+    """What asks an estimator with scikit-learn's interface.
+
+    Args:
+        threshold: of the second of two classes.
+        columns: of several outputs, the place of each in what the estimator answers.
+    """
+    if metadata.more:
+        return lambda rows: _ask_several(pipeline, rows, metadata, columns)
     return lambda rows: _ask(pipeline, rows, metadata, threshold)
+
+
+def _ask_several(pipeline: Any, rows: Any, metadata: Metadata, columns: Sequence[int]) -> Truth:
+    said = np.asarray(pipeline.predict(rows))
+    tables = pipeline.predict_proba(rows) if metadata.classes else None
+    found = []
+    for column, asked in zip(columns, metadata.questions, strict=True):
+        if tables is None:
+            values = said[:, [column]].astype(np.float64)
+            found.append(Truth(np.zeros(len(values), np.intp), values))
+            continue
+        # Labels of numbers are texts beside labels that are texts.
+        index = {str(each.label): at for at, each in enumerate(asked.classes)}
+        chosen = np.array([index[_text(label)] for label in said[:, column].tolist()], np.intp)
+        found.append(Truth(chosen, np.asarray(tables[column], dtype=np.float64)))
+    return found[0]._replace(more=tuple(found[1:]))
+
+
+def _text(label: Any) -> str:
+    return str(int(label) if isinstance(label, float | bool) else label)
 
 
 def _ask(pipeline: Any, rows: Any, metadata: Metadata, threshold: float | None) -> Truth:
@@ -184,10 +227,10 @@ def _ask(pipeline: Any, rows: Any, metadata: Metadata, threshold: float | None) 
     return Truth(chosen, np.asarray(pipeline.predict_proba(rows), dtype=np.float64))
 
 
-def _told(chosen: int, expected: Numbers64, model: OnnxModel) -> str:
-    if not model.metadata.classes:
+def _told(chosen: int, expected: Numbers64, asked: Question) -> str:
+    if not asked.classes:
         return f"{expected[0]:.7g}"
-    return f"{model.metadata.classes[chosen].label} with {expected[chosen]:.7f}"
+    return f"{asked.classes[chosen].label} with {expected[chosen]:.7f}"
 
 
 def _words(answer: Answer) -> str:

@@ -16,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from common.config import dotted, plain
 from common.model_store import METADATA_FILE, MODEL_FILE
 from service.export.boosters import is_ranker
-from service.export.convert import convert
+from service.export.convert import convert, convert_several
 from service.export.parity import PARITY_TOLERANCE, ask_estimator, check_parity, score_edges
 from service.export.probes import probes
-from service.export.ready import adapt, read_expected
+from service.export.ready import adapt, adapt_several, expected_of, read_expected
 from service.export.rows import Table, read_table
+from service.export.several import Outputs, name_outputs, values_of
 from service.export.splits import splits_of
 from service.models.artifact import (
     Artifact,
@@ -43,6 +44,8 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     rows: Any,
     features: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    primary: str | None = None,
     unit: str | None = None,
     tolerance: Tolerance | None = None,
     training: Mapping[str, Any] | None = None,
@@ -54,11 +57,13 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     """Write `pipeline` to `folder` as ONNX, if ONNX Runtime gives scikit-learn's answers on `rows`.
 
     Args:
-        pipeline: fitted classifier with `predict_proba`, or regressor with one value.
+        pipeline: fitted classifier with `predict_proba`, or regressor; of one output or several.
         rows: held-out rows on which both must agree: a DataFrame or an array of shape (n, features).
         features: names, where `rows` has none.
         class_names: for people, in the order of `pipeline.classes_`; the labels if absent.
-        unit: of a regressor's value.
+        outputs: names of several outputs, in the order of what it predicts.
+        primary: the one of them by which a rollout is judged; the first without it.
+        unit: of a regressor's value; of several outputs one for each, with commas between.
         tolerance: when two regressors agree.
         training: what to tell about the training, e.g. data set, seed and accuracy.
         gaps: features in which requests may have gaps, beside those in which `rows` have some; `all`.
@@ -71,15 +76,26 @@ def export(  # noqa: PLR0913 - one call says all that model.json says
     """
     classes = _classes(pipeline, class_names)
     table = read_table(rows, features, gaps)
+    if classes == [[]]:
+        classes *= values_of(pipeline, table)
+    several = name_outputs(len(classes), outputs, primary)
+    if several:
+        classes = [classes[column] for column in several.columns]
+        if threshold is not None or class_names is not None:
+            raise ArtifactError("--threshold and --classes are of a model of one output")
     log.info("[1/2] %s becomes ONNX", type(pipeline).__name__)
-    metadata = _metadata(name, version, table, classes, unit, tolerance, training)
-    if threshold is not None and len(classes) != 2:
+    metadata = _metadata(name, version, table, classes, several, unit, tolerance, training)
+    if threshold is not None and len(classes[0]) != 2:
         raise ArtifactError("--threshold is of a classifier of two classes, and this is none")
-    onnx = convert(pipeline, table, [each["label"] for each in classes], target_opset, threshold)
+    labels = [[each["label"] for each in of] for of in classes]
+    if several:
+        onnx = convert_several(pipeline, table, several, labels, target_opset)
+    else:
+        onnx = convert(pipeline, table, labels[0], target_opset, threshold)
     metadata["sha256"] = hashlib.sha256(onnx).hexdigest()
 
     def check(model: OnnxModel) -> dict[str, float]:
-        ask = ask_estimator(pipeline, model.metadata, threshold)
+        ask = ask_estimator(pipeline, model.metadata, threshold, several.columns if several else (0,))
         return check_parity(ask, model, table, parity_tolerance, probes(table, onnx, splits_of(pipeline)))
 
     return _write_if_equal(folder, metadata, onnx, table, check)
@@ -95,6 +111,8 @@ def export_ready(  # noqa: PLR0913 - one call says all that model.json says
     expected: Any,
     labels: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    primary: str | None = None,
     unit: str | None = None,
     tolerance: Tolerance | None = None,
     gaps: Sequence[str] = (),
@@ -114,26 +132,27 @@ def export_ready(  # noqa: PLR0913 - one call says all that model.json says
     Raises:
         ArtifactError: something of this does not fit, or an answer differs.
     """
-    table, answers = read_table(rows, None, gaps), read_expected(expected, labels)
-    if len(table.values) != len(answers.truth.chosen):
-        raise ArtifactError(
-            f"there are {len(table.values)} rows and {len(answers.truth.chosen)} expected answers"
-        )
-    names = [str(label) for label in answers.labels] if class_names is None else class_names
-    if len(names) != len(answers.labels):
-        raise ArtifactError(
-            f"{len(names)} classes are named, but the model has {len(answers.labels)}: {answers.labels}"
-        )
-    classes = [{"label": label, "name": called} for label, called in zip(answers.labels, names, strict=True)]
-    metadata = _metadata(name, version, table, classes, unit, tolerance, {"from": file.name})
-    onnx = adapt(file, table, answers, output=output, threshold=threshold)
+    table = read_table(rows, None, gaps)
+    several = name_outputs(len(outputs), outputs, primary) if outputs else None
+    if several and any(each is not None for each in (labels, class_names, output, threshold)):
+        raise ArtifactError("--labels, --classes, --output and --threshold are of a model of one output")
+    answers = expected_of(expected, several.names) if several else [read_expected(expected, labels)]
+    if len(table.values) != len(expected):
+        raise ArtifactError(f"there are {len(table.values)} rows and {len(expected)} expected answers")
+    classes = [_named(each.labels, class_names) for each in answers]
+    metadata = _metadata(name, version, table, classes, several, unit, tolerance, {"from": file.name})
+    if several:
+        onnx = adapt_several(file, table, dict(zip(several.names, answers, strict=True)))
+    else:
+        onnx = adapt(file, table, answers[0], output=output, threshold=threshold)
+    truth = answers[0].truth._replace(more=tuple(each.truth for each in answers[1:]))
     metadata["sha256"] = hashlib.sha256(onnx).hexdigest()
     return _write_if_equal(
         folder,
         metadata,
         onnx,
         table,
-        lambda model: check_parity(lambda _: answers.truth, model, table, parity_tolerance),
+        lambda model: check_parity(lambda _: truth, model, table, parity_tolerance),
     )
 
 
@@ -141,19 +160,27 @@ def _metadata(  # noqa: PLR0913, PLR0917 - it is private, and its callers are be
     name: str,
     version: str,
     table: Table,
-    classes: list[dict[str, Any]],
+    classes: list[list[dict[str, Any]]],
+    several: Outputs | None,
     unit: str | None,
     tolerance: Tolerance | None,
     training: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
+    units = [unit] if several is None else _units(unit, several)
+    first, *more = (_question(*each, tolerance) for each in zip(classes, units, strict=True))
+    named = several.names if several else []
     metadata = {
         "format": 2,
         "name": name,
         "version": version,
-        "task": "classification" if classes else "regression",
+        **first,
+        **({"output": named[0]} if several else {}),
+        **(
+            {"more": [{"name": of} | each for of, each in zip(named[1:], more, strict=True)]}
+            if several
+            else {}
+        ),
         "features": [each.model_dump() for each in table.features],
-        **({"classes": classes} if classes else {"tolerance": (tolerance or Tolerance()).model_dump()}),
-        **({"unit": unit} if unit else {}),
         "sha256": "0" * 64,
         "training": dict(training or {}),
     }
@@ -161,8 +188,27 @@ def _metadata(  # noqa: PLR0913, PLR0917 - it is private, and its callers are be
     return metadata
 
 
-def _classes(pipeline: Any, names: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Label and name of each class; empty for a regressor."""
+def _question(classes: list[dict[str, Any]], unit: str | None, tolerance: Tolerance | None) -> dict[str, Any]:
+    return {
+        "task": "classification" if classes else "regression",
+        **({"classes": classes} if classes else {"tolerance": (tolerance or Tolerance()).model_dump()}),
+        **({"unit": unit} if unit else {}),
+    }
+
+
+def _units(unit: str | None, several: Outputs) -> list[str | None]:
+    """The unit of each output, the primary one's first."""
+    units = [each.strip() or None for each in unit.split(",")] if unit else [None] * len(several.names)
+    if len(units) != len(several.names):
+        raise ArtifactError(
+            f"--unit names {len(units)} units for {len(several.names)} outputs: say one for each, with "
+            "commas between, and nothing where there is none"
+        )
+    return [units[column] for column in several.columns]
+
+
+def _classes(pipeline: Any, names: Sequence[str] | None) -> list[list[dict[str, Any]]]:
+    """Label and name of each class, for each output; of a regressor one empty list."""
     what = type(pipeline).__name__
     if not hasattr(pipeline, "predict"):
         raise ArtifactError(f"a fitted scikit-learn pipeline or estimator is needed, not a {what}")
@@ -173,7 +219,7 @@ def _classes(pipeline: Any, names: Sequence[str] | None) -> list[dict[str, Any]]
     if is_regressor(pipeline) or is_ranker(getattr(pipeline, "steps", [("", pipeline)])[-1][1]):
         if names is not None:
             raise ArtifactError(f"{what} is a regressor: it has no classes to name")
-        return []
+        return [[]]
     if not is_classifier(pipeline):
         raise ArtifactError(f"{what} is neither a classifier nor a regressor")
     if not hasattr(pipeline, "predict_proba"):
@@ -182,8 +228,11 @@ def _classes(pipeline: Any, names: Sequence[str] | None) -> list[dict[str, Any]]
             "CalibratedClassifierCV"
         )
     if isinstance(pipeline.classes_, list):
-        raise ArtifactError(f"{what} answers several questions at once; export a model for each")
-    labels = [_label(label) for label in pipeline.classes_]
+        return [_named([_label(label) for label in each], None) for each in pipeline.classes_]
+    return [_named([_label(label) for label in pipeline.classes_], names)]
+
+
+def _named(labels: list[int | str], names: Sequence[str] | None) -> list[dict[str, Any]]:
     names = [str(label) for label in labels] if names is None else names
     if len(names) != len(labels):
         raise ArtifactError(f"{len(names)} classes are named, but the model has {len(labels)}: {labels}")

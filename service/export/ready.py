@@ -16,7 +16,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 
-from service.export.graph import Outputs, add, find_outputs, fit_inputs, set_outputs
+from service.export.graph import Named, Outputs, add, find_outputs, fit_inputs, put_outputs, set_outputs
 from service.export.parity import Truth
 from service.export.rows import Table
 from service.export.unwrap import Threshold, put_threshold
@@ -94,6 +94,53 @@ def read_expected(frame: Any, labels: Sequence[str] | None = None) -> Expected:
     return Expected([int(name) if are_whole else name for name in named], Truth(chosen, numbers))
 
 
+def expected_of(frame: Any, outputs: Sequence[str]) -> list[Expected]:
+    """What a table says of several outputs.
+
+    Args:
+        frame: of an output that is a value a column of its name; of one that is a class a column `NAME.LABEL`
+            with the probability of each class, and perhaps `NAME.prediction`.
+
+    Raises:
+        ArtifactError: of an output it has neither.
+    """
+    found = []
+    for name in outputs:
+        of_classes = [each for each in frame.columns if str(each).startswith(f"{name}.")]
+        if (name in frame.columns) is bool(of_classes):
+            raise ArtifactError(
+                f"the expected answers need of the output {name} either a column {name}, of a value, or "
+                f"columns {name}.LABEL with the probability of each class"
+            )
+        part = frame[of_classes or [name]]
+        plain = {each: str(each).removeprefix(f"{name}.") for each in part.columns}
+        found.append(read_expected(part.rename(columns=plain)))
+    return found
+
+
+def adapt_several(file: Path, table: Table, expected: dict[str, Expected]) -> bytes:
+    """The file's model in the form that the service takes; of each output by its name what is expected.
+
+    Raises:
+        ArtifactError: it is no such model, or no form of its answers is near the expected ones.
+    """
+    model = _read(file)
+    found = []
+    try:
+        fit_inputs(model, table.features)
+        tensors = find_outputs(model).numbers
+        for name, answers in expected.items():
+            try:
+                form = _form(model, table, answers, tensors)
+            except ArtifactError as error:
+                raise ArtifactError(f"the output {name}: {error}") from error
+            found.append(Named(name, _add(model, form), None, 0, max(1, len(answers.labels))))
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
+    put_outputs(model, found)
+    return bytes(model.SerializeToString())
+
+
 def adapt(
     file: Path, table: Table, expected: Expected, *, output: str | None = None, threshold: float | None = None
 ) -> bytes:
@@ -139,7 +186,7 @@ def _read(file: Path) -> ModelProto:
 
 class _Form(NamedTuple):
     name: str
-    kind: str  # as it is, softmax, one column, sigmoid
+    kind: str  # as it is, softmax, one column, sigmoid, or the place of a column
 
 
 def _form(model: ModelProto, table: Table, expected: Expected, names: list[str]) -> _Form:
@@ -196,6 +243,8 @@ def _ask(model: ModelProto, table: Table, rows: list[Any], names: list[str]) -> 
 def _readings(numbers: Numbers, classes: int) -> list[tuple[str, Numbers]]:
     table = numbers.reshape(len(numbers), -1) if numbers.ndim else numbers.reshape(1, 1)
     found = [("as it is", table)]
+    if not classes and table.shape[1] > 1:
+        found += [(str(at), table[:, [at]]) for at in range(table.shape[1])]
     with np.errstate(over="ignore"):
         if classes and table.shape[1] == classes:
             powers = np.exp(table - table.max(axis=1, keepdims=True))
@@ -213,6 +262,10 @@ def _add(model: ModelProto, form: _Form) -> str:
     """Append what makes numbers of the tensor; the name of it."""
     if form.kind == "as it is":
         return form.name
+    if form.kind.isdecimal():
+        place = f"{form.name}:place {form.kind}"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([int(form.kind)]), place))
+        return add(model, "Gather", [form.name, place], axis=1)
     # In 64 bits, as the original may be.
     name = add(model, "Cast", [form.name], to=TensorProto.DOUBLE)
     if form.kind == "softmax":

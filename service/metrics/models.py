@@ -58,6 +58,11 @@ class ShadowMetrics:
         self.agreements = made.counter(
             Metric.SHADOW_AGREEMENTS, "Of those, requests for which champion and challenger agreed."
         )
+        self.output_agreements = made.counter(
+            Metric.SHADOW_OUTPUT_AGREEMENTS,
+            "Of those, of a model of several outputs, requests for which they agreed on this one.",
+            "output",
+        )
         self.pairs = made.counter(
             Metric.SHADOW_PAIRS,
             "Pairs of requests that the champion's scores put into an order, by that of the challenger's.",
@@ -99,8 +104,10 @@ class ShadowMetrics:
         for order in (SAME, OPPOSITE, TIED):
             self.pairs.labels(order)
 
-    def expect(self, classes: list[str], edges: int) -> None:
+    def expect(self, classes: list[str], edges: int, outputs: list[str]) -> None:
         """Have the series of these: Prometheus misses the first increment of one that was not there."""
+        for name in outputs:
+            self.output_agreements.labels(name)
         for name in classes[:MOST_EXPECTED]:
             for by in (*Model, BOTH):
                 self.classes.labels(name, by)

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +31,12 @@ NUMBER_BYTES, STRING_BYTES = 26, 6 * LONGEST_STRING + 3
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Task = Literal["classification", "regression"]
 FeatureType = Literal["number", "string"]
+OutputName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+MOST_OUTPUTS = 32
+# Tensors of each answer in the Open Inference Protocol.
+RESERVED_OUTPUTS = frozenset(
+    {"prediction", "class_name", "probability", "probabilities", "request_id", "model", "version"}
+)
 
 
 class ArtifactError(CanarioError):
@@ -74,14 +80,10 @@ def _row_bytes(features: list[Feature]) -> int:
     return sum(STRING_BYTES if each.type == "string" else NUMBER_BYTES for each in features)
 
 
-class Metadata(StrictModel):
-    """The content of `model.json`."""
+class Question(StrictModel):
+    """What a model answers: a class, or a value."""
 
-    format: Literal[2]
-    name: Name
-    version: Name
     task: Task
-    features: Annotated[list[Feature], Field(min_length=1, max_length=10_000)]
     classes: Annotated[list[ClassLabel], Field(max_length=1000)] = Field(
         [], description="Of a classifier, in the order of its probabilities."
     )
@@ -89,6 +91,53 @@ class Metadata(StrictModel):
         None, description="Unit of a regressor's value."
     )
     tolerance: Tolerance | None = Field(None, description="When two regressors agree.")
+
+    @cached_property
+    def width(self) -> int:
+        """How many numbers its answer is: a class and the probability of each, or a value."""
+        return 1 + len(self.classes)
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> Self:
+        if self.task == "regression":
+            if self.classes:
+                raise ValueError("a regressor has no classes")
+            if self.tolerance is None:
+                raise ValueError("a regressor needs a tolerance: when do two of them agree?")
+        elif len(self.classes) < 2:
+            raise ValueError("a classifier needs two classes at least")
+        elif self.unit is not None or self.tolerance is not None:
+            raise ValueError("unit and tolerance are for regressors")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_distinct(self) -> Self:
+        for kind, values in (
+            ("label", [str(each.label) for each in self.classes]),
+            ("name", [each.name for each in self.classes]),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"two classes have the same {kind}")
+        return self
+
+
+class Output(Question):
+    """One of several answers to a row."""
+
+    name: OutputName
+
+
+class Metadata(Question):
+    """The content of `model.json`. What it answers first, of several outputs, is the primary one."""
+
+    format: Literal[2]
+    name: Name
+    version: Name
+    features: Annotated[list[Feature], Field(min_length=1, max_length=10_000)]
+    output: OutputName | None = Field(None, description="Name of the primary one of several outputs.")
+    more: Annotated[list[Output], Field(max_length=MOST_OUTPUTS - 1)] = Field(
+        [], description="The other outputs."
+    )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     training: dict[str, Any] = Field({}, description="How it was trained, for people.")
     faults: dict[str, Any] | None = Field(
@@ -127,9 +176,19 @@ class Metadata(StrictModel):
         return _row_bytes(self.features)
 
     @cached_property
-    def outputs(self) -> int:
-        """How many numbers an answer to a row is: a class and the probability of each, or a value."""
-        return 1 + len(self.classes)
+    def questions(self) -> list[Question]:
+        """What it answers to a row, the primary one first."""
+        return [self, *self.more]
+
+    @cached_property
+    def output_names(self) -> list[str]:
+        """Of several outputs, the primary one first; empty where there is one."""
+        return [str(self.output), *(each.name for each in self.more)] if self.more else []
+
+    @cached_property
+    def row_width(self) -> int:
+        """How many numbers all answers to a row are."""
+        return sum(each.width for each in self.questions)
 
     @field_validator("features")
     @classmethod
@@ -152,26 +211,14 @@ class Metadata(StrictModel):
         return features
 
     @model_validator(mode="after")
-    def _fits_its_task(self) -> "Metadata":
-        if self.task == "regression":
-            if self.classes:
-                raise ValueError("a regressor has no classes")
-            if self.tolerance is None:
-                raise ValueError("a regressor needs a tolerance: when do two of them agree?")
-        elif len(self.classes) < 2:
-            raise ValueError("a classifier needs two classes at least")
-        elif self.unit is not None or self.tolerance is not None:
-            raise ValueError("unit and tolerance are for regressors")
-        return self
-
-    @model_validator(mode="after")
-    def _classes_are_distinct(self) -> "Metadata":
-        for kind, values in (
-            ("label", [str(each.label) for each in self.classes]),
-            ("name", [each.name for each in self.classes]),
-        ):
-            if len(set(values)) < len(values):
-                raise ValueError(f"two classes have the same {kind}")
+    def _outputs_have_names(self) -> "Metadata":
+        if (self.output is None) is bool(self.more):
+            raise ValueError("output and more go together: a model of one output has neither")
+        names = self.output_names
+        if len(set(names)) < len(names):
+            raise ValueError("two outputs have the same name")
+        if taken := sorted(RESERVED_OUTPUTS & set(names)):
+            raise ValueError(f"an output cannot be called {taken[0]}: so is a part of each answer")
         return self
 
 
@@ -216,8 +263,13 @@ def load_artifact(folder: Path) -> Artifact:
         raise ArtifactError(str(error)) from error
     if remote is None:
         return Artifact(folder, metadata, content)
-    if (metadata.task == "regression") is (remote.value is None):
-        raise ArtifactError(f"{file}: a classifier has `probabilities`, a regressor `value`")
+    if len(metadata.questions) != len(remote.outputs):
+        raise ArtifactError(
+            f"{file}: names {len(remote.outputs)} outputs, and {METADATA_FILE} {len(metadata.questions)}"
+        )
+    for asked, output in zip(metadata.questions, remote.outputs, strict=True):
+        if (asked.task == "regression") is (output.value is None):
+            raise ArtifactError(f"{file}: a classifier has `probabilities`, a regressor `value`")
     if remote.input and not metadata.is_of_one_type:
         raise ArtifactError(f"{file}: numbers and strings do not fit into the one tensor {remote.input}")
     return Artifact(folder, metadata, b"", remote)
@@ -248,11 +300,17 @@ def require_same_interface(champion: Artifact, challenger: Artifact) -> None:
         ArtifactError: task, unit or classes differ, or are in another order, or a feature has another type.
     """
     ours, theirs = champion.metadata, challenger.metadata
-    if (ours.task, ours.unit) != (theirs.task, theirs.unit):
+    if ours.output_names != theirs.output_names:
         raise ArtifactError(
-            f"{challenger.folder}: the challenger is a {_kind(theirs)}, the champion in {champion.folder} a "
-            f"{_kind(ours)}; both must answer the same question"
+            f"{challenger.folder}: the challenger answers {_outputs(theirs)}, the champion in "
+            f"{champion.folder} {_outputs(ours)}; both must have the same outputs in the same order"
         )
+    for mine, its in zip(ours.questions, theirs.questions, strict=True):
+        if (mine.task, mine.unit) != (its.task, its.unit):
+            raise ArtifactError(
+                f"{challenger.folder}: the challenger is a {_kind(its)}, the champion in {champion.folder} a "
+                f"{_kind(mine)}; both must answer the same question"
+            )
     types = {each.name: each.type for each in ours.features}
     for each in theirs.features:
         if types.get(each.name, each.type) != each.type:
@@ -260,16 +318,21 @@ def require_same_interface(champion: Artifact, challenger: Artifact) -> None:
                 f"{challenger.folder}: {each.name!r} is a {each.type} to the challenger and a "
                 f"{types[each.name]} to the champion in {champion.folder}; a feature of both has one type"
             )
-    if ours.classes != theirs.classes:
-        raise ArtifactError(
-            f"{challenger.folder}: the challenger's classes are {_names(theirs)}, those of the champion in "
-            f"{champion.folder} are {_names(ours)}; both must have the same classes in the same order"
-        )
+    for mine, its in zip(ours.questions, theirs.questions, strict=True):
+        if mine.classes != its.classes:
+            raise ArtifactError(
+                f"{challenger.folder}: the challenger's classes are {_names(its)}, those of the champion in "
+                f"{champion.folder} are {_names(mine)}; both must have the same classes in the same order"
+            )
 
 
-def _names(metadata: Metadata) -> str:
-    return ", ".join(f"{each.label}={each.name}" for each in metadata.classes)
+def _outputs(metadata: Metadata) -> str:
+    return f"the outputs {', '.join(metadata.output_names)}" if metadata.more else "one question"
 
 
-def _kind(metadata: Metadata) -> str:
-    return f"{metadata.task} in {metadata.unit}" if metadata.unit else metadata.task
+def _names(asked: Question) -> str:
+    return ", ".join(f"{each.label}={each.name}" for each in asked.classes)
+
+
+def _kind(asked: Question) -> str:
+    return f"{asked.task} in {asked.unit}" if asked.unit else asked.task

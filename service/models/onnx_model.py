@@ -13,7 +13,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from common.errors import CanarioError
-from service.models.artifact import Artifact, ArtifactError, Feature, FeatureType, Metadata
+from service.models.artifact import Artifact, ArtifactError, Feature, FeatureType, Metadata, Question
 
 NOWHERE = "/dev/null"  # no folder, so that no file can lie in it
 
@@ -21,8 +21,9 @@ NOWHERE = "/dev/null"  # no folder, so that no file can lie in it
 # A gap is None among objects, NaN among floats.
 Row = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 
-# What a model answers a row with, `metadata.outputs` 32-bit floats: the index of the class that it chose, and
-# the probability of each class in the order of its metadata; of a regressor its value. So it travels, too.
+# What a model answers a row with, `metadata.row_width` 32-bit floats: the index of the class that it chose,
+# and the probability of each class in the order of its metadata; of a regressor its value; of several outputs
+# one after the other. So it travels, too.
 Numbers = npt.NDArray[np.float32]
 NO_CLASS = -1.0  # in the place of an index: the model chose none of its classes
 ROUNDING = 1e-5  # that a sure class may be above 1, and the others below 0
@@ -41,12 +42,30 @@ class NoAnswerError(CanarioError):
 
 
 class Answer(NamedTuple):
-    """What a model says about one row: the class that it chose, or the value of a regressor."""
+    """What a model says about one row: the class that it chose, or the value of a regressor.
+
+    Attributes:
+        probability: of that class, 0 to 1.
+        probabilities: of each class, 0 to 1 but for what rounding does.
+        more: of a model of several outputs, the answers behind the primary one.
+    """
 
     label: int | str | float
     class_name: str | None = None
-    probability: float | None = None  # of that class, 0 to 1
-    probabilities: list[float] | None = None  # of each class, 0 to 1 but for what rounding does
+    probability: float | None = None
+    probabilities: list[float] | None = None
+    more: tuple["Answer", ...] = ()
+
+    def by_name(self, metadata: Metadata) -> dict[str, dict[str, Any]]:
+        """Of several outputs, what is told of each."""
+        return {
+            name: {
+                "prediction": each.label,
+                "class_name": each.class_name,
+                "probability": each.probability,
+            }
+            for name, each in zip(metadata.output_names, (self, *self.more), strict=True)
+        }
 
 
 def interpret(numbers: list[float], metadata: Metadata) -> Answer:
@@ -61,23 +80,43 @@ def interpret(numbers: list[float], metadata: Metadata) -> Answer:
         InvalidAnswerError: they are too many or too few; the index is none; a probability is not in [0, 1];
             or the value is not finite.
     """
-    if len(numbers) != metadata.outputs:
+    if len(numbers) != metadata.row_width:
         raise InvalidAnswerError(
-            f"{metadata.name} answered a row with {len(numbers)} numbers instead of {metadata.outputs}"
-            f"{' (its class and the probability of each)' if metadata.classes else ''}"
+            f"{metadata.name} answered a row with {len(numbers)} numbers instead of {metadata.row_width}"
+            f"{' (its class and the probability of each)' if metadata.classes and not metadata.more else ''}"
         )
-    if not metadata.classes:
+    if not metadata.more:
+        return _answer(numbers, metadata, metadata.name)
+    first, *more = (
+        _answer(numbers[begin : begin + asked.width], asked, metadata.name)
+        for begin, asked in parts_of(metadata)
+    )
+    return first._replace(more=tuple(more))
+
+
+def parts_of(metadata: Metadata) -> list[tuple[int, Question]]:
+    """Of each output, where its numbers begin among those of a row."""
+    found, begin = [], 0
+    for asked in metadata.questions:
+        found.append((begin, asked))
+        begin += asked.width
+    return found
+
+
+def _answer(numbers: list[float], asked: Question, name: str) -> Answer:
+    """As `interpret`, of one output."""
+    if not asked.classes:
         (value,) = numbers
         if not math.isfinite(value):
-            raise InvalidAnswerError(f"{metadata.name} answered with the value {value}")
+            raise InvalidAnswerError(f"{name} answered with the value {value}")
         return Answer(value)
     index, *probabilities = numbers
     for each in probabilities:
         if not -ROUNDING <= each <= 1.0 + ROUNDING:
-            raise InvalidAnswerError(f"{metadata.name} answered with the probability {each}")
+            raise InvalidAnswerError(f"{name} answered with the probability {each}")
     if not (0.0 <= index < len(probabilities) and index.is_integer()):
-        raise InvalidAnswerError(f"{metadata.name} chose a class that it does not have")
-    chosen = metadata.classes[int(index)]
+        raise InvalidAnswerError(f"{name} chose a class that it does not have")
+    chosen = asked.classes[int(index)]
     sure = min(max(probabilities[int(index)], 0.0), 1.0)
     return Answer(chosen.label, chosen.name, sure, probabilities)
 
@@ -110,13 +149,13 @@ def interpret_rows(numbers: Numbers, rows: int, metadata: Metadata) -> list[Answ
     """The answers to so many rows.
 
     Args:
-        numbers: the answers row after row, shape (rows * outputs,).
+        numbers: the answers row after row, shape (rows * row_width,).
 
     Raises:
         InvalidAnswerError: see `interpret`.
     """
     said = numbers.tolist()
-    each = metadata.outputs
+    each = metadata.row_width
     if rows == 1:
         return [interpret(said, metadata)]
     if len(said) != rows * each:
@@ -152,8 +191,9 @@ class OnnxModel:
         except Exception as error:  # ONNX Runtime has no public base class for its errors
             raise ArtifactError(f"{self._where}: ONNX Runtime cannot load the model: {error}") from error
         self._feed = self._check_inputs()
-        self._outputs = self._check_outputs()
-        self._index = {each.label: float(at) for at, each in enumerate(self.metadata.classes)}
+        self._tensors = self._check_outputs()
+        self._outputs = [name for tensors in self._tensors for name in tensors]
+        self._index = [_places(asked) for asked in self.metadata.questions]
         self._try_one_row()
 
     @property
@@ -167,10 +207,12 @@ class OnnxModel:
         Raises:
             InvalidAnswerError: see `interpret`.
         """
+        if self.metadata.more:
+            return interpret(self.numbers(row)[0].tolist(), self.metadata)
         (numbers,), *labels = self._run(row)
         said = numbers.tolist()
         if labels:  # a table for one row would cost as much again
-            said.insert(0, self._index.get(labels[0].item(), NO_CLASS))
+            said.insert(0, self._index[0].get(labels[0].item(), NO_CLASS))
         elif self.metadata.classes:
             said.insert(0, float(numbers.argmax()))
         return interpret(said, self.metadata)
@@ -186,18 +228,13 @@ class OnnxModel:
         return [interpret(said, self.metadata) for said in self.numbers(rows).tolist()]
 
     def numbers(self, rows: Row) -> Numbers:
-        """What the model says about `rows`, not yet judged: shape (n, outputs) if all is well."""
-        numbers, *labels = self._run(rows)
-        if not self.metadata.classes:
-            return np.asarray(numbers)
-        if labels:
-            chosen = [self._index.get(each, NO_CLASS) for each in labels[0].ravel().tolist()]
-        else:
-            chosen = numbers.argmax(axis=1)
-        table = np.empty((len(numbers), 1 + numbers.shape[1]), dtype=np.float32)
-        table[:, 0] = chosen
-        table[:, 1:] = numbers
-        return table
+        """What the model says about `rows`, not yet judged: shape (n, row_width) if all is well."""
+        said = iter(self._run(rows))
+        tables = [
+            _table(next(said), next(said) if len(tensors) > 1 else None, asked, index)
+            for asked, tensors, index in zip(self.metadata.questions, self._tensors, self._index, strict=True)
+        ]
+        return tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)
 
     def _run(self, rows: Row) -> list[Any]:
         """What its outputs are: probabilities or values, and labels where it has them."""
@@ -225,21 +262,36 @@ class OnnxModel:
         features = self.metadata.features
         return lambda row: {each.name: _column(row, at, each) for at, each in enumerate(features)}
 
-    def _check_outputs(self) -> list[str]:
-        """The output of probabilities or values; and of a classifier that has one, the output of labels."""
+    def _check_outputs(self) -> list[list[str]]:
+        """Of each question the tensor of probabilities or values, and that of labels where there is one."""
         outputs = self._session.get_outputs()
         numbers = [each.name for each in outputs if each.type == _TENSORS["number"]]
+        labels = [each.name for each in outputs if each.type in _LABELS]
+        if self.metadata.more:
+            return self._named(numbers, labels)
         if len(numbers) != 1:
             raise ArtifactError(
                 f"{self._where}: expected one float tensor of probabilities or values among the outputs, "
                 f"found {len(numbers)}; export a classifier with zipmap off, as `service.export` does"
             )
         if not self.metadata.classes:
-            return numbers
-        labels = [each.name for each in outputs if each.type in _LABELS]
+            return [numbers]
         if len(labels) > 1:
             raise ArtifactError(f"{self._where}: which of the outputs is the label: {', '.join(labels)}?")
-        return numbers + labels
+        return [numbers + labels]
+
+    def _named(self, numbers: list[str], labels: list[str]) -> list[list[str]]:
+        """The same of several outputs, which are told by their names."""
+        found = []
+        for name, asked in zip(self.metadata.output_names, self.metadata.questions, strict=True):
+            if (tensor := numbers_tensor(name)) not in numbers:
+                raise ArtifactError(
+                    f"{self._where}: expected a float tensor {tensor} for the output {name}, as "
+                    f"`service.export` writes it; found {', '.join(numbers)}"
+                )
+            has_label = bool(asked.classes) and label_tensor(name) in labels
+            found.append([tensor, label_tensor(name)] if has_label else [tensor])
+        return found
 
     def _try_one_row(self) -> None:
         """Find at start what metadata cannot tell, and pay the first call's costs before the first user."""
@@ -249,6 +301,34 @@ class OnnxModel:
             raise ArtifactError(
                 f"{self._where}: the model does not answer the example in its metadata: {error}"
             ) from error
+
+
+def numbers_tensor(output: str) -> str:
+    """The tensor of probabilities or values of one of several outputs."""
+    return f"numbers:{output}"
+
+
+def label_tensor(output: str) -> str:
+    """The tensor of its labels, where it has one."""
+    return f"label:{output}"
+
+
+def _places(asked: Question) -> dict[int | str, float]:
+    return {each.label: float(at) for at, each in enumerate(asked.classes)}
+
+
+def _table(numbers: Any, labels: Any, asked: Question, index: dict[int | str, float]) -> Numbers:
+    """What the model says of one output about n rows, shape (n, width)."""
+    if not asked.classes:
+        return np.asarray(numbers)
+    if labels is None:
+        chosen = numbers.argmax(axis=1)
+    else:
+        chosen = [index.get(each, NO_CLASS) for each in labels.ravel().tolist()]
+    table = np.empty((len(numbers), 1 + numbers.shape[1]), dtype=np.float32)
+    table[:, 0] = chosen
+    table[:, 1:] = numbers
+    return table
 
 
 _TENSORS: dict[FeatureType, str] = {"number": "tensor(float)", "string": "tensor(string)"}

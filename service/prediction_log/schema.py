@@ -21,6 +21,23 @@ class Record(StrictModel):
     time: AwareDatetime = Field(description="When the record was made, UTC, to the millisecond.")
 
 
+class OutputAnswer(StrictModel):
+    """One of several answers of a model to a row."""
+
+    prediction: int | float | str = Field(description="As in the answer.")
+    class_name: str | None = Field(description="As in the answer.")
+    probability: Probability | None = Field(description="As in the answer.")
+
+
+Outputs = Annotated[
+    dict[str, OutputAnswer] | None,
+    Field(
+        description="All answers by the names of outputs; only of a model of several. The fields of the "
+        "record are of its primary one."
+    ),
+]
+
+
 class PredictionRecord(Record):
     """A request that was answered."""
 
@@ -44,6 +61,7 @@ class PredictionRecord(Record):
     features: list[float | str | None] | None = Field(
         None, description="The model's input in its order, null for a gap; only with `CANARIO_LOG_FEATURES`."
     )
+    outputs: Outputs = None
     trace_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = Field(
         None, description="The trace of the request; only where it names one (`traceparent`)."
     )
@@ -60,6 +78,7 @@ class ShadowAnswer(StrictModel):
     seconds: Annotated[float, Field(ge=0)] | None = Field(
         description="What the answer took; of the challenger: its share of the batch."
     )
+    outputs: Outputs = None
 
 
 class ShadowRecord(Record):
@@ -71,7 +90,10 @@ class ShadowRecord(Record):
     context: dict[str, str] = Field(description="As in the prediction's record.")
     champion: ShadowAnswer = Field(description="What the user got; fields below.")
     challenger: ShadowAnswer = Field(description="What nobody got; fields below.")
-    agree: bool | None = Field(description="Whether both say the same class; null without an answer.")
+    agree: bool | None = Field(description="Whether both say the same; null without an answer.")
+    outputs_agree: dict[str, bool] | None = Field(
+        None, description="Of several outputs, whether both say the same of each; `agree` is of all."
+    )
     error: str | None = Field(description="Why the challenger has no answer; null with one.")
 
 

@@ -16,7 +16,7 @@ from common.errors import CanarioError
 from common.files import replace_whole
 from common.model_store import METADATA_FILE, MODEL_FILE, REMOTE_FILE
 from common.terminal import guard_terminal
-from service.models.artifact import ArtifactError, Metadata, load_artifact
+from service.models.artifact import ArtifactError, Metadata, Question, load_artifact
 from service.models.onnx_model import array_of, interpret
 from service.remote.description import Remote
 from service.remote.endpoint import Endpoint
@@ -90,7 +90,8 @@ def main(  # noqa: PLR0913, PLR0917 - each is an option
         sys.exit(2)
     click.echo(f"{out}: {name} {version}, {asked} at {remote.url}")
     click.echo(f"input   {remote.input or 'one for each feature'}")
-    click.echo(f"outputs {', '.join(filter(None, (remote.label, remote.probabilities, remote.value)))}")
+    names = (name for each in remote.outputs for name in (each.label, each.probabilities, each.value) if name)
+    click.echo(f"outputs {', '.join(dict.fromkeys(names))}")
     click.echo(f"pinned  {remote.version or 'nothing: the endpoint tells no versions'}")
 
 
@@ -138,8 +139,16 @@ def _input(told: dict[str, Any], metadata: Metadata) -> str | None:
 
 def _outputs(
     told: dict[str, Any], metadata: Metadata, label: str | None, probabilities: str | None, value: str | None
-) -> dict[str, str | None]:
+) -> dict[str, Any]:
     names = {str(each.get("name")) for each in told.get("outputs") or []}
+    if metadata.more:
+        if label or probabilities or value:
+            raise ArtifactError("--label, --probabilities and --value are of a model of one output")
+        first, *more = (
+            _named(names, name, at, asked)
+            for at, (name, asked) in enumerate(zip(metadata.output_names, metadata.questions, strict=True))
+        )
+        return {**first, "more": more}
 
     def known(*usual: str) -> str | None:
         return next((each for each in usual if each in names), None if names else usual[0])
@@ -150,6 +159,21 @@ def _outputs(
         "label": label or known("predict", "prediction", "label"),
         "probabilities": probabilities or known("predict_proba", "probabilities"),
     }
+
+
+def _named(names: set[str], name: str, at: int, asked: Question) -> dict[str, Any]:
+    """The tensors of one of several outputs: by its name, or as a column of all values."""
+    probabilities = f"{name}.probabilities"
+    if asked.classes and (not names or probabilities in names):
+        return {"label": name if name in names else None, "probabilities": probabilities}
+    if not asked.classes and name in names:
+        return {"value": name}
+    if not asked.classes and (not names or "predict" in names):  # MLServer's scikit-learn runtime
+        return {"value": "predict", "column": at}
+    wanted = f"{name} and {probabilities}" if asked.classes else f"{name} or predict"
+    raise ArtifactError(
+        f"the endpoint has the outputs {', '.join(sorted(names))}; for the output {name} it needs {wanted}"
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.models.artifact import Metadata
+from service.models.artifact import Metadata, Question
 from service.models.onnx_model import NO_CLASS, Numbers, Row
-from service.remote.description import Remote
+from service.remote.description import Remote, RemoteOutput
 from service.remote.endpoint import AnswerError
 
 BYTES_OF_NUMBER = 32  # of one number in JSON, at most
@@ -30,15 +30,15 @@ def request_of(rows: Row, metadata: Metadata, remote: Remote) -> bytes:
             )
             for at, each in enumerate(metadata.features)
         ]
-    wanted = [{"name": name} for name in (remote.label, remote.probabilities, remote.value) if name]
-    body: dict[str, Any] = {"inputs": inputs, "outputs": wanted}
+    names = [name for each in remote.outputs for name in (each.label, each.probabilities, each.value) if name]
+    body: dict[str, Any] = {"inputs": inputs, "outputs": [{"name": name} for name in dict.fromkeys(names)]}
     if remote.parameters:
         body["parameters"] = remote.parameters
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def numbers_of(body: bytes, rows: int, metadata: Metadata, remote: Remote) -> Numbers:
-    """What an answer says about so many rows, shape (rows, outputs), not yet judged.
+    """What an answer says about so many rows, shape (rows, row_width), not yet judged.
 
     Raises:
         AnswerError: it is none, or of another version of the model.
@@ -51,13 +51,24 @@ def numbers_of(body: bytes, rows: int, metadata: Metadata, remote: Remote) -> Nu
         raise AnswerError(f"the answer is none of the protocol: {type(error).__name__}: {error}") from error
     if remote.version is not None and version != remote.version:
         raise AnswerError(f"version {str(version)[:100]} answers, and remote.json says {remote.version}")
+    if not metadata.more:
+        return _answers(outputs, remote, metadata, rows)
+    each = zip(remote.outputs, metadata.questions, strict=True)
+    return np.concatenate([_answers(outputs, output, asked, rows) for output, asked in each], axis=1)
+
+
+def _answers(outputs: Mapping[str, Any], remote: RemoteOutput, asked: Question, rows: int) -> Numbers:
+    """One output's answers, shape (rows, width)."""
     if remote.value:
+        if remote.column is not None:
+            column = _column(_data(outputs, remote.value), rows, remote.value, remote.column)
+            outputs = {remote.value: {"data": column}}
         return _numbers(outputs, remote.value, rows, 1)
-    classes = len(metadata.classes)
+    classes = len(asked.classes)
     probabilities = _numbers(outputs, str(remote.probabilities), rows, classes)
     if remote.label:
-        index: dict[Any, float] = {each.label: float(at) for at, each in enumerate(metadata.classes)}
-        labels = _values(outputs, remote.label, rows)
+        index: dict[Any, float] = {each.label: float(at) for at, each in enumerate(asked.classes)}
+        labels = _values(outputs, remote.label, rows, remote.column)
         chosen = [
             index.get(each, NO_CLASS) if isinstance(each, int | float | str) else NO_CLASS for each in labels
         ]
@@ -74,8 +85,11 @@ def version_of(body: bytes) -> str | None:
 
 def largest_answer(rows: int, metadata: Metadata) -> int:
     """Bytes of an answer to so many rows, at most."""
-    labels = max((len(str(each.label).encode()) for each in metadata.classes), default=0)
-    return BYTES_BESIDE + rows * (metadata.outputs * BYTES_OF_NUMBER + 6 * labels)
+    labels = sum(
+        max((len(str(each.label).encode()) for each in asked.classes), default=0)
+        for asked in metadata.questions
+    )
+    return BYTES_BESIDE + rows * (metadata.row_width * BYTES_OF_NUMBER + 6 * labels)
 
 
 def _tensor(name: str, shape: list[int], datatype: str, values: Any) -> dict[str, Any]:
@@ -98,13 +112,28 @@ def _numbers(outputs: Mapping[str, Any], name: str, rows: int, columns: int) -> 
     return data.reshape(rows, columns)
 
 
-def _values(outputs: Mapping[str, Any], name: str, rows: int) -> list[Any]:
-    values = _data(outputs, name)
-    while values and isinstance(values[0], list):
-        values = [value for each in values if isinstance(each, list) for value in each]
+def _values(outputs: Mapping[str, Any], name: str, rows: int, column: int | None) -> list[Any]:
+    values = _flat(_data(outputs, name))
+    if column is not None:
+        return _column(values, rows, name, column)
     if len(values) != rows:
         raise AnswerError(f"the output {name} has {len(values)} values for {rows} rows")
     return values
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    while values and isinstance(values[0], list):
+        values = [value for each in values if isinstance(each, list) for value in each]
+    return values
+
+
+def _column(values: list[Any], rows: int, name: str, column: int) -> list[Any]:
+    """One answer of a tensor that has several for each row."""
+    flat = _flat(values)
+    columns, rest = divmod(len(flat), rows)
+    if rest or column >= columns:
+        raise AnswerError(f"the output {name} has {len(flat)} values for {rows} rows, and no column {column}")
+    return flat[column::columns]
 
 
 def _data(outputs: Mapping[str, Any], name: str) -> list[Any]:

@@ -12,8 +12,10 @@ import requests
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LinearRegression
 
 from common.names import Metric, Model
+from service.export import export
 from service.remote.__main__ import main
 from stack.paths import Cache
 from stack.venvs import ensure_venv
@@ -108,3 +110,22 @@ def test_it_answers_as_scikit_learn_does_and_may_end(
         assert after.get_json()["reason"] in ("fallback_down", "fallback_crash")
     else:
         assert after.status_code == 503
+
+
+def test_values_of_several_outputs_are_columns_of_its_answer(
+    start: Start, mlserver: MLServer, tmp_path: Path
+) -> None:
+    data = load_breast_cancer(as_frame=True).data
+    own = LinearRegression().fit(data, data.iloc[:, :2])
+    like = export(
+        own, tmp_path / "like", name="like", version="1", rows=data[:50], outputs=["radius", "texture"]
+    )
+    out = str(tmp_path / "sizes")
+    options = ["--url", mlserver.url, "--model", "sizes", "--like", str(like.folder), "--out", out]
+    done = CliRunner().invoke(main, [*options, "--name", "sizes", "--version", "1"])
+    assert done.exit_code == 0, done.output
+    client = start(champion=tmp_path / "sizes")
+    told = client.post("/predict", json={"user_id": "u", "rows": ROWS}).get_json()
+    for row, answer in zip(ROWS, told["predictions"], strict=True):
+        said = [answer["outputs"][name]["prediction"] for name in ("radius", "texture")]
+        assert said == pytest.approx([2 * row[0], row[1] + 5], rel=1e-3)
