@@ -1,5 +1,7 @@
 """Models of several outputs."""
 
+# mypy: disable-error-code="no-untyped-call"
+
 from pathlib import Path
 from typing import Any
 

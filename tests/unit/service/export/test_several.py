@@ -1,5 +1,7 @@
 """Models of several outputs: each is the original's, or nothing is exported."""
 
+# mypy: disable-error-code="no-untyped-call"
+
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from tests.unit.service.several import (
     write_mixed,
 )
 
-NAMED = {"name": "m", "version": "1", "rows": ROWS, "outputs": ["one", "two"]}
+NAMED: dict[str, Any] = {"name": "m", "version": "1", "rows": ROWS, "outputs": ["one", "two"]}
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
