@@ -216,8 +216,9 @@ class Guardrail:
 
     Attributes:
         verdict: ok, breach, no data, cannot measure; after a rollback what it was then; "not judged" while
-            nobody has the challenger, "not known" where Prometheus or the job is silent, and "not available"
-            where the rollout names no signal for it.
+            nobody has the challenger, "not judged yet" where the job has not come to it in this stage, "not
+            known" where Prometheus or the job is silent, and "not available" where the rollout names no
+            signal for it.
         then: of the rollback by which the challenger is gone.
         words: the verdict for people.
         action: what a breach brings: rollback, pause, warn; "" where the board's file does not have it.

@@ -12,7 +12,7 @@ from common.measured import BREACH, CANNOT_MEASURE, NO_DATA, OK, ROLLED_BACK, Me
 from flags.canary.history import rolled_back
 from rollback.guardrails.kinds.base import Guardrail as Rule
 
-NOT_JUDGED, NOT_KNOWN, NOT_AVAILABLE = "not judged", "not known", "not available"
+NOT_JUDGED, NOT_YET, NOT_KNOWN, NOT_AVAILABLE = "not judged", "not judged yet", "not known", "not available"
 BRINGS = {
     "rollback": "the challenger is rolled back",
     "pause": "the share must not be raised",
@@ -21,6 +21,7 @@ BRINGS = {
 WORDS = {
     NO_DATA: "Too few calls yet to judge it.",
     NOT_JUDGED: "Not judged now: nobody has the challenger.",
+    NOT_YET: "Not judged yet: the rollback job has not come to it in this stage.",
     NOT_KNOWN: "Not known: nobody has judged it lately.",
     CANNOT_MEASURE: "Cannot be measured: the log of the rollback job says why.",
 }
@@ -127,14 +128,15 @@ def _scale(measured: Measured) -> Scale | None:
 def _silent(facts: Facts) -> str:
     if facts.fresh is None:
         return NOT_KNOWN
-    exposed = facts.seen is None or facts.seen.canary.exposed
-    return NOT_KNOWN if exposed and not facts.guarded else NOT_JUDGED
+    if facts.seen is not None and not facts.seen.canary.exposed:
+        return NOT_JUDGED
+    return NOT_YET if facts.guarded else NOT_KNOWN
 
 
 def _tone(verdict: str, action: str) -> Tone:
     if verdict == BREACH and action == "warn":
         return "wait"
-    tones: dict[str, Tone] = {OK: "good", NO_DATA: "plain", NOT_JUDGED: "plain"}
+    tones: dict[str, Tone] = {OK: "good", NO_DATA: "plain", NOT_JUDGED: "plain", NOT_YET: "plain"}
     return tones.get(verdict, "bad")
 
 

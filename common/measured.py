@@ -135,7 +135,7 @@ class Measured:
         return (
             "no sign that it is worse than allowed"
             if part <= 0
-            else f"no: test score at {part:.0%} of its threshold"
+            else f"no sign yet: test score at {part:.0%} of its threshold"
         )
 
     def rows(self) -> Iterator[tuple[str, str]]:

@@ -119,7 +119,7 @@ class TailRatio(Tail, Relative):
     def measures(self) -> str:
         p = f"p{100 * self.quantile:g}"
         return (
-            f"the share of calls slower than {self.margin:g} times the champion's {p} (its own: than its {p})"
+            f"the share of calls over {self.margin:g} times the champion's {p}, beside its own over its {p}"
         )
 
     @property

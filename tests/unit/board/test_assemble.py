@@ -312,6 +312,16 @@ def test_a_guardrail_that_does_not_judge_tells_which_values_the_label_has(verdic
     assert words["my-own"] == "Fine."
 
 
+def test_a_stage_that_the_job_has_not_come_to_is_not_judged_yet() -> None:
+    readings = replace(GOOD, judged=1, guardrails=(Measured("errors", "ok"),))  # of the stage before
+    board = assemble(facts(told=numbers(readings)))
+    assert {one.verdict for one in board.guardrails} == {"not judged yet"}
+    assert {one.words for one in board.guardrails} == {
+        "Not judged yet: the rollback job has not come to it in this stage."
+    }
+    assert {one.tone for one in board.guardrails} == {"plain"}
+
+
 def test_a_silent_job_judges_nothing() -> None:
     silent = replace(GOOD, last_pass=NOW - timedelta(minutes=5))
     board = assemble(facts(told=numbers(silent)))

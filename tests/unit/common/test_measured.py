@@ -104,7 +104,7 @@ def test_safe_is_what_is_within_the_limit_with_all_of_its_interval(told: Measure
     ("score", "sure"),
     [
         (-1.0, "no sign that it is worse than allowed"),
-        (1.0, "no: test score at 25% of its threshold"),
+        (1.0, "no sign yet: test score at 25% of its threshold"),
         (3.0, "not sure, but suspicious: test score at 75% of its threshold"),
     ],
 )
