@@ -4,6 +4,7 @@ Names of fields and outcomes are formats that others read; they stay.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from enum import IntEnum
@@ -206,6 +207,8 @@ def show(iteration: Iteration, canary: Canary, console: Console) -> None:
         console.print(Text(f"{share} of the users since {since}, by {state.changed_by}"))
     if iteration.verdicts:
         console.print(_table(iteration.verdicts))
+        for told in _sentences(iteration.verdicts):
+            console.print(told)
     if iteration.rollback and iteration.rollback.error:
         console.print(Text(iteration.rollback.error, "bold red"))
     if stop and (iteration.rollback or stop.failed):
@@ -214,7 +217,8 @@ def show(iteration: Iteration, canary: Canary, console: Console) -> None:
 
 
 def _table(verdicts: tuple[Verdict, ...]) -> Table:
-    table = Table("guardrail", "challenger", "champion", "difference", "limit", "verdict", "why")
+    """Figures only: sentences stand below, where they have room."""
+    table = Table("guardrail", "challenger", "champion", "difference", "limit", "verdict")
     for verdict in verdicts:
         measured = verdict.measured
         told = dict(measured.rows())
@@ -225,11 +229,17 @@ def _table(verdicts: tuple[Verdict, ...]) -> Table:
             "\n".join(apart).replace(", 95%", ",\n95%"),
             told.get("Limit", ""),
         )
-        sure = f"\nHow sure: {measured.sure}." if measured.sure else ""
+        words = dict.fromkeys((verdict.status.value, measured.status))
         table.add_row(
-            Text(verdict.guardrail),
+            Text(verdict.guardrail, no_wrap=False, overflow="fold"),
             *(Text(cell, justify="right") for cell in figures),
-            Text("\n".join(dict.fromkeys((verdict.status.value, measured.status))), _STYLES[verdict.status]),
-            Text(f"{verdict.sentence}.{sure}"),
+            Text("\n".join(words), _STYLES[verdict.status]),
         )
     return table
+
+
+def _sentences(verdicts: tuple[Verdict, ...]) -> Iterator[Text]:
+    for verdict in verdicts:
+        sure = verdict.measured.sure
+        told = f"{verdict.sentence}. How sure: {sure}." if sure else f"{verdict.sentence}."
+        yield Text.assemble((f"{verdict.guardrail}: ", "bold"), told)

@@ -112,7 +112,7 @@ def _instead(arms: Arms, values: Collection[str]) -> str:
 
 def show_signals(found: list[SeenSignal], console: Console) -> None:
     """Print them for a person."""
-    table = Table("signal", "series", "of the champion", "of the challenger", "")
+    table = Table("signal", "series", "champion's series", "challenger's series", "")
     for one in found:
         style = "bold yellow" if one.missing else ""
         counts = (Text(str(count), justify="right") for count in (one.champion, one.challenger))

@@ -6,6 +6,7 @@ from typing import Final
 
 from common.figures import moment
 
+FREE: Final = "It may be tried again: `./canario rollout begin`."
 UNKNOWN: Final = "unknown version"  # was rolled back by a job that could not tell which: it could be any
 
 
@@ -54,7 +55,9 @@ class Aftermath:
     @property
     def lines(self) -> tuple[str, str, str]:
         """All of it."""
-        ways = let_in_again(self.flag, self.excluded) if self.excluded else ways_on(self.flag)
+        ways = ways_on(self.flag) if self.version is not None else FREE
+        if self.excluded:
+            ways = let_in_again(self.flag, self.excluded)
         return self.sentence, self.blocked, ways
 
 

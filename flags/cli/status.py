@@ -29,7 +29,7 @@ def show_status(plan: RolloutPlan, found: RolloutIteration) -> None:
                     one.name,
                     "ok" if one.holds else "waits",
                     one.sentence,
-                    "-" if one.holds else moment(one.until) if one.until else "nobody can tell",
+                    "-" if one.holds else moment(one.until) if one.until else "not known",
                 )
                 for one in step.conditions
             ],

@@ -111,7 +111,9 @@ def _judged(checks: list[dict[str, Any]]) -> Iterator[str]:
         elif check["same"] is None:
             yield f"  {name}: {check['verdict']}, without any counts to judge it by"
         else:
-            evidence = f", log e {check['log_e_again']:.4f}" if check["log_e_again"] is not None else ""
+            evidence = (
+                f", test score {check['log_e_again'] + 0.0:.1f}" if check["log_e_again"] is not None else ""
+            )
             verdict = f"{check['verdict_again']}{evidence}"
             yield f"  {name}: {verdict}: {'the same' if check['same'] else 'NOT what the job said'}"
 

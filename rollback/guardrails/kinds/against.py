@@ -56,8 +56,8 @@ class Relative(Sequential):
         if not champion_calls:
             return None
         share = float(counts.champion_bad.sum()) / champion_calls
-        tolerated = 0.0 if counts.buckets else self.at_least or 0.0  # that is a share of calls
-        return max(self._scaled(share), tolerated)
+        # A share of calls: who counts users has fewer, so beyond it the calls are as well.
+        return max(self._scaled(share), self.at_least or 0.0)
 
     def facts(self, counts: Counts, edges: Edges | None) -> str:
         told, theirs = self._told(counts, edges)

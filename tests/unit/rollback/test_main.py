@@ -208,6 +208,9 @@ def test_check_shows_each_guardrail_and_acts_on_none(
     assert (shown.exit_code, words in shown.stdout, canary.orders) == (code, True, 0)
     for name in ("errors", "tail-latency", "challenger-p99", "challenger", "champion", "difference", "limit"):
         assert name in shown.stdout
+    narrow = run({**environment, "COLUMNS": "100"}, "check").stdout
+    assert "challenger-p99-ratio │" in narrow  # whole, and its sentence has a line of its own
+    assert "\nchallenger-p99-ratio: " in narrow
     document = json.loads(run(environment, "check", "--json").stdout)
     assert (document["exit_code"], document["dry_run"]) == (code, True)
 

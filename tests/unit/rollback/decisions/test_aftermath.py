@@ -132,5 +132,10 @@ def test_a_version_that_is_not_known(models: dict[Model, ServedModel], blocked: 
     assert told.blocked == blocked
 
 
+def test_where_nothing_is_blocked_nothing_is_to_be_lifted() -> None:
+    told = Aftermath("canary", OFF_AT, WHY, None).lines
+    assert told[1:] == ("No version is blocked.", "It may be tried again: `./canario rollout begin`.")
+
+
 def test_another_decision_has_none() -> None:
     assert aftermath(decision().model_copy(update={"kind": Kind.FAILED})) is None
