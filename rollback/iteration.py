@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from common.arms import ServedModel
@@ -218,7 +218,8 @@ def show(iteration: Iteration, canary: Canary, console: Console) -> None:
 
 def _table(verdicts: tuple[Verdict, ...]) -> Table:
     """Figures only: sentences stand below, where they have room."""
-    table = Table("guardrail", "challenger", "champion", "difference", "limit", "verdict")
+    name = Column("guardrail", no_wrap=True)
+    table = Table(name, "challenger", "champion", "difference", "limit", "verdict")
     for verdict in verdicts:
         measured = verdict.measured
         told = dict(measured.rows())
@@ -231,7 +232,7 @@ def _table(verdicts: tuple[Verdict, ...]) -> Table:
         )
         words = dict.fromkeys((verdict.status.value, measured.status))
         table.add_row(
-            Text(verdict.guardrail, no_wrap=False, overflow="fold"),
+            Text(verdict.guardrail),
             *(Text(cell, justify="right") for cell in figures),
             Text("\n".join(words), _STYLES[verdict.status]),
         )
