@@ -22,12 +22,12 @@ VERSION: Final = "v1.20.2"
 _GO: Final = ("golang-1.19-go", "golang-1.19-src")
 # A library in the sources walks maps as Go 1.17 did it, and under Go 1.19 that overwrites memory.
 _WALKS_MAPS: Final = "vendor/github.com/modern-go/reflect2/unsafe_link.go"
-_WALKS_MAPS_AS_GO_117: Final = """\
+_AS_GO_117: Final = """\
 //go:noescape
 //go:linkname mapiterinit reflect.mapiterinit
 func mapiterinit(rtype unsafe.Pointer, m unsafe.Pointer) *hiter
 """
-_WALKS_MAPS_AS_GO_119: Final = """\
+_AS_GO_119: Final = """\
 //go:noinline
 func mapiterinit(rtype unsafe.Pointer, m unsafe.Pointer) *hiter {
 	it := new(whole)
@@ -49,16 +49,6 @@ type whole struct {
 	clearSeq                                              uint64
 }
 """
-# Two zero values are told to be one by their addresses, which Go 1.19 shares: "" would count as null.
-_TYPES: Final = "vendor/github.com/go-openapi/validate/type.go"
-_PATCHES: Final = (
-    (_WALKS_MAPS, _WALKS_MAPS_AS_GO_117, _WALKS_MAPS_AS_GO_119),
-    (
-        _TYPES,
-        "if data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data)) {",
-        "if data == nil {",
-    ),
-)
 _WHAT: Final = "the Kubernetes API server could not be brought"
 _HINT: Final = "apt must reach a Debian mirror. Run the same command again."
 _SOURCES: Final = """\
@@ -150,12 +140,11 @@ def _unpacked(work: Path, root: Path, packages: Path, cache: Cache) -> Path:
     (source,) = packages.glob("kubernetes_*.dsc")
     tree = work / "kubernetes"
     run(["dpkg-source", "--no-check", "-x", str(source), str(tree)], log, what=_WHAT)
-    for name, before, after in _PATCHES:
-        file = tree / name
-        text = file.read_text(encoding="utf-8")
-        if text.count(before) != 1:
-            raise StackError(f"{_WHAT}: {name} in the sources is not the one that is known")
-        file.write_text(text.replace(before, after), encoding="utf-8")
+    walks = tree / _WALKS_MAPS
+    text = walks.read_text(encoding="utf-8")
+    if text.count(_AS_GO_117) != 1:
+        raise StackError(f"{_WHAT}: {_WALKS_MAPS} in the sources is not the one that is known")
+    walks.write_text(text.replace(_AS_GO_117, _AS_GO_119), encoding="utf-8")
     link = work / "go-path" / "src" / "k8s.io" / "kubernetes"
     link.parent.mkdir(parents=True)
     link.symlink_to(tree)
