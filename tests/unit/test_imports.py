@@ -40,6 +40,7 @@ ONLY_DOOR = {
     "skl2onnx": {"service/export/boosters.py", "service/export/convert.py"},
     "sklearn": {
         "service/export/pipeline.py",
+        "service/export/several.py",
         "service/export/convert.py",
         "service/export/unwrap.py",
         "service/train.py",
