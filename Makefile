@@ -12,10 +12,12 @@ NO_BROWSER = $(if $(filter 0,$(BROWSER)),--ignore-glob="tests/integration/test_*
 NOT_SLOW = $(if $(TESTS),,-m "not slow and not spark and not clickhouse and not kubernetes")
 # Helm as a library and the schemas of Kubernetes, for the tests of the chart.
 FOR_CHART = $(VENV)/python -c 'import helm_python, kubernetes_validate' 2>&- || $(VENV)/python -m pip install --quiet --require-hashes -r locks/kubernetes.txt
-# Tests without servers, on all cores; a container may see many more than it may use, hence at most 4.
-ALL_CORES = -n logical --maxprocesses 4 --dist worksteal
-# Tests with servers wait most of the time: two at once, each process on servers of its own.
-TWO_STACKS = -n 2 --dist loadfile
+# Tests without servers: a process more than there are cores, as some wait for processes of theirs. A container
+# may see many more cores than it may use, hence at most 4.
+ALL_CORES = -n $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --dist worksteal
+# Tests with servers wait most of the time: two at once, each process on servers of its own. STACKS=3 is faster,
+# where the machine has cores and memory for them.
+TWO_STACKS = -n $(or $(STACKS),2) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs shell screenshots demo example-fastapi story drill drill-rollback chaos bench bench-decisions bench-passes bench-rollouts bench-fleet bench-remote bench-peers bench-models bench-large bench-analysis test test-slow test-unit test-spark test-clickhouse test-kubernetes test-rollout test-rollouts test-promote test-unleash-7 image-test lint format lock reset clean

@@ -7,8 +7,6 @@ requirements-kubernetes.txt, which `make test` installs.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,38 +107,26 @@ def found(folder: Path) -> dict[str, str]:
     }
 
 
-def write(folder: Path, wanted: dict[str, str], *, check: bool) -> bool:
-    """Make the folder hold just what is wanted, or only look. Returns whether it did before."""
+def write(folder: Path, wanted: dict[str, str]) -> None:
+    """Make the folder hold just what is wanted."""
     there = found(folder)
     if there == wanted:
-        return True
-    if check:
-        print(f"error: {folder} is out of date: python -m deploy.render writes it", file=sys.stderr)
-        return False
+        return
     for name in there.keys() - wanted.keys():
         (folder / name).unlink()
     for name, text in wanted.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     print(f"wrote {folder}")
-    return False
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command. Returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.render",
-        description="Write deploy/chart/files, and deploy/kustomize from the chart.",
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where one is old")
-    check = parser.parse_args(arguments).check
+def main() -> None:
+    """Write deploy/chart/files, and deploy/kustomize from the chart."""
     from helm_python import Chart  # noqa: PLC0415 - a library of 85 MB, for this command alone
 
-    fits = write(SHIPPED, shipped(), check=check)
-    # The base is rendered from the chart as it is now, copies included.
-    fits &= write(BASE, base(Chart.load(CHART)), check=check)
-    return int(check and not fits)
+    write(SHIPPED, shipped())
+    write(BASE, base(Chart.load(CHART)))  # rendered from the chart as it is now, copies included
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import click
 import yaml
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -79,15 +78,5 @@ def page() -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-@click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 where the page is out of date.")
-def main(check: bool) -> None:
-    """Write deploy/chart/README.md from its values."""
-    if not check:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != page():
-        raise click.ClickException(f"{PAGE} is out of date: python -m docs.chart writes it")
-
-
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(), encoding="utf-8")

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import click
 import yaml
 from flask import Flask
 from prometheus_client import CollectorRegistry
@@ -231,11 +230,5 @@ def _plain(summary: str) -> str:
     return "".join(words).removesuffix(".")
 
 
-@click.command()
-def main() -> None:
-    """Write docs/metrics.md from the code."""
-    PAGE.write_text(page(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(), encoding="utf-8")

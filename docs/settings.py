@@ -85,6 +85,7 @@ MAKE: Final = (
         "1",
         "of `make test`: 0 leaves out the tests in the Unleash UI, which need Chromium",
     ),
+    Row("STACKS", "number", "2", "of `make test`: how many tests with servers run at once, each on its own"),
     Row("ARGS", "text", "", "more options for `demo`, `drill` and `bench`"),
 )
 ANALYSIS: Final = (Row("CANARIO_ANALYSIS_LOG", "path or address", "", "the prediction log"),)
@@ -296,15 +297,5 @@ def _code(text: str) -> str:
     return text if text.startswith("**") else f"`{text}`" if text else "none"
 
 
-@click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 where the page is out of date.")
-def main(check: bool) -> None:
-    """Write docs/settings.md from the code."""
-    if not check:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != page():
-        raise click.ClickException(f"{PAGE} is out of date: python -m docs.settings writes it")
-
-
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(), encoding="utf-8")

@@ -16,10 +16,10 @@ from service import infer, invocations, predict
 from service.api import admin, assign, feedback, rollout, status
 from service.api.openapi import new_spec, schema_of, serve
 from service.api.problems import RequestError, register_problems
-from service.api.trace import trace_id
 from service.metrics.service import HttpMetrics
 from service.parts import Parts, assemble
 from service.settings import Settings
+from service.spans import trace_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for routes in (predict, infer, invocations, feedback, status, admin, rollout):
         app.register_blueprint(routes.blueprint(parts, spec))
     app.register_blueprint(assign.blueprint(parts))
-    app.wsgi_app = assign.AnyPath(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = AnyPath(app.wsgi_app)  # type: ignore[method-assign]
     serve(
         spec,
         app,
@@ -91,6 +91,24 @@ def _name_answer(response: Response) -> Response:
 @cache
 def _worker() -> str:
     return str(os.getpid())
+
+
+class AnyPath:
+    """Brings every request below /assign to the one route.
+
+    A proxy asks with the method and the path of its client, whatever they are, and takes any answer but 200
+    for a refusal: a redirect of `//` or a 405 would be the client's.
+    """
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """See WSGI."""
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(f"{assign.PATH}/"):
+            environ |= {"PATH_INFO": assign.PATH, "QUERY_STRING": "", "REQUEST_METHOD": "GET"}
+        return self._app(environ, start_response)
 
 
 class Bulkhead:

@@ -24,8 +24,9 @@ from service.api.infer_schema import (
     output,
 )
 from service.api.openapi import responses, schema_of, with_example
+from service.api.predict_schema import UserId
 from service.api.problems import Fault, InferProblem, RequestError, invalid, misfit
-from service.api.request import UserId, to_parsed, user_of_header
+from service.api.request import to_parsed, user_of_header
 from service.api.tensors import USER_INPUT, read_infer, rows_of, users_of
 from service.models.artifact import Metadata
 from service.models.onnx_model import Answer

@@ -7,17 +7,10 @@ from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 from spectree import SpecTree
 
-from service.api.body import read_body
 from service.api.openapi import responses, schema_of, with_example
+from service.api.predict_schema import ContextKey, ContextValue, UserId, without_default
 from service.api.problems import Fault, invalid
-from service.api.request import (
-    ContextKey,
-    ContextValue,
-    UserId,
-    to_parsed,
-    user_of_header,
-    without_default,
-)
+from service.api.request import read_body, to_parsed, user_of_header
 from service.api.status import Health
 from service.models.artifact import Metadata
 from service.models.onnx_model import Answer

@@ -13,7 +13,8 @@ from spectree import SpecTree
 
 from common.names import Model
 from service.api.openapi import responses, schema_of
-from service.api.request import parse, without_default
+from service.api.predict_schema import without_default
+from service.api.request import parse
 from service.challenger.client import Failure
 from service.challenger.shadow import Sample, Shadow
 from service.feedback.memory import Assigned
@@ -223,7 +224,8 @@ class Predictor:
     ) -> None:
         """Count a call by user, and by segment where there are any."""
         failed = self._users.count(model, user_id, bucket, bad=bad)
-        self._segments.count(model, context, bucket, bad=bad, failed=failed)
+        if self._segments.listed:
+            self._segments.count(model, context, bucket, bad=bad, failed=failed)
 
     def _offer(self, shadow: Shadow, rows: Row | None, samples: list[Sample]) -> None:
         """Let the challenger see copies of what the champion answered."""

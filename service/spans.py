@@ -1,6 +1,9 @@
-"""Spans of requests, by OpenTelemetry: the one door to it.
+"""The trace that a request belongs to, and spans of it by OpenTelemetry: the one door to it.
 
-They are made where a variable of OpenTelemetry's asks for them and locks/otel.txt is installed; elsewhere
+By W3C Trace Context (https://www.w3.org/TR/trace-context/) the headers are noted, and passed on unchanged by
+who makes no spans. Where some are made, the one that calls is the parent.
+
+Spans are made where a variable of OpenTelemetry's asks for them and locks/otel.txt is installed; elsewhere
 nothing is imported and nothing happens. A request is a span, and in it the evaluation of the flag and the
 call of each model are spans of their own. Names and attributes are those of the semantic conventions, which
 have the flag as an event (https://opentelemetry.io/docs/specs/semconv/feature-flags/feature-flags-events/):
@@ -9,12 +12,13 @@ it is a span with the same name and attributes here, so that its time is seen.
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_request_context, request
 
 from common.names import Model
 from service.assignment.assignment import Assignment, Reason
@@ -28,6 +32,10 @@ SCOPE: Final = "canario"
 # Asked every few seconds by who watches, and nobody's request.
 NOT_TRACED: Final = ("/metrics", "/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready")
 CLOSE_SECONDS: Final = 2.0  # for spans that wait, when a worker ends
+_PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]*)?"
+)
+_STATE = re.compile(r"[\x20-\x7e]{1,512}")  # so much everybody must be able to pass on
 
 # feature_flag.result.reason, and error.type where that is "error"
 _WHY: Final[dict[Reason, tuple[str, str | None]]] = {
@@ -38,6 +46,28 @@ _WHY: Final[dict[Reason, tuple[str, str | None]]] = {
     Reason.FLAG_MISSING: ("error", "flag_not_found"),
     Reason.UNLEASH_UNKNOWN: ("error", "provider_not_ready"),
 }
+
+
+def trace_id(environ: Mapping[str, Any]) -> str | None:
+    """The id of the trace, 32 hexadecimal digits; None where the request names none, or a malformed one."""
+    told = environ.get("HTTP_TRACEPARENT")
+    found = _PARENT.fullmatch(told) if told else None
+    return found[1] if found else None
+
+
+def passed_on() -> dict[str, str]:
+    """The headers for a request that is made for the one of this thread, if there is any."""
+    if not has_request_context():
+        return {}
+    if of_span := g.get("trace_headers"):
+        return dict(of_span)
+    if trace_id(request.environ) is None:
+        return {}
+    headers = {"traceparent": request.environ["HTTP_TRACEPARENT"]}
+    state = request.environ.get("HTTP_TRACESTATE", "")
+    if _STATE.fullmatch(state):
+        headers["tracestate"] = state
+    return headers
 
 
 class Flag(NamedTuple):

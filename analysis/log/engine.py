@@ -80,6 +80,10 @@ class Engine(ABC):
     def keep(self, table: ir.Table) -> ir.Table:
         """`table`, computed once where the engine can keep it."""
 
+    def named(self, table: ir.Table) -> ir.Table:
+        """`table` under a name of its own where the engine has views, so that queries of it are short."""
+        return table
+
     @abstractmethod
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table.

@@ -89,6 +89,12 @@ class InDuckDB(Engine):
         name = f"kept_{next(self._numbers)}"
         return self._mending(lambda: self.backend.create_table(name, table, temp=True))
 
+    def named(self, table: ir.Table) -> ir.Table:
+        """See Engine."""
+        name = f"named_{next(self._numbers)}"
+        self._run(f"CREATE TEMP VIEW {name} AS {self.backend.compile(table)}")
+        return self.backend.table(name)
+
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """The rows of a small table."""
         return self._mending(lambda: self.backend.to_pyarrow(table).to_pylist(maps_as_pydicts="lossy"))

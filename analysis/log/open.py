@@ -187,6 +187,10 @@ class Log:
         """`table` computed once and kept by the engine, where several queries follow."""
         return self._engine.keep(table)
 
+    def named(self, table: ir.Table) -> ir.Table:
+        """`table` under a name, where several queries follow that Ibis would else spell out in full."""
+        return self._engine.named(table)
+
     def write_parquet(self, path: Path) -> int:
         """Write the good records to a file of Parquet; how many they were.
 

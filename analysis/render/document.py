@@ -5,8 +5,9 @@ evidence, and last the method. Text may mark `code` with backticks; everything e
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 
 Tone = Literal["good", "bad", "wait", "plain"]
@@ -38,12 +39,17 @@ class Picture:
 
     Attributes:
         alt: what is seen in it, for who cannot see it.
-        svg: one `<svg>` element without a prologue.
+        draw: makes `svg`; not before a page wants it, for it takes longer than all the rest.
     """
 
     caption: str
     alt: str
-    svg: str
+    draw: Callable[[], str] = field(repr=False)
+
+    @cached_property
+    def svg(self) -> str:
+        """One `<svg>` element without a prologue."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,26 @@
 """Drawings for reports, as SVG that follows the page's colours, light or dark.
 
-The only module that imports matplotlib. It knows no CSS, so drawings are made in stand-in colours, which
-then become variables of page.html (with a fallback for a drawing that stands alone). Words stay words: they
-are set in the page's font, can be read aloud and searched. No drawing depends on the clock or on chance.
+The only module that imports matplotlib, when a page is made: a terminal has no use for it. It knows no CSS,
+so drawings are made in stand-in colours, which then become variables of page.html (with a fallback for a
+drawing that stands alone). Words stay words: they are set in the page's font, can be read aloud and searched.
+No drawing depends on the clock or on chance.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
 from io import StringIO
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from analysis.render.document import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Colour = Literal["ink", "soft", "grid", "champion", "challenger", "good", "bad", "wait", "plain"]
 
@@ -84,7 +83,8 @@ def histograms(  # noqa: PLR0913 - what a reader needs to know is told by who ca
         xlabel, caption, alt: words.
         colours: one for each distribution.
     """
-    with _figure(2.6) as (figure, axes):
+
+    def draw(axes: "Axes") -> None:
         for (name, each), colour in zip(counts.items(), colours, strict=False):
             shares = np.asarray(each, dtype=float) / max(float(np.sum(each)), 1.0)
             axes.stairs(shares, edges, fill=True, color=_of(colour), alpha=0.25)
@@ -92,9 +92,10 @@ def histograms(  # noqa: PLR0913 - what a reader needs to know is told by who ca
         axes.set_xlabel(xlabel)
         axes.set_ylabel("share")
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-        _legend(figure, axes)
-        return Picture(caption, alt, _svg(figure))
+        axes.yaxis.set_major_formatter(_percent)
+        _legend(axes)
+
+    return Picture(caption, alt, lambda: _drawn(2.6, draw))
 
 
 def intervals(  # noqa: PLR0913 - as above
@@ -107,7 +108,8 @@ def intervals(  # noqa: PLR0913 - as above
     unit: AxisUnit | None = None,
 ) -> Picture:
     """Values with their intervals below each other, and a line at what would be no difference."""
-    with _figure(0.75 + 0.3 * max(len(rows), 1)) as (figure, axes):
+
+    def draw(axes: "Axes") -> None:
         places = np.arange(len(rows))[::-1]
         for place, row in zip(places, rows, strict=True):
             axes.plot([row.low, row.high], [place, place], color=_of(row.colour), linewidth=2)
@@ -120,8 +122,9 @@ def intervals(  # noqa: PLR0913 - as above
         axes.grid(visible=True, axis="x", color=_of("grid"), linewidth=0.7)
         axes.set_xlabel(xlabel)
         if unit:
-            axes.xaxis.set_major_formatter(FuncFormatter(_TICKS[unit]))
-        return Picture(caption, alt, _svg(figure))
+            axes.xaxis.set_major_formatter(_TICKS[unit])
+
+    return Picture(caption, alt, lambda: _drawn(0.75 + 0.3 * max(len(rows), 1), draw))
 
 
 def over_days(  # noqa: PLR0913 - as above
@@ -139,7 +142,8 @@ def over_days(  # noqa: PLR0913 - as above
 
     `days` may be words, where the axis is of something else: `xlabel`.
     """
-    with _figure(2.4) as (figure, axes):
+
+    def draw(axes: "Axes") -> None:
         x = np.arange(len(days))
         for each in lines:
             colour = _of(each.colour)
@@ -156,15 +160,19 @@ def over_days(  # noqa: PLR0913 - as above
         axes.set_ylabel(ylabel)
         axes.set_xlabel(xlabel)
         if unit:
-            axes.yaxis.set_major_formatter(FuncFormatter(_TICKS[unit]))
+            axes.yaxis.set_major_formatter(_TICKS[unit])
         if len(lines) > 1 or limit is not None:
-            _legend(figure, axes)
-        return Picture(caption, alt, _svg(figure))
+            _legend(axes)
+
+    return Picture(caption, alt, lambda: _drawn(2.4, draw))
 
 
-@contextmanager
-def _figure(height: float) -> Iterator[tuple[Figure, Axes]]:
-    """One pair of axes in the house's style; the style does not outlive it."""
+def _drawn(height: float, draw: "Callable[[Axes], None]") -> str:
+    """The SVG of what `draw` puts on one pair of axes in the house's style, which does not outlive it."""
+    import matplotlib as mpl  # noqa: PLC0415 - half a second, and only pages have drawings
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     style: dict[str, Any] = {
         "svg.fonttype": "none",  # words, not outlines
         "svg.hashsalt": "canario",  # the same drawing has the same names inside
@@ -186,16 +194,17 @@ def _figure(height: float) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(style):  # type: ignore[arg-type]  # its keys are literals
         figure = Figure(figsize=(WIDTH, height), dpi=72, layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
+        draw(figure.add_subplot())
+        return _svg(figure)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def _legend(axes: "Axes") -> None:
     """Above the drawing, where no line can run into it."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, handlelength=1.2)
+    axes.figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, handlelength=1.2)
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: "Figure") -> str:
     """The drawing as one element that can stand in a page beside others."""
     out = StringIO()
     figure.savefig(
@@ -224,11 +233,11 @@ def _of(colour: Colour) -> str:
     return COLOURS[colour][0]
 
 
-def _percent(value: float, _place: int | None = None) -> str:
+def _percent(value: float, _place: float | None = None) -> str:
     return f"{100 * value:.3g}%"
 
 
-def _points(value: float, _place: int | None = None) -> str:
+def _points(value: float, _place: float | None = None) -> str:
     return f"{100 * value:.3g}"
 
 

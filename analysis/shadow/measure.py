@@ -136,7 +136,7 @@ def read_shadow(log: Log, since: datetime | None = None, until: datetime | None 
         )
     rows = _of_pair(rows, pairs[0])
     score = _score(log, rows)
-    scored = _scored(rows, score)
+    scored = log.named(_scored(rows, score))
     answered = scored.filter(_.valid)
     totals = log.rows(
         scored.aggregate(records=_.count(), answered=_.valid.sum(), first=_.time.min(), last=_.time.max())

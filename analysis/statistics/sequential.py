@@ -23,8 +23,6 @@ from math import exp, inf, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from analysis.metric import Kind
 from analysis.statistics.effect import Effect, Interval, Sample, interval_of_ratios, roots_around, weights
@@ -59,18 +57,6 @@ def two_sided_bound(v: float, v_opt: float, alpha: float) -> float:
     """What a sum of variance `v` exceeds, on either side and ever, with a chance of at most `alpha`."""
     rho = mixing(v_opt, alpha)
     return sqrt((v + rho) * log((v + rho) / (rho * alpha**2)))
-
-
-def one_sided_bound(v: float, v_opt: float, alpha: float) -> float:
-    """The same on one side."""
-    rho = mixing(v_opt, 2 * alpha)
-
-    def beyond(s: float) -> float:
-        spread = sqrt(v + rho)
-        log_e = 0.5 * log(4 * rho / (v + rho)) + (s / spread) ** 2 / 2 + float(norm.logcdf(s / spread))
-        return log_e - log(1 / alpha)
-
-    return float(brentq(beyond, 0.0, 100 * two_sided_bound(v, v_opt, alpha)))
 
 
 def log_e(difference: Values, error: Values, planned_error: float, alpha: float) -> Values:

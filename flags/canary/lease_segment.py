@@ -53,11 +53,6 @@ class Lease:
             return timedelta.max
         return max(self.until - datetime.now(UTC), timedelta())
 
-    @property
-    def in_force(self) -> bool:
-        """Whether users lose the challenger when it runs out."""
-        return self.attached and self.until is not None
-
 
 def find(segments: Iterable[Segment], flag: str, environment: str) -> Segment | None:
     """The flag's lease among all segments; None where there is none."""

@@ -20,9 +20,9 @@ from rollback.guardrails.file import Policy
 from rollback.guardrails.kinds.base import Guardrail
 from rollback.guardrails.kinds.question import Answers, Moment, NotYet, Question, Reading
 from rollback.guardrails.past import Kept
-from rollback.guardrails.starts import read_warm_ups
 from rollback.guardrails.tally import bucket_selector, selector
 from rollback.guardrails.verdict import Status, Verdict
+from rollback.guardrails.warm_up import read_warm_ups
 from rollback.guardrails.window import FEWEST_SCRAPES, Grid, TooYoung, fit_grid
 
 # How long ago a stage is taken to have begun when Unleash cannot say: long enough for gross faults to show,

@@ -26,7 +26,7 @@ from rollback.guardrails.edges import FEWEST_CALLS, Buckets, calls
 from rollback.guardrails.file import Policy
 from rollback.guardrails.kinds.base import Guardrail
 from rollback.guardrails.past import Past
-from rollback.guardrails.starts import starts_query
+from rollback.guardrails.warm_up import starts_query
 from rollback.guardrails.window import Grid
 
 FRESH_SCRAPES = 6

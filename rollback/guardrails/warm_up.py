@@ -1,4 +1,4 @@
-"""What of a stage is left out of comparisons of latency, since the challenger had just started. Pure.
+"""What of a stage is left out of comparisons of latency, since the challenger had just started.
 
 A model is slow while its caches and pools are cold, and the champion beside it was started long ago. The
 signal `started` tells when each instance's challenger started last: where it rises there was a start. That
@@ -9,6 +9,7 @@ behind that, so only so much is left out: see `bounded`.
 Hard limits know nothing of it, nor do errors: what a crash costs falls into the steps around the next start.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,12 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arms import Arms
 from common.durations import format_duration
+from common.prometheus import Prometheus, PrometheusError, Unreachable
+from common.selector import quoted
 from rollback.guardrails.counts import Counted, Values
+from rollback.guardrails.past import Past
 from rollback.guardrails.window import Grid
 
 AT_ONCE: Final = 3
@@ -181,3 +186,55 @@ def _over(grid: Grid, warm: Steps, after: int) -> datetime | None:
 
 def _instance(labels: Mapping[str, str]) -> str:
     return labels.get("instance", "")
+
+
+def starts_query(arms: Arms) -> str | None:
+    """PromQL: when each instance's challenger was started last; None where the rollout does not name it."""
+    if not arms.signals.started:
+        return None
+    # The start time of a process has no label that tells the models apart.
+    mine = quoted(f"{re.escape(arms.challenger)}|")
+    return f"max by (instance) ({arms.of(arms.signals.started, f'{arms.label}=~{mine}')})"
+
+
+def read_warm_ups(  # noqa: PLR0913, PLR0917 - each of another kind
+    prometheus: Prometheus, arms: Arms, lasts: timedelta, grid: Grid, now: Mapping[str, float], past: Past
+) -> WarmUps:
+    """What comparisons of latency leave out of a stage.
+
+    Where the starts cannot be read that is nothing, and is told: the other guardrails go on.
+
+    Args:
+        prometheus: whom to ask.
+        arms: whose starts.
+        lasts: how long the challenger warms up after each.
+        grid: the steps of the stage.
+        now: by instance, what the query gave at the grid's end.
+        past: what was read before.
+
+    Raises:
+        Unreachable: Prometheus does not answer at all.
+    """
+    query = starts_query(arms)
+    if query is None:
+        return WarmUps(LeftOut(unknown="for want of the signal `started`"))
+    before = lead(lasts, grid.step)
+    points = before + grid.whole + 1
+    try:
+        tracks = past.matrix(prometheus, query, grid.start - before * grid.step, grid.step, points)
+    except Unreachable:
+        raise
+    except PrometheusError as error:
+        return WarmUps(LeftOut(unknown=f"for its starts cannot be read: {error}"))
+    if not tracks and not now:
+        return WarmUps(LeftOut(unknown=f"for Prometheus has no series of {arms.signals.started}"))
+    read = {track.labels.get("instance", ""): track.values for track in tracks}
+    nothing = np.full(points, np.nan)
+    return warm_ups(
+        lasts,
+        grid,
+        {
+            instance: np.append(read.get(instance, nothing), now.get(instance, np.nan))
+            for instance in read.keys() | now.keys()
+        },
+    )

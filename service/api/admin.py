@@ -18,9 +18,9 @@ from flags.canary.share import read_state, set_share
 from flags.canary.state import CanaryState
 from flags.unleash.admin import UnleashAdmin
 from flags.unleash.errors import AdminError, FlagError, FlagMissing, NotVerified, Rejected, Unreachable
-from service.api.body import read_body
 from service.api.openapi import ADMIN, responses
 from service.api.problems import RequestError
+from service.api.request import read_body
 from service.parts import Parts
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ The proxy sends the request's method, path and headers without its body. The ans
 header `x-canario-model` names the arm (docs/mesh.md).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
@@ -13,9 +13,6 @@ from werkzeug.datastructures import Headers
 from common.names import Model
 from service.metrics.service import NO_USER
 from service.parts import Parts
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADER: Final = "x-canario-model"
 PATH: Final = "/assign"
@@ -33,24 +30,6 @@ def blueprint(parts: Parts) -> Blueprint:
         return Response(status=200, headers={HEADER: choose(request.headers)}, content_type="text/plain")
 
     return routes
-
-
-class AnyPath:
-    """Brings every request below /assign to the one route.
-
-    A proxy asks with the method and the path of its client, whatever they are, and takes any answer but 200
-    for a refusal: a redirect of `//` or a 405 would be the client's.
-    """
-
-    def __init__(self, app: "WSGIApplication") -> None:
-        self._app = app
-
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """See WSGI."""
-        path = environ.get("PATH_INFO", "")
-        if path.startswith(f"{PATH}/"):
-            environ |= {"PATH_INFO": PATH, "QUERY_STRING": "", "REQUEST_METHOD": "GET"}
-        return self._app(environ, start_response)
 
 
 def chooser(parts: Parts, user_header: str, context_headers: Mapping[str, str]) -> Callable[[Headers], Model]:

@@ -10,9 +10,9 @@ from spectree import SpecTree
 
 from common.logs import ErrorLog
 from common.names import Model
-from service.api.body import read_body
 from service.api.openapi import responses
-from service.api.request import UserId, without_default
+from service.api.predict_schema import UserId, without_default
+from service.api.request import read_body
 from service.feedback.outcomes import NAME, OTHER
 from service.parts import Parts
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.request import without_default
+from service.api.predict_schema import without_default
 
 Datatype = Literal[
     "BOOL",

@@ -12,11 +12,13 @@ from flask import Flask, redirect
 from flask.typing import ResponseReturnValue
 from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, WithJsonSchema, create_model
 from spectree import Response, SecurityScheme, SecuritySchemeData, SpecTree
+from spectree.model_adapter.protocol import SchemaMode
+from spectree.model_adapter.pydantic_adapter import PydanticModelAdapter
 from spectree.models import SecureType
 
-from service.api.body import Body
+from service.api.predict_schema import Either, Number, PredictRequest, Text, without_default
 from service.api.problems import CONTENT_TYPE, Problem
-from service.api.request import Either, Number, PredictRequest, Text, list_or_dict, without_default
+from service.api.request import Body, list_or_dict
 from service.models.artifact import Metadata
 from service.models.interface import Interface, RequestForm, columns_of_champion
 
@@ -38,8 +40,25 @@ ADMIN: dict[str, list[str]] = {
 }  # what an operation's `security` says when it needs the bearer token
 
 
+class _EachModelOnce(PydanticModelAdapter):
+    """Makes the schema of a model once. Spectree asks for it at each route and status, and changes a copy."""
+
+    def json_schema(
+        self, model: type[Any], *, ref_template: str, mode: SchemaMode = "validation"
+    ) -> dict[str, Any]:
+        """See PydanticModelAdapter."""
+        each: Any = model  # a class can be hashed, whatever mypy thinks
+        return _made_schema(each, ref_template, mode)
+
+
+@lru_cache(maxsize=128)
+def _made_schema(model: type[Any], ref_template: str, mode: SchemaMode) -> dict[str, Any]:
+    return PydanticModelAdapter().json_schema(model, ref_template=ref_template, mode=mode)
+
+
 def new_spec() -> SpecTree:
     """A document without routes; those decorated with its `validate` are in it."""
+    adapter: Any = _EachModelOnce()
     return SpecTree(
         "flask",
         title="Canario",
@@ -50,6 +69,7 @@ def new_spec() -> SpecTree:
         nested_naming_strategy=lambda _parent, child: child,  # names with dots stop makers of clients
         mode="strict",
         annotations=False,
+        model_adapter=adapter,
         security_schemes=[
             SecurityScheme(name="admin", data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer"))
         ],

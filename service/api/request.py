@@ -1,98 +1,23 @@
-"""What a request for predictions may be, and as rows that a model can answer."""
+"""Reads a request for predictions: its body, bounded and unpacked, and of it rows that a model can answer."""
 
+import sys
+import zlib
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from service.api.body import read_body
-from service.api.problems import Fault, invalid, misfit
-from service.models.artifact import LONGEST_STRING, Metadata
+from service.api.predict_schema import RESERVED, ContextValue, Features, PredictRequest, Value
+from service.api.problems import Fault, RequestError, invalid, misfit
+from service.models.artifact import Metadata
 from service.models.interface import RequestForm, columns_of_champion
 from service.models.onnx_model import Row, array_of
 
-GREATEST = 1e30  # models calculate in 32-bit floats, up to 3.4e38: room for their products and sums
-RESERVED = frozenset({"userId", "environment", "appName", "currentTime", "properties"})
-NO_NUL = r"^[^\x00]*$"  # ONNX Runtime would cut a string there
-LONGEST_KEY = 64
 USER_HEADER = "Canario-User"
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-GREATEST, le=GREATEST)]
-Text = Annotated[str, Field(strict=True, max_length=LONGEST_STRING, pattern=NO_NUL)]
-Either = Annotated[
-    Annotated[Number, Tag("number")] | Annotated[Text, Tag("string")],
-    Discriminator(lambda value: "string" if isinstance(value, str) else "number"),
-]
-Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
-# No control characters, no space at the ends: said without \s, which is another set in each regex engine.
-UserId = Annotated[
-    str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x20]([^\x00-\x1f]*[^\x00-\x20])?$")
-]
-# Names are shown in tables and charts. Values may hold anything: what shows them makes them safe.
-NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+$"
-ContextKey = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=NO_CONTROL)]
-ContextValue = Annotated[str, Field(max_length=256)] | bool | Whole | Number
-Value = float | str | None  # null: a gap
-Features = list[Value] | dict[str, Value]
-
-
-def list_or_dict(value: Any) -> str | None:
-    """Which of the two forms features have; None: neither."""
-    if isinstance(value, dict):
-        return "by name"
-    return "in order" if isinstance(value, list | tuple) else None
-
-
-def without_default(schema: dict[str, Any]) -> None:
-    """For a field that is left out where it is not given; null is none of its values."""
-    schema.pop("default", None)
-
-
-def whole(value: object) -> object:
-    """3 for 3.0, which is an integer in JSON Schema; the rest as it came."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class PredictRequest(BaseModel):
-    """Whom to predict for, from what."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    user_id: UserId = Field(description="The key of the rollout: the same user always gets the same model.")
-    features: Features = Field(
-        default=[],
-        description="Values in the order of the model's features, or by the features' names.",
-        json_schema_extra=without_default,
-    )
-    rows: list[Features] = Field(
-        default=[],
-        description="Several of them for one user, instead of `features`.",
-        json_schema_extra=without_default,
-    )
-    top_k: Annotated[int, Field(ge=1, le=1000), BeforeValidator(whole)] = Field(
-        default=0,
-        description="Also tell so many of the most probable classes, each with its probability.",
-        json_schema_extra=without_default,
-    )
-    rank: bool = Field(
-        default=False,
-        description="Also tell the order of `rows`, the best first: by the value, or by the probability of "
-        "the second of two classes.",
-        json_schema_extra=without_default,
-    )
-    context: Annotated[dict[ContextKey, ContextValue], Field(max_length=32)] = Field(
-        default={},
-        description="Properties for constraints in Unleash, e.g. country or plan.",
-        json_schema_extra={
-            "propertyNames": {
-                "minLength": 1,
-                "maxLength": LONGEST_KEY,
-                "pattern": NO_CONTROL,
-                "not": {"enum": [*sorted(RESERVED)]},
-            }
-        },
-    )
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class Parsed(NamedTuple):
@@ -193,6 +118,13 @@ def as_text(value: str | bool | int | float) -> str:
     return f"{digits.removesuffix('.0')}e{int(exponent):+d}"
 
 
+def list_or_dict(value: Any) -> str | None:
+    """Which of the two forms features have; None: neither."""
+    if isinstance(value, dict):
+        return "by name"
+    return "in order" if isinstance(value, list | tuple) else None
+
+
 def to_values(features: Features, metadata: Metadata, field: str = "features") -> list[Value]:
     """One row in the order of the features, of values that are a number, a string or null, see `request_for`.
 
@@ -261,3 +193,69 @@ def _check_types(values: list[Value], metadata: Metadata, field: str, *, by_name
     ]
     if faults:
         raise invalid(faults)
+
+
+def read_body(request: Request, model: type[Body]) -> Body:
+    """The body of `request` as `model`.
+
+    Raises:
+        RequestError: 415 for another type or packing, 400 for no JSON, 422 with the fields that do not fit.
+        RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
+    """
+    if request.mimetype != "application/json":
+        raise RequestError(
+            415,
+            "Unsupported Media Type",
+            f"Send JSON with Content-Type: application/json, not {request.mimetype or 'none'}.",
+        )
+    data = read_bytes(request)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise misfit(error) from None
+
+
+def read_bytes(request: Request) -> bytes:
+    """The body of `request`, unpacked where it is packed by gzip.
+
+    Raises:
+        RequestError: 415 for another packing, 400 where it is not what its headers say, 408 for none in time.
+        RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        detail = "Send the body as it is, or with Content-Encoding: gzip."
+        raise RequestError(415, "Unsupported Media Type", detail, headers={"Accept-Encoding": "gzip"})
+    try:
+        data = request.get_data(cache=False)
+        request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+    except HTTPException:
+        raise
+    except TimeoutError as error:
+        raise RequestError(408, "Request Timeout", "The body does not come.") from error
+    except Exception as error:  # each web server has its own error for chunks that are none
+        detail = "The body cannot be read: it is not sent as its headers say."
+        raise RequestError(400, "Bad Request", detail) from error
+    limit = request.max_content_length or sys.maxsize
+    if len(data) >= limit:
+        raise RequestEntityTooLarge
+    return _inflated(data, limit) if "gzip" in encoding else data
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    """What `data` holds, packed by gzip in one part or several: less than `limit` bytes, and never more."""
+    whole = b""
+    while data or not whole:
+        part = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            whole += part.decompress(data, limit - len(whole))
+        except zlib.error:
+            break
+        if len(whole) >= limit:
+            raise RequestEntityTooLarge
+        if not part.eof:
+            break
+        data = part.unused_data
+    else:
+        return whole
+    raise RequestError(400, "Bad Request", "The body is no gzip, or not all of it.")

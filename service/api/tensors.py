@@ -8,9 +8,9 @@ import numpy as np
 from flask import Request
 from pydantic import ValidationError
 
-from service.api.body import read_bytes
 from service.api.infer_schema import InferRequest, InputTensor
 from service.api.problems import Fault, RequestError, invalid, misfit
+from service.api.request import read_bytes
 from service.models.artifact import Metadata
 from service.models.interface import RequestForm, columns_of_champion
 

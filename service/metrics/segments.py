@@ -25,6 +25,9 @@ class Segments:
 
     Args:
         listed: what is counted; of a property that stands in several, all values.
+
+    Attributes:
+        listed: all of it together; where that is nothing, nobody need ask to count.
     """
 
     def __init__(self, registry: CollectorRegistry, *listed: Listed) -> None:
@@ -51,10 +54,10 @@ class Segments:
             made.counter(Metric.SEGMENT_GROUP_USER_WINDOWS_BAD, "The same of user-windows.", *by, "group"),
         )
         self._found: dict[tuple[str, ...], list[Counter]] = {}
-        self._listed: dict[str, frozenset[str]] = {}
+        self.listed: dict[str, frozenset[str]] = {}
         for name, named in (each for one in listed for each in one.items()):
-            self._listed[name] = self._listed.get(name, frozenset()) | {*named}
-        for model, (name, values) in product(Model, self._listed.items()):
+            self.listed[name] = self.listed.get(name, frozenset()) | {*named}
+        for model, (name, values) in product(Model, self.listed.items()):
             for value in (*sorted(values), OTHER):
                 self._of(self._counters, model, name, value)
 
@@ -62,7 +65,7 @@ class Segments:
         self, model: Model, context: Mapping[str, str], bucket: int, *, bad: bool, failed: bool
     ) -> None:
         """A call is over; `failed`: it made a user-window bad."""
-        for name, values in self._listed.items():
+        for name, values in self.listed.items():
             said = context.get(name, OTHER)
             labels = model, name, said if said in values else OTHER
             found = [self._of(self._counters, *labels)]

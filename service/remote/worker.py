@@ -10,7 +10,6 @@ import orjson
 from common.errors import CanarioError
 from common.logs import ErrorLog
 from common.schedule import keep_running
-from service.api.trace import passed_on
 from service.challenger.pool import NoReplyError
 from service.challenger.protocol import Outcome, Reply
 from service.models.artifact import Artifact, Metadata
@@ -18,6 +17,7 @@ from service.models.onnx_model import Row
 from service.remote.description import Remote
 from service.remote.endpoint import Answered, AnswerError, Endpoint, EndpointRefuses
 from service.remote.tensors import BYTES_BESIDE, largest_answer, numbers_of, request_of
+from service.spans import passed_on
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from service import parts
-from service.api.trace import passed_on
 from service.app import close, create_app
 from service.assignment.sdk import FlagCache
 from service.challenger.client import Failure
 from service.settings import Settings
-from service.spans import Flag, OtelSpans
+from service.spans import Flag, OtelSpans, passed_on
 
 champion, challenger, folder = map(Path, sys.argv[1:4])
 NOBODY, TOKEN = "http://127.0.0.1:9", "default:production.test"

@@ -18,7 +18,9 @@ from click.testing import CliRunner, Result
 import rollback.__main__ as cli
 from flags.canary.state import CanaryState
 from rollback import guard
+from rollback.rollouts import Guarded, every
 from rollback.settings import RollbackSettings
+from tests.unit.passed import modules_passed
 from tests.unit.rollback import conftest
 from tests.unit.rollback.conftest import (
     STATE,
@@ -332,3 +334,18 @@ def test_help_names_every_exit_code_and_variable() -> None:
         assert f"\n    {word}" in told
     for name in RollbackSettings.model_fields:
         assert f"CANARIO_{name.upper()}" in told
+
+
+def test_an_iteration_passes_few_modules(
+    server: Server, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many somebody opens who follows it. How the flag is read, and what follows, is told elsewhere."""
+    server.reply = FINE
+    monkeypatch.setattr(guard, "UnleashCanary", lambda *_: FakeCanary())
+    ((_, guarded),) = every(environment=environment)
+    assert isinstance(guarded, Guarded)
+    job = guard.job_of(guarded, dry_run=True)
+    with modules_passed() as found:
+        assert job.run().outcome == "fine"
+    ours = sorted(each for each in found if each.startswith("rollback/"))
+    assert len(ours) <= 22, ours

@@ -92,16 +92,32 @@ class Client(FlaskClient):
         return super().open(*args, buffered=buffered, **options)
 
 
+@pytest.fixture(scope="session")
+def client(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """One app with the champion alone, for whole tables of requests that change nothing in it."""
+    given = {
+        "champion": models[Model.CHAMPION],
+        "unleash_url": NOBODY,
+        "unleash_sdk_token": TOKEN,
+        "state_dir": tmp_path_factory.mktemp("state"),
+    }
+    app = create_app(Settings.model_validate(given))
+    app.test_client_class = Client
+    yield app.test_client()
+    close(app)
+
+
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
     """Starts the app with these flags known, and settings changed by keyword; stops it after the test.
 
-    Without flags nobody gets the challenger, and it is left out: its process takes half a second to start.
+    Where no flag gives anybody the challenger it is left out: its process takes half a second to start.
     """
     started: list[Flask] = []
 
     def _start(*flags: dict[str, Any], **changes: Any) -> FlaskClient:
-        left_out = {} if flags else {"challenger": None}
+        shares = {each["parameters"]["rollout"] for one in flags for each in one["strategies"]}
+        left_out = {} if shares - {"0"} else {"challenger": None}
         changed = Settings.model_validate(dict(settings) | left_out | changes)
         if flags:
             keep_on_disk(changed, *flags)

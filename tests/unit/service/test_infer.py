@@ -189,8 +189,8 @@ def test_binary_values_follow_the_json(start: Start) -> None:
         ({"name": None}, "inputs[0].name"),
     ],
 )
-def test_inputs_that_do_not_fit_are_named(start: Start, changes: dict[str, Any], field: str) -> None:
-    response = start().post(INFER, json={"inputs": [FEATURES | changes], "parameters": USER})
+def test_inputs_that_do_not_fit_are_named(client: FlaskClient, changes: dict[str, Any], field: str) -> None:
+    response = client.post(INFER, json={"inputs": [FEATURES | changes], "parameters": USER})
     assert response.status_code == 422, response.text
     assert response.get_json()["errors"][0]["field"] == field
 
@@ -214,8 +214,8 @@ def test_inputs_that_do_not_fit_are_named(start: Start, changes: dict[str, Any],
         ({"outputs": [{"name": "nonsense"}]}, "outputs[0].name"),
     ],
 )
-def test_requests_that_do_not_fit_are_refused(start: Start, body: dict[str, Any], field: str) -> None:
-    response = start().post(INFER, json={"inputs": [FEATURES], "parameters": USER} | body)
+def test_requests_that_do_not_fit_are_refused(client: FlaskClient, body: dict[str, Any], field: str) -> None:
+    response = client.post(INFER, json={"inputs": [FEATURES], "parameters": USER} | body)
     assert response.status_code == 422, response.text
     assert response.get_json()["errors"][0]["field"] == field
 

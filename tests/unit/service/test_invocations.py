@@ -90,8 +90,8 @@ def test_feedback_names_a_row(start: Start) -> None:
         ({"inputs": [ROW], "params": {"user_id": "u", "context": {"userId": "x"}}}, "context.userId"),
     ],
 )
-def test_requests_that_do_not_fit_are_refused(start: Start, body: dict[str, Any], field: str) -> None:
-    response = start().post("/invocations", json=body)
+def test_requests_that_do_not_fit_are_refused(client: FlaskClient, body: dict[str, Any], field: str) -> None:
+    response = client.post("/invocations", json=body)
     assert response.status_code == 422, response.text
     assert response.get_json()["errors"][0]["field"] == field
 

@@ -156,7 +156,7 @@ def test_tells_which_flag_is_missing(start: Start, missing: str) -> None:
 
 
 def test_every_series_exists_before_the_first_request(start: Start) -> None:
-    client = start(flag(rollout(0)))
+    client = start(flag(rollout(5)))
     assert sample(client, Metric.ERRORS, model="challenger", reason="timeout") == 0
     assert sample(client, f"{Metric.LATENCY}_count", model="challenger") == 0
     assert sample(client, Metric.MODEL_INFO, model="champion") == 1
@@ -203,10 +203,10 @@ BAD = [
 
 @pytest.mark.parametrize(("body", "status", "field"), BAD)
 def test_what_does_not_fit_is_a_problem_that_names_the_field(
-    start: Start, body: bytes | dict[str, Any], status: int, field: str | None
+    client: FlaskClient, body: bytes | dict[str, Any], status: int, field: str | None
 ) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = start().post("/predict", data=data, content_type="application/json")
+    response = client.post("/predict", data=data, content_type="application/json")
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
     problem = response.get_json()
@@ -234,8 +234,8 @@ def test_what_does_not_fit_is_a_problem_that_names_the_field(
         ({"path": "/nowhere", "method": "GET"}, 404),
     ],
 )
-def test_http_errors_are_problems_too(start: Start, call: dict[str, Any], status: int) -> None:
-    response = start().open(**call)
+def test_http_errors_are_problems_too(client: FlaskClient, call: dict[str, Any], status: int) -> None:
+    response = client.open(**call)
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
 

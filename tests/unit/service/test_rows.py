@@ -149,7 +149,7 @@ def test_each_row_is_shadowed(start: Start) -> None:
         ({"features": None}, "features"),
     ],
 )
-def test_rows_that_do_not_fit_are_named(start: Start, body: dict[str, Any], field: str) -> None:
-    response = start().post("/predict", json={"user_id": "u"} | body)
+def test_rows_that_do_not_fit_are_named(client: FlaskClient, body: dict[str, Any], field: str) -> None:
+    response = client.post("/predict", json={"user_id": "u"} | body)
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"] == field

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from service.api.request import PredictRequest
+from service.api.predict_schema import PredictRequest
 from stack.traffic import COUNTRIES, PLANS, Sender, bodies
 
 Answers = Iterator[tuple[int, object]]

@@ -123,6 +123,28 @@ def test_the_page_is_written(tmp_path: Path) -> None:
     assert "Title" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_what_shows_no_drawings_does_not_make_them() -> None:
+    """It takes longer than all the rest of a report."""
+
+    def draw() -> str:
+        pytest.fail("drawn for nobody")
+
+    section = Section("S", (), (Picture("c", "a", draw),))
+    print_report(report(evidence=(section,)), file=StringIO())
+    as_json(report(evidence=(section,)))
+
+
+def test_nothing_can_be_drawn() -> None:
+    nothing = (
+        histograms([0, 1], {"champion": [0], "challenger": [0]}, xlabel="x", caption="c", alt="a"),
+        intervals([], xlabel="x", caption="c", alt="a", line=None, unit="points"),
+        intervals([Interval("a", nan, 0.1, nan)], xlabel="x", caption="c", alt="a", unit="percent"),
+        over_days([], [], ylabel="y", caption="c", alt="a"),
+        over_days(["one"], [Line("a", [nan]), Line("b", [0.1])], ylabel="y", caption="c", alt="a"),
+    )
+    assert all(ET.fromstring(each.svg).tag.endswith("svg") for each in nothing)
+
+
 def test_the_terminal_shows_all_but_drawings() -> None:
     out = StringIO()
     print_report(report(), file=out)

@@ -77,11 +77,6 @@ def test_what_is_left() -> None:
     assert Lease(NOW - timedelta(days=999), attached=True).left == timedelta()
     assert timedelta(minutes=14) < Lease(datetime.now(UTC) + LENGTH, attached=True).left <= LENGTH
     assert Lease(None, attached=True).left == timedelta.max
-    assert [Lease(end, at).in_force for end, at in ((NOW, True), (NOW, False), (None, True))] == [
-        True,
-        False,
-        False,
-    ]
 
 
 def update(who: str, before: list[int], after: list[int], strategy: str = "s1") -> Event:
@@ -118,7 +113,8 @@ def test_a_lease_is_made_attached_renewed_and_removed(unleash: FakeUnleash, admi
     assert read_lease(admin, "canary") is None
     assert renew(admin, "canary", datetime.now(UTC)) is None
     lease = ensure_lease(admin, "canary", LENGTH)
-    assert lease.in_force
+    assert lease.attached
+    assert lease.until is not None
     assert len(unleash.here()["strategies"][0]["segments"]) == 2
     assert unleash.segments[0]["name"] == "canario-lease-canary (production)"
     writes = len(unleash.writes())

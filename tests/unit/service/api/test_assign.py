@@ -10,6 +10,7 @@ from service.settings import Settings
 from tests.unit.service.conftest import flag, rollout
 
 Start = Callable[..., FlaskClient]
+NOT_ASKED = {"challenger": None}  # it is said who gets it, and nobody asks it
 HEADER = "x-canario-model"
 USERS = [f"user-{number}" for number in range(200)]
 IN_NORWAY = {"contextName": "country", "operator": "NOT_IN", "values": ["NO"], "inverted": False}
@@ -25,7 +26,7 @@ def asked(client: FlaskClient, path: str = "/assign", method: str = "GET", **hea
 
 
 def test_it_is_what_the_flag_says_of_the_user(start: Start) -> None:
-    client = start(flag(rollout(25)))
+    client = start(flag(rollout(25)), **NOT_ASKED)
     found = {user: asked(client, x_user_id=user) for user in USERS}
     assigner = client.application.extensions["canario"].assigner
     assert found == {user: str(assigner.assign(user, {}).model) for user in USERS}
@@ -39,12 +40,12 @@ def test_it_is_what_the_flag_says_of_the_user(start: Start) -> None:
 def test_whatever_the_client_asks_for(start: Start, path: str, method: str) -> None:
     if path == "/assign" and method not in {"GET", "HEAD"}:
         pytest.skip("a proxy always puts the client's path behind it")
-    assert asked(start(flag(rollout(100))), path, method, x_user_id="ada") == "challenger"
+    assert asked(start(flag(rollout(100)), **NOT_ASKED), path, method, x_user_id="ada") == "challenger"
 
 
 @pytest.mark.parametrize("user", ["", "   ", "u" * 257])
 def test_without_a_user_it_is_the_champion(start: Start, user: str) -> None:
-    client = start(flag(rollout(100)))
+    client = start(flag(rollout(100)), **NOT_ASKED)
     assert asked(client, x_user_id=user) == "champion"
     assert asked(client) == "champion"
     assert 'proxy_assignments_total{model="champion",reason="no_user"} 2.0' in client.get("/metrics").text
@@ -55,7 +56,7 @@ def test_what_a_client_claims_does_not_count(start: Start) -> None:
 
 
 def test_a_users_id_is_utf_8_as_in_a_body(start: Start) -> None:
-    client = start(flag(rollout(50)))
+    client = start(flag(rollout(50)), **NOT_ASKED)
     assigner = client.application.extensions["canario"].assigner
     for number in range(20):
         user = f"čárka-{number}"
@@ -65,7 +66,10 @@ def test_a_users_id_is_utf_8_as_in_a_body(start: Start) -> None:
 
 def test_headers_are_fields_of_the_context(start: Start) -> None:
     client = start(
-        flag(rollout(100, [IN_NORWAY])), assign_user_header="x-user", assign_context="country=x-country"
+        flag(rollout(100, [IN_NORWAY])),
+        **NOT_ASKED,
+        assign_user_header="x-user",
+        assign_context="country=x-country",
     )
     assert asked(client, x_user="ada", x_country="NO") == "champion"
     assert asked(client, x_user="ada", x_country="SE") == "challenger"

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.config import ConfigError, load_yaml
-from common.names import Model
 from service.api.openapi import request_for
 from service.api.problems import RequestError
 from service.api.request import to_values
-from service.app import close, create_app
 from service.models.artifact import ClassLabel, Feature, Metadata
 from service.models.onnx_model import array_of
-from service.settings import Settings
 from tests.thorough import part
 
 Start = Callable[..., FlaskClient]
@@ -50,22 +47,6 @@ JSON = st.recursive(
     max_leaves=12,
 )
 VALUES = st.floats() | st.integers() | st.text(max_size=5) | st.booleans() | st.none() | JSON
-
-
-@pytest.fixture(scope="module")
-def client(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    app = create_app(
-        Settings.model_validate(
-            {
-                "champion": models[Model.CHAMPION],
-                "unleash_url": "http://127.0.0.1:9",
-                "unleash_sdk_token": "default:production.not-a-secret",
-                "state_dir": tmp_path_factory.mktemp("state"),
-            }
-        )
-    )
-    yield app.test_client()
-    close(app)
 
 
 def post(client: FlaskClient, data: bytes, **headers: str) -> int:

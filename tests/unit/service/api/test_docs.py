@@ -61,7 +61,7 @@ def test_health_does_not_need_unleash(start: Start, path: str) -> None:
 
 
 def test_readiness_tells_models_and_whether_flags_are_known(start: Start) -> None:
-    ready = start(flag(rollout(0))).get("/readyz").get_json()
+    ready = start(flag(rollout(5))).get("/readyz").get_json()
     assert ready["models"]["champion"]["name"] == "breast-cancer-logistic-regression"
     assert ready["models"]["challenger"]["version"] == "1"
     assert ready["flags_known"] is True

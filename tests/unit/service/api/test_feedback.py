@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from pydantic import ValidationError
 
 from common.names import Metric, Model
-from service.app import close, create_app
+from service.app import close
 from service.feedback.memory import Assigned, RequestIds, Table
 from service.feedback.outcomes import MOST_OUTCOMES, Outcomes, judged_outcomes
 from service.settings import GUARDRAILS, Settings
@@ -196,29 +196,12 @@ BAD = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bare(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    """One app for the whole table."""
-    app = create_app(
-        Settings.model_validate(
-            {
-                "champion": models[Model.CHAMPION],
-                "unleash_url": "http://127.0.0.1:9",
-                "unleash_sdk_token": "default:production.not-a-secret",
-                "state_dir": tmp_path_factory.mktemp("state"),
-            }
-        )
-    )
-    yield app.test_client()
-    close(app)
-
-
 @pytest.mark.parametrize(("body", "status", "field"), BAD)
 def test_what_does_not_fit_is_a_problem_that_names_the_field(
-    bare: FlaskClient, body: bytes | dict[str, Any], status: int, field: str | None
+    client: FlaskClient, body: bytes | dict[str, Any], status: int, field: str | None
 ) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = bare.post("/feedback", data=data, content_type="application/json")
+    response = client.post("/feedback", data=data, content_type="application/json")
     assert response.status_code == status, response.text
     assert response.content_type == "application/problem+json"
     if field:
@@ -233,8 +216,8 @@ def test_what_does_not_fit_is_a_problem_that_names_the_field(
         ({"method": "GET"}, 405),
     ],
 )
-def test_http_errors_are_problems_too(bare: FlaskClient, call: dict[str, Any], status: int) -> None:
-    response = bare.open(path="/feedback", **call)
+def test_http_errors_are_problems_too(client: FlaskClient, call: dict[str, Any], status: int) -> None:
+    response = client.open(path="/feedback", **call)
     assert (response.status_code, response.content_type) == (status, "application/problem+json")
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from flask.testing import FlaskClient
 
+from common.names import Model
 from service.api.openapi import PROBLEMS
 from service.assignment.assignment import Reason
 from service.metrics.service import CHALLENGER_FAILURES, HOST_REASONS
@@ -52,8 +53,8 @@ def fits(shown: Any, given: Any) -> bool:
     return bool(shown == given)
 
 
-def test_every_example_is_answered_as_shown(start: Start) -> None:
-    client = start(flag(rollout(0)))
+def test_every_example_is_answered_as_shown(start: Start, models: dict[Model, Path]) -> None:
+    client = start(flag(rollout(0)), challenger=models[Model.CHALLENGER])
     assert len(examples()) > 5
     for example in examples():
         response = client.open(

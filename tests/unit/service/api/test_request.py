@@ -41,21 +41,21 @@ def post(client: FlaskClient, data: bytes, encoding: str = "gzip", path: str = "
         (GOOD, ""),
     ],
 )
-def test_a_packed_body_is_read(start: Start, data: bytes, encoding: str) -> None:
-    assert post(start(), data, encoding).status_code == 200
+def test_a_packed_body_is_read(client: FlaskClient, data: bytes, encoding: str) -> None:
+    assert post(client, data, encoding).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/predict", "/feedback"])
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "nonsense"])
-def test_another_packing_is_refused_with_what_is_read(start: Start, encoding: str, path: str) -> None:
-    response = post(start(), GOOD, encoding, path)
+def test_another_packing_is_refused_with_what_is_read(client: FlaskClient, encoding: str, path: str) -> None:
+    response = post(client, GOOD, encoding, path)
     assert (response.status_code, response.headers["Accept-Encoding"]) == (415, "gzip")
     assert "gzip" in response.get_json()["detail"]
 
 
 @pytest.mark.parametrize("data", [b"", GOOD, packed(GOOD)[:-1], packed(GOOD) + b"x", zlib.compress(GOOD)])
-def test_what_is_no_gzip_is_refused(start: Start, data: bytes) -> None:
-    response = post(start(), data)
+def test_what_is_no_gzip_is_refused(client: FlaskClient, data: bytes) -> None:
+    response = post(client, data)
     assert response.status_code == 400
     assert "gzip" in response.get_json()["detail"]
 
@@ -80,21 +80,20 @@ def test_what_would_be_too_large_is_not_unpacked(start: Start, data: bytes) -> N
         tracemalloc.stop()
 
 
-def test_the_largest_body_is_read_and_one_byte_more_refused(start: Start) -> None:
-    client = start()
+def test_the_largest_body_is_read_and_one_byte_more_refused(client: FlaskClient) -> None:
     assert post(client, GOOD.ljust(LIMIT), "").status_code == 200
     assert post(client, GOOD.ljust(LIMIT + 1), "").status_code == 413
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\x9b31m", "a\x7f", "a\u202eb", "a\u2066", "a\u2028"])
-def test_names_of_properties_have_no_control_characters(start: Start, name: str) -> None:
-    response = start().post("/predict", json={"user_id": "u-1", "features": ROW, "context": {name: "x"}})
+def test_names_of_properties_have_no_control_characters(client: FlaskClient, name: str) -> None:
+    response = client.post("/predict", json={"user_id": "u-1", "features": ROW, "context": {name: "x"}})
     assert response.status_code == 422
     (fault,) = response.get_json()["errors"]
     assert fault["field"] == f"context.{name}"
 
 
 @pytest.mark.parametrize("name", ["country", "land, Größe 1", "国", "a b", "\u200d"])
-def test_other_names_are_taken(start: Start, name: str) -> None:
+def test_other_names_are_taken(client: FlaskClient, name: str) -> None:
     body = {"user_id": "u-1", "features": ROW, "context": {name: "any \n\x1b[31m \u202e value"}}
-    assert start().post("/predict", json=body).status_code == 200
+    assert client.post("/predict", json=body).status_code == 200

@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.request import GREATEST, as_text
+from service.api.predict_schema import GREATEST
+from service.api.request import as_text
 from tests.unit.service.conftest import ROW, flag, rollout
 
 # What JavaScript says of it: node -e 'console.log(String(3.0))'

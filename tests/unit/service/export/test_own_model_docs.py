@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from service.api.request import GREATEST
+from service.api.predict_schema import GREATEST
 from service.models.artifact import LARGEST_ROW_BYTES, NUMBER_BYTES, STRING_BYTES
 
 REPOSITORY = Path(__file__).parents[4]
