@@ -360,8 +360,10 @@ def test_a_canary_user_is_not_shadowed(start: Start) -> None:
 
 
 @pytest.mark.parametrize("known", [[flag(rollout(0))], [flag(rollout(0)), shadow(0)]])
-def test_without_shadow_nothing_is_offered(start: Start, known: list[dict[str, Any]]) -> None:
-    client = start(*known)
+def test_without_shadow_nothing_is_offered(
+    start: Start, known: list[dict[str, Any]], models: dict[Model, Path]
+) -> None:
+    client = start(*known, challenger=models[Model.CHALLENGER])
     post(client, 3)
     client.application.extensions["canario"].reloader.lineup.shadow.close()
     assert series(client, Metric.SHADOW_SAMPLES) == 0
