@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.image.engine import Engine
-from tests.unit.deploy.compose import SERVICES
+from tests.unit.deploy.compose import SERVICES, interpolated
 
 NOWHERE = {
     "CANARIO_UNLEASH_URL": "http://127.0.0.1:1",  # nobody: the champion answers
@@ -50,7 +50,14 @@ def as_in_compose(service: str) -> list[str]:
     """The options of `run` that restrict a container as the service of docker-compose.yml is restricted."""
     one = SERVICES[service]
     limits = one["deploy"]["resources"]["limits"]
-    options = ["--user", one["user"], "--memory", limits["memory"], "--pids-limit", str(limits["pids"])]
+    options = [
+        "--user",
+        one["user"],
+        "--memory",
+        interpolated(limits["memory"], {}),
+        "--pids-limit",
+        str(limits["pids"]),
+    ]
     options += [f"--cap-drop={each}" for each in one["cap_drop"]]
     options += [f"--security-opt={each.replace(':true', '')}" for each in one["security_opt"]]
     options += [f"--tmpfs={each}" for each in one["tmpfs"]]
