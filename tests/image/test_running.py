@@ -66,7 +66,7 @@ def test_it_writes_to_its_volumes_and_memory_only(service: Container) -> None:
 def test_a_wrong_setting_is_told_in_a_line_and_ends_it(engine: Engine, image: str) -> None:
     ended = engine.run("run", "--rm", *as_in_compose("service"), image, check=False)
     assert ended.returncode == 2
-    assert "CANARIO_UNLEASH_URL: Field required" in ended.stderr
+    assert "CANARIO_UNLEASH_URL and CANARIO_UNLEASH_SDK_TOKEN: Field required" in ended.stderr
     assert "Traceback" not in ended.stderr
     checked = [f"--env={name}={value}" for name, value in NOWHERE.items()]
     good = engine.run(
