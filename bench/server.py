@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -89,8 +89,14 @@ def server(command: Sequence[str], environment: Mapping[str, str], url: str, pro
             _await_answer(process, f"{url}{probe}", said)
             yield process.pid
         finally:
+            below: list[psutil.Process] = []
+            with suppress(psutil.NoSuchProcess):
+                below = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
             process.wait(30)
+            for left in below:  # some servers leave processes of theirs behind
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", url: str, said: IO[bytes]) -> None:
