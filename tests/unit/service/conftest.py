@@ -92,7 +92,7 @@ class Client(FlaskClient):
         return super().open(*args, buffered=buffered, **options)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(models: dict[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     """One app with the champion alone, for whole tables of requests that change nothing in it."""
     given = {
