@@ -104,4 +104,6 @@ def _config() -> str:
     lines = ["[containers]", f"default_ulimits = {limits}", "[engine]"]
     if not Path("/run/systemd/system").is_dir():
         lines += ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+    if not Path("/sys/fs/cgroup/cgroup.controllers").is_file():
+        lines.append('runtime = "runc"')  # crun, Podman's own choice, refuses cgroups of both versions
     return "\n".join(lines) + "\n"
