@@ -40,10 +40,45 @@ class Container:
         (found,) = json.loads(self.engine.run("inspect", self.id).stdout)
         return dict(found)
 
+    def processes(self) -> list[dict[str, str]]:
+        """What the kernel says of each of its processes."""
+        code = (
+            "import json, pathlib\n"
+            "told = [path.read_text().splitlines() for path in pathlib.Path('/proc').glob('[0-9]*/status')]\n"
+            "split = [[line.split(':\\t', 1) for line in one if ':\\t' in line] for one in told]\n"
+            "print(json.dumps([dict(one) for one in split]))"
+        )
+        found: list[dict[str, str]] = json.loads(self.python(code))
+        return found
+
+    def writable(self, *folders: str) -> list[str]:
+        """In which of `folders` it may make a file."""
+        code = (
+            "import tempfile\n"
+            f"for folder in {folders}:\n"
+            "    try: tempfile.TemporaryFile(dir=folder).close(); print(folder)\n"
+            "    except OSError: pass"
+        )
+        return self.python(code).split()
+
     def logs(self) -> str:
         """Standard output and error."""
         said = self.engine.run("logs", self.id)
         return said.stdout + said.stderr
+
+    def wait_until_ready(self, path: str = "/readyz") -> None:
+        """Wait until `path` answers with 200; fails the test where that takes a minute."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                if requests.get(f"{self.url}{path}", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass
+            if self.inspect()["State"]["Status"] == "exited":
+                break
+            time.sleep(0.2)
+        pytest.fail(f"the container is not ready:\n{self.logs()}")
 
 
 def as_in_compose(service: str) -> list[str]:
@@ -76,21 +111,7 @@ def running(engine: Engine, image: str, *command: str, **environment: str) -> It
     try:
         port = engine.run("port", container.id, "8000").stdout.strip().rpartition(":")[2]
         container.url = f"http://127.0.0.1:{port}"
-        _wait(container)
+        container.wait_until_ready()
         yield container
     finally:
         engine.run("rm", "--force", "--volumes", container.id)
-
-
-def _wait(container: Container) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            if requests.get(f"{container.url}/readyz", timeout=2).ok:
-                return
-        except requests.RequestException:
-            pass
-        if container.inspect()["State"]["Status"] == "exited":
-            break
-        time.sleep(0.2)
-    pytest.fail(f"the container is not ready:\n{container.logs()}")

@@ -24,6 +24,7 @@ class Engine:
         if shutil.which(self.name) is None:
             pytest.fail(f"{self.name} is not installed: `apt-get install podman runc`, or ENGINE=docker")
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._environment = dict(os.environ)
         self._options: tuple[str, ...] = ()
         if self.name == "podman":
@@ -44,6 +45,7 @@ class Engine:
             timeout=timeout,
             check=False,
             env=self._environment,
+            cwd=self._folder,  # `kube play` takes our command ./canario for a folder to build
         )
         if check and done.returncode != 0:
             pytest.fail(
@@ -104,4 +106,6 @@ def _config() -> str:
     lines = ["[containers]", f"default_ulimits = {limits}", "[engine]"]
     if not Path("/run/systemd/system").is_dir():
         lines += ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+    if not Path("/sys/fs/cgroup/cgroup.controllers").is_file():
+        lines.append('runtime = "runc"')  # crun, Podman's own choice, refuses cgroups of both versions
     return "\n".join(lines) + "\n"
