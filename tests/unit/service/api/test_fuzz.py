@@ -105,7 +105,7 @@ def schema(
             "admin_token": SecretStr(BEARER),
             "unleash_admin_token": SecretStr("user:flags"),
             "admin_calls_per_minute": 100_000,
-            "threads": 64,  # an answer that is read keeps its place for a moment: one after the other needs some
+            "threads": 64,  # an answer that was read keeps its place for a moment
         }
         app = create_app(Settings.model_validate(settings))
         config = SchemathesisConfig.from_dict(CONFIG | OF_PROTOCOLS if request.param == "numbers" else CONFIG)
