@@ -187,6 +187,7 @@ class Launcher:
             call_rows=spec.call_rows,
             batch_rows=spec.batch_rows,
             memory_bytes=spec.memory_bytes,
+            quiet_bytes=KEPT_OUTPUT_BYTES,
             output_bytes=MOST_OUTPUT_BYTES,
             lowest=lowest,
             drill_file=spec.drill_file.absolute() if spec.drill_file else None,

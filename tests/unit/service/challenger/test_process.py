@@ -8,6 +8,7 @@ import queue
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -450,6 +451,26 @@ def test_a_chatty_guest_does_not_fill_the_disk(
         time.sleep(0.01)  # as users call: who looks at the output gets to run in between
     kept = os.fstat(_output(made).fileno()).st_size
     assert kept <= KEPT_OUTPUT_BYTES + 40 * FLOOD_BYTES  # of 100 MiB that were written
+
+
+def test_a_model_that_writes_with_each_call_is_not_heard_for_a_second(tmp_path: Path) -> None:
+    code = f"""
+import time
+from service.challenger.worker import Quieten
+quieten = Quieten({FLOOD_BYTES})
+for _ in range(50):
+    print("x" * {FLOOD_BYTES}, flush=True)
+    quieten.look()
+time.sleep(1.1)
+quieten.look()
+print("heard again", flush=True)
+"""
+    with (tmp_path / "output").open("w+b") as output:
+        subprocess.run([sys.executable, "-c", code], stdout=output, stderr=output, check=True, timeout=60)
+        output.seek(0)
+        written = output.read()
+    assert written.endswith(b"heard again\n")
+    assert len(written) < 3 * FLOOD_BYTES  # of 50 MiB
 
 
 def _output(worker: SupervisedWorker) -> IO[bytes]:
