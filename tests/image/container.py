@@ -11,12 +11,15 @@ import pytest
 import requests
 
 from tests.image.engine import Engine
-from tests.unit.deploy.compose import SERVICES, interpolated
+from tests.unit.deploy.compose import REPOSITORY, SERVICES, interpolated
 
 NOWHERE = {
     "CANARIO_UNLEASH_URL": "http://127.0.0.1:1",  # nobody: the champion answers
     "CANARIO_UNLEASH_SDK_TOKEN": "default:production.none",
 }
+
+REQUEST = (REPOSITORY / "docs" / "request.json").read_bytes()
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass

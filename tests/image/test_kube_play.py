@@ -16,9 +16,8 @@ from helm_python import Chart
 
 from deploy.render import CHART, Document, documents
 from stack.ports import free_port
-from tests.image.container import NOWHERE, Container
+from tests.image.container import JSON, NOWHERE, REQUEST, Container
 from tests.image.engine import Engine
-from tests.image.test_running import JSON, REQUEST
 
 VALUES = {
     "unleash": {"url": NOWHERE["CANARIO_UNLEASH_URL"]},

@@ -7,12 +7,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tests.image.container import NOWHERE, Container, as_in_compose, running
+from tests.image.container import JSON, NOWHERE, REQUEST, Container, as_in_compose, running
 from tests.image.engine import Engine
-from tests.unit.deploy.compose import REPOSITORY, SERVICES
-
-REQUEST = (REPOSITORY / "docs" / "request.json").read_bytes()
-JSON = {"Content-Type": "application/json"}
+from tests.unit.deploy.compose import SERVICES
 
 
 def test_it_is_healthy(service: Container) -> None:
