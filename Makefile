@@ -117,7 +117,7 @@ bench-analysis: ## Ten million records of the prediction log through the analysi
 	@$(RUN) install --python-only
 	@$(VENV)/python -m bench.analysis $(ARGS)
 
-test: ## All tests but the slow ones, on real servers and free ports (10 minutes; TESTS=path narrows, BROWSER=0: no browser)
+test: ## All tests but the slow ones, on real servers and free ports (16 minutes; TESTS=path narrows, BROWSER=0: no browser)
 	@$(RUN) install $(WITH_BROWSER)
 	@$(FOR_CHART)
 ifdef TESTS
@@ -134,7 +134,7 @@ test-slow: ## The slow ones: whole rollouts, the story, chaos and drills in smal
 	@$(VENV)/python -m pytest -m slow tests/integration
 	@CANARIO_TEST_THOROUGH=1 $(VENV)/python -m pytest $(ALL_CORES) tests/unit
 
-test-unit: ## Only the tests that need no server (4 minutes)
+test-unit: ## Only the tests that need no server (3 minutes)
 	@$(RUN) install --python-only
 	@$(FOR_CHART)
 	@$(VENV)/python -m pytest $(ALL_CORES) $(NOT_SLOW) tests/unit
