@@ -12,7 +12,7 @@ from typing import Any, Final
 import psutil
 import requests
 
-from bench.server import BenchError, free_address
+from bench.server import BenchError, cpu_seconds_of, free_address
 
 REFRESH: Final = 5.0  # seconds, as the list asks
 GOAL_SECONDS: Final = 1.0
@@ -56,7 +56,7 @@ def measure_board(environment: Mapping[str, str], name: str, log: Path, seconds:
             found, size, _ = _asked(url, "rollouts", log)
         first = time.monotonic() - begun
         time.sleep(REFRESH)
-        cpu, end = _cpu(process), time.monotonic() + seconds
+        cpu, end = cpu_seconds_of(process.pid), time.monotonic() + seconds
         took: list[float] = []
         lost = 0
         while time.monotonic() < end:
@@ -64,9 +64,9 @@ def measure_board(environment: Mapping[str, str], name: str, log: Path, seconds:
             lost = max(lost, len(_unknown(answer)))
             took.append(spent)
             time.sleep(max(0.0, REFRESH - spent))
-        used = (_cpu(process) - cpu) / len(took)
+        used = (cpu_seconds_of(process.pid) - cpu) / len(took)
         pages = [_asked(url, f"board?rollout={name}", log)[2] for _ in range(5)]
-        megabytes = sum(each.memory_info().rss for each in _family(process)) / 1e6
+        megabytes = sum(each.memory_info().rss for each in (process, *process.children(recursive=True))) / 1e6
     return BoardCost(len(found["rollouts"]), first, max(took), max(pages), used, megabytes, size / 1e3, lost)
 
 
@@ -111,11 +111,3 @@ def _asked(url: str, what: str, log: Path) -> tuple[Any, int, float]:
 def _unknown(overview: Any) -> list[str]:
     """The rollouts of which the list knows nothing."""
     return [row["name"] for row in overview["rollouts"] if row["state"] in UNKNOWN]
-
-
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    return [process, *process.children(recursive=True)]
-
-
-def _cpu(process: psutil.Process) -> float:
-    return sum(sum(each.cpu_times()[:2]) for each in _family(process))

@@ -22,7 +22,7 @@ from rich.table import Table
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 
-from bench.models import requests_of, served
+from bench.models import bodies_of, served
 from common.terminal import Console
 from drills.command import json_option, machine, write_figures
 from service.export import export, export_ready
@@ -84,7 +84,7 @@ def _await_challenger(app: Flask, begun: float) -> float:
 def _ask(app: Flask, artifact: Artifact, rows: pd.DataFrame) -> tuple[list[float], list[str]]:
     """Milliseconds of each answer, and who gave it."""
     client, took, by = app.test_client(), [], []
-    for at, features in enumerate(requests_of(artifact, rows)):
+    for at, features in enumerate(bodies_of(artifact, rows)):
         begun = time.perf_counter()
         answer = client.post("/predict", json={"user_id": f"u{at}", "features": features}).get_json()
         took.append(1000 * (time.perf_counter() - begun))

@@ -116,14 +116,14 @@ def _served(artifact: Artifact, brought: Brought, folder: Path, share: int) -> I
         client = app.test_client()
         rows = brought.unseen.head(ASKED)
         wanted = brought.answers(rows)
-        for at, features in enumerate(requests_of(artifact, rows)):
+        for at, features in enumerate(bodies_of(artifact, rows)):
             begun = time.perf_counter()
             response = client.post("/predict", json={"user_id": f"u{at}", "features": features})
             took = time.perf_counter() - begun
             yield _is_right(response.get_json(), *wanted[at], share), took
 
 
-def requests_of(artifact: Artifact, rows: pd.DataFrame) -> Iterator[dict[str, object]]:
+def bodies_of(artifact: Artifact, rows: pd.DataFrame) -> Iterator[dict[str, object]]:
     """The features of each row, as a client sends them."""
     for values in rows.astype(object).to_numpy().tolist():
         named = zip(artifact.metadata.names, values, strict=True)

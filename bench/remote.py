@@ -18,9 +18,8 @@ from pathlib import Path
 from statistics import median
 
 import click
-import psutil
 
-from bench.server import free_address, server
+from bench.server import cpu_seconds_of, free_address, server
 from bench.steps import TOKEN, keep_flags
 from common.names import Model
 from common.terminal import Console
@@ -122,9 +121,13 @@ def _measured(direct: str, ours: str, mlserver: int, service: int, requests: int
     cpu: defaultdict[tuple[str, str], float] = defaultdict(float)
     for turn in range(-1, requests // BLOCK):
         for name, ask in asks.items():
-            before = {whose: _cpu(pid) for whose, pid in processes.items()} | {"client": time.process_time()}
+            before = {whose: cpu_seconds_of(pid) for whose, pid in processes.items()} | {
+                "client": time.process_time()
+            }
             took = [_timed(ask) for _ in range(BLOCK)]
-            after = {"client": time.process_time()} | {whose: _cpu(pid) for whose, pid in processes.items()}
+            after = {"client": time.process_time()} | {
+                whose: cpu_seconds_of(pid) for whose, pid in processes.items()
+            }
             if turn >= 0:  # before, all get warm
                 seconds[name] += took
                 for whose, now in after.items():
@@ -149,12 +152,6 @@ def _timed(ask: Callable[[], bytes]) -> float:
     begun = time.perf_counter()
     ask()
     return time.perf_counter() - begun
-
-
-def _cpu(pid: int) -> float:
-    master = psutil.Process(pid)
-    times = [each.cpu_times() for each in (master, *master.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ something is decided by an age there is `..._ago_seconds` too, made at each scra
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Model(StrEnum):
@@ -160,6 +161,12 @@ class Recorded(StrEnum):
     FLAG_AGE = "flag_state_age_seconds"  # {rollout}: seconds since the oldest worker heard from Unleash
     CHALLENGER_SHARE = "challenger_share"  # {rollout}: part of the answers that the challenger gave, 5 m
     AGREEMENT_RATE = "agreement_rate"  # {rollout}: part of the shadow samples on which both agreed, 5 m
+
+
+MOST_SEGMENTS: Final = 20
+"""Values of one property that are counted, and judged, by themselves."""
+OTHER_SEGMENT: Final = "other"
+"""All that have none of them."""
 
 
 def latency_buckets() -> tuple[float, ...]:

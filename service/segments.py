@@ -3,12 +3,10 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import yaml
 
-OTHER: Final = "other"
-MOST_VALUES: Final = 20
+from common.names import MOST_SEGMENTS
 
 Listed = Mapping[str, tuple[str, ...]]
 """Values that are counted by name, by property."""
@@ -24,9 +22,9 @@ def listed_segments(text: str) -> Listed:
         if match is None:
             raise ValueError(f"{one!r} is no PROPERTY=VALUE, as country=NO")
         found[match[1]] = values = (*found.get(match[1], ()), match[2])
-        if len(values) > MOST_VALUES:
+        if len(values) > MOST_SEGMENTS:
             raise ValueError(
-                f"{match[1]} stands here more than {MOST_VALUES} times: all others are one segment"
+                f"{match[1]} stands here more than {MOST_SEGMENTS} times: all others are one segment"
             )
     return found
 
@@ -50,7 +48,7 @@ def judged_segments(guardrails: Path) -> Listed:
         if isinstance(name, str):
             known = (one for one in values if isinstance(one, str))
             found[name] = (*found.get(name, ()), *known)
-    return {name: tuple(dict.fromkeys(values))[:MOST_VALUES] for name, values in found.items()}
+    return {name: tuple(dict.fromkeys(values))[:MOST_SEGMENTS] for name, values in found.items()}
 
 
 def _part(given: object, name: str) -> object:

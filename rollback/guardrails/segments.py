@@ -12,13 +12,12 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from common.config import StrictModel
+from common.names import MOST_SEGMENTS, OTHER_SEGMENT
 from flags.canary.exclude import ExcludedUsers
 from flags.desired.file import NAME
 from rollback.guardrails.verdict import Action
 
-MOST_VALUES: Final = 20  # as service.metrics.segments counts
 LONGEST_NAME: Final = 60
-OTHER: Final = "other"  # what a service counts that has none of the values
 
 
 def _quoted(given: object) -> object:
@@ -60,7 +59,9 @@ class Segments(StrictModel):
 
     by: Property
     """The property of the context, as country."""
-    values: Annotated[tuple[Value, ...], Field(min_length=1, max_length=MOST_VALUES), AfterValidator(_differ)]
+    values: Annotated[
+        tuple[Value, ...], Field(min_length=1, max_length=MOST_SEGMENTS), AfterValidator(_differ)
+    ]
     """Its values, each a segment; `other` is all the rest, where the service counts it so."""
     share_of_alpha: Annotated[float, Field(gt=0, le=1)]
     """The part of the policy's `alpha` that all of them together may use up, in equal parts."""
@@ -69,8 +70,10 @@ class Segments(StrictModel):
 
     @model_validator(mode="after")
     def _can_be_excluded(self) -> Self:
-        if self.action is Action.EXCLUDE and OTHER in self.values:
-            raise ValueError(f"{OTHER} is no value that a user has, so nobody could be excluded by it")
+        if self.action is Action.EXCLUDE and OTHER_SEGMENT in self.values:
+            raise ValueError(
+                f"{OTHER_SEGMENT} is no value that a user has, so nobody could be excluded by it"
+            )
         return self
 
     @property

@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from common import measured
 from common.arms import ServedModel
 from common.e_process import Values
 from common.measured import Measured, finite
@@ -39,10 +40,10 @@ class Action(StrEnum):
 class Status(StrEnum):
     """The four verdicts."""
 
-    OK = "ok"
-    BREACH = "breach"
-    NO_DATA = "no data"
-    CANNOT_MEASURE = "cannot measure"
+    OK = measured.OK
+    BREACH = measured.BREACH
+    NO_DATA = measured.NO_DATA
+    CANNOT_MEASURE = measured.CANNOT_MEASURE
 
 
 @dataclass(frozen=True)

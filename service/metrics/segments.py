@@ -11,10 +11,10 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
-from common.names import Metric, Model
+from common.names import OTHER_SEGMENT, Metric, Model
 from service.assignment.assignment import BUCKETS
 from service.metrics.service import Collectors
-from service.segments import OTHER, Listed
+from service.segments import Listed
 
 GROUPS: Final = 20
 """Of users, five buckets of the flag's hash each: a segment has too few users for a hundred."""
@@ -58,7 +58,7 @@ class Segments:
         for name, named in (each for one in listed for each in one.items()):
             self.listed[name] = self.listed.get(name, frozenset()) | {*named}
         for model, (name, values) in product(Model, self.listed.items()):
-            for value in (*sorted(values), OTHER):
+            for value in (*sorted(values), OTHER_SEGMENT):
                 self._of(self._counters, model, name, value)
 
     def count(
@@ -66,8 +66,8 @@ class Segments:
     ) -> None:
         """A call is over; `failed`: it made a user-window bad."""
         for name, values in self.listed.items():
-            said = context.get(name, OTHER)
-            labels = model, name, said if said in values else OTHER
+            said = context.get(name, OTHER_SEGMENT)
+            labels = model, name, said if said in values else OTHER_SEGMENT
             found = [self._of(self._counters, *labels)]
             if model is Model.CHAMPION:
                 group = (bucket - 1) * GROUPS // BUCKETS + 1
