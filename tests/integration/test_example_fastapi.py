@@ -175,7 +175,7 @@ def test_a_fault_is_rolled_back_and_the_stop_seen_by_its_own_series(scene: Scene
         scene.shop.break_challenger(fault)
         seconds = scene.seconds_to_off()
         print(f"{fault}: the flag was off {seconds:.1f} s after the fault")
-        assert seconds <= LIMIT_SECONDS
+        assert seconds <= LIMIT_SECONDS, scene.log("canario-rollback")
         after = wait_for(lambda: bool(scene.stops()), 70, "a word on the stop")
         print(f"{fault}: the stop was seen {after:.1f} s after that")
     state = read_state(scene.admin, FLAG)
