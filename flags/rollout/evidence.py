@@ -1,4 +1,4 @@
-"""What Prometheus knows of how both models compare in a stage, for `no_worse`: counts in spans of 10 minutes.
+"""What Prometheus knows of how both models compare in a stage, for `no_worse`: counts in spans of time.
 
 Four requests, and what is over stays as it is: the answer is kept until the next span is over.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from common.arms import Arms, MissingSignal
 from common.e_process import Values
+from common.figures import short
 from common.names import Model
 from common.noninferior import ArmCounts, Comparison, excluded
 from common.prometheus import Prometheus
@@ -23,8 +24,7 @@ from flags.rollout.schema import NoWorse
 from rollback.guardrails.counts import Counted, count_all
 from rollback.guardrails.edges import FEWEST_CALLS, Buckets, calls, slow_share
 
-SPAN: Final = timedelta(minutes=10)
-MOST_SPANS: Final = 432  # three days; a longer stage has longer spans
+MOST_SPANS: Final = 432  # three days of ten minutes; a longer stage has longer spans
 BEFORE: Final = timedelta(days=3)  # some of it was before the first users had the challenger
 BEFORE_STEP: Final = timedelta(hours=1)
 ALL: Final = "+Inf"  # the label `le` of the bucket that holds every call
@@ -60,7 +60,7 @@ def read_evidence(
     prometheus: Prometheus, arms: Arms, rules: NoWorse, period: Period, cache: EvidenceCache
 ) -> tuple[Evidence, ...]:
     """What is known of each metric that the rules name. Raises PrometheusError."""
-    step = SPAN
+    step = rules.span
     while (period.until - period.began) // step > MOST_SPANS:
         step *= 2
     spans = max((period.until - period.began) // step, 0)
@@ -87,8 +87,7 @@ class _Stage:
         rules = self.rules
         margins = {"errors": rules.errors, "p99": rules.p99, **rules.outcomes}
         if not self.spans:
-            minutes = int(self.step.total_seconds() / 60)
-            why = f"it is counted in whole spans of {minutes} minutes, and there is none yet"
+            why = f"it is counted in whole spans of {short(self.step)}, and there is none yet"
             yield from (Evidence(name, margin, why=why) for name, margin in margins.items() if margin)
             return
         for name, margin in margins.items():
@@ -104,16 +103,16 @@ class _Stage:
         signals = self.arms.signals
         total, errors, users = signals.of("calls"), signals.of("errors"), signals.user_windows
         found = self._read([total, errors])
-        bad_calls = float(_sum(found, errors, Model.CHALLENGER, self.spans).sum())
+        plain = self._plain(found, total, errors, margin)
+        bad_calls = float(plain.challenger.events.sum())
         if users:
             counters = users.buckets.calls, users.buckets.bad
             compared = self._by_bucket(*counters, users.buckets.label, margin)
-            if compared:
+            if compared and (_events(compared) or not _events(plain)):
                 said = excluded(compared, self._hours, self.rules.tolerated_errors or None, bad_calls)
                 return Evidence("errors", margin, said)
-        compared = self._plain(found, total, errors, margin)
-        said = excluded(compared, self._hours, self.rules.tolerated_errors or None)
-        return Evidence("errors", margin, said, why="by calls, for want of the signal `user_windows`")
+        said = excluded(plain, self._hours, self.rules.tolerated_errors or None)
+        return Evidence("errors", margin, said, why=_by_calls(users, "user_windows"))
 
     def _outcome(self, name: str, margin: float) -> Evidence:
         signals = self.arms.signals
@@ -125,17 +124,17 @@ class _Stage:
             return Evidence(name, margin, why=f"outcomes count from {self.rules.lag} after the beginning on")
         only = _or_none(label, name)
         found = later._read([total, events], only)
-        told = sum(_sum(found, events, model, later.spans).sum() for model in Model)
-        if not told and not self._told_before(events, only):
+        plain = later._plain(found, total, events, margin)
+        if not _events(plain) and not self._told_before(events, only):
             return Evidence(name, margin, why=f"nobody tells an outcome {name!r}: not asked for", asked=False)
         buckets = signals.outcomes.buckets if signals.outcomes else None
         if buckets:
             counters = buckets.calls, _with(buckets.outcomes, label, name)
             compared = later._by_bucket(*counters, buckets.label, margin, only, until=self.began)
-            if compared:
+            if compared and (_events(compared) or not _events(plain)):
                 return Evidence(name, margin, excluded(compared, later._hours))
-        said = excluded(later._plain(found, total, events, margin), later._hours)
-        return Evidence(name, margin, said, why="by calls, for want of the signal `outcomes.buckets`")
+        said = excluded(plain, later._hours)
+        return Evidence(name, margin, said, why=_by_calls(buckets, "outcomes.buckets"))
 
     def _p99(self, margin: float) -> Evidence:
         signals, rules = self.arms.signals, self.rules
@@ -215,6 +214,18 @@ class _Stage:
         whose, seconds = self.arms.only(Model.CHAMPION), int(back.total_seconds())
         query = f"sum by (le) (increase({self.arms.of(series, whose)}[{seconds}s] @ {end.timestamp():.3f}))"
         return {one.labels["le"]: one.value for one in self.prometheus.vector(query) if "le" in one.labels}
+
+
+def _events(compared: Comparison) -> float:
+    """Of both models together."""
+    return float(np.sum(compared.champion.events) + np.sum(compared.challenger.events))
+
+
+def _by_calls(counters: object, signal: str) -> str:
+    """Why calls count and not users: the rollout names no such counters, or they do not count it."""
+    if counters:
+        return f"by calls, the counters of the signal `{signal}` have none"
+    return f"by calls, for want of the signal `{signal}`"
 
 
 def _with(series: Selector, label: str, value: str) -> Selector:

@@ -8,11 +8,12 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from common.config import StrictModel, load_yaml
-from common.durations import Duration
+from common.durations import Duration, format_duration
 from flags.rollout.windows import Calendar, Freeze, Window
 
 DEFAULT_FILE: Final = Path(__file__).parents[1] / "rollout.yaml"
 WHOLE: Final = 100
+SHORTEST_SPAN: Final = timedelta(seconds=10)
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -47,11 +48,16 @@ class NoWorse(StrictModel):
     """The same of slow calls."""
     floor: Duration = timedelta(milliseconds=10)
     """Calls faster than this are never slow."""
+    span: Duration = timedelta(minutes=10)
+    """It is counted in whole spans of so long, from the stage's beginning on; in longer ones where there are
+    more than 432 of them."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> "NoWorse":
         if self.errors is None and self.p99 is None and not self.outcomes:
             raise ValueError("name errors, p99 or outcomes, each with a margin")
+        if self.span < SHORTEST_SPAN:
+            raise ValueError(f"span: {format_duration(SHORTEST_SPAN)} at least, for scrapes to lie in it")
         return self
 
 

@@ -66,12 +66,18 @@ class Service:
 
         Without `requests`, which takes as long to ask as the service to answer.
         """
-        body = json.dumps({"user_id": user, "features": ROW, "context": context})
+        return self._post("/predict", {"user_id": user, "features": ROW, "context": context}, 200)
+
+    def tell(self, request_id: str, outcome: str) -> None:
+        """What came of an answer."""
+        self._post("/feedback", {"request_id": request_id, "outcome": outcome}, 202)
+
+    def _post(self, path: str, body: dict[str, Any], status: int) -> dict[str, Any]:
         with closing(HTTPConnection(self.url.removeprefix("http://"), timeout=5)) as connection:
-            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
             told = response.read()
-        assert response.status == 200, f"{response.status} {told!r}"
+        assert response.status == status, f"{response.status} {told!r}"
         answer: dict[str, Any] = json.loads(told)
         return answer | {"worker": response.headers["Canario-Worker"]}
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from common.answers import Sample, Track
-from common.arms import OURS, Arms
+from common.arms import OURS, Arms, Outcomes
 from common.names import latency_buckets
 from common.prometheus import Prometheus
-from flags.rollout.evidence import SPAN, EvidenceCache, Period, read_evidence
+from flags.rollout.evidence import EvidenceCache, Period, read_evidence
 from flags.rollout.no_worse import Evidence
 from flags.rollout.schema import NoWorse
 from rollback.simulate.traffic import Behaviour
@@ -122,8 +123,33 @@ def test_without_buckets_calls_count_and_that_is_said() -> None:
     service.without = ("bucket_calls_total", "bucket_user_windows_bad_total", "bucket_outcomes_total")
     found = read(service)
     assert all(one.holds for one in found.values())
+    assert found["errors"].why == "by calls, the counters of the signal `user_windows` have none"
+    lacks = {"user_windows": None, "outcomes": Outcomes(counter="outcomes_total", label="outcome")}
+    found = read(service, arms=replace(ARMS, signals=OURS.model_copy(update=lacks)))
+    assert all(one.holds for one in found.values())
     assert found["errors"].why == "by calls, for want of the signal `user_windows`"
     assert found["bought"].why == "by calls, for want of the signal `outcomes.buckets`"
+
+
+@pytest.mark.parametrize("bought", [1.0, 0.9])
+def test_events_that_are_not_counted_by_bucket_count_by_call(bought: float) -> None:
+    """As an outcome that neither a guardrail nor the setting of the service names."""
+    service = Service(bought=bought)
+    service.without = ("bucket_user_windows_bad_total", "bucket_outcomes_total")
+    found = read(service)
+    assert (found["errors"].holds, found["bought"].holds) == (True, bought == 1)
+    assert found["errors"].why == "by calls, the counters of the signal `user_windows` have none"
+    told = found["bought"].sentence()
+    assert f"measured {bought:g} times; by calls, the counters of the signal `outcomes.buckets`" in told
+
+
+def test_a_plan_says_in_which_spans_it_is_counted() -> None:
+    quick = RULES.model_copy(update={"span": timedelta(seconds=30), "lag": timedelta(seconds=30)})
+    young: dict[str, Any] = {"began": NOW - timedelta(minutes=9)}
+    assert not any(one.found for one in read(Service(), **young).values())
+    assert all(one.found for one in read(Service(), rules=quick, **young).values())
+    with pytest.raises(ValidationError, match="span: 10s at least"):
+        NoWorse.model_validate({"errors": 1.2, "span": "5s"})
 
 
 def test_what_the_rollout_does_not_name_is_not_asked_for() -> None:
@@ -147,7 +173,7 @@ def test_an_outcome_that_nobody_tells_is_not_asked_for() -> None:
 def test_a_stage_that_has_just_begun_waits() -> None:
     found = read(Service(), began=NOW - timedelta(minutes=9))
     assert not any(one.holds for one in found.values())
-    assert found["errors"].sentence() == "it is counted in whole spans of 10 minutes, and there is none yet"
+    assert found["errors"].sentence() == "it is counted in whole spans of 10m, and there is none yet"
     young = read(Service(), began=NOW - timedelta(minutes=35))
     assert not young["bought"].holds  # outcomes come after the call
 
@@ -159,7 +185,7 @@ def test_a_stage_that_is_over_says_so() -> None:
 def test_it_is_asked_again_when_the_next_span_is_over() -> None:
     service, cache = Service(), EvidenceCache()
     asked = []
-    for later in (timedelta(), timedelta(seconds=599), SPAN):
+    for later in (timedelta(), timedelta(seconds=599), RULES.span):
         read_evidence(service, ARMS, RULES, Period(BEGAN, NOW + later), cache)
         asked.append(len(service.asked))
     assert asked[0] == asked[1] < asked[2]
