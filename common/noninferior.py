@@ -112,13 +112,17 @@ def excluded(
     mine, theirs = (float(np.sum(each)) for each in (path.challenger_events, path.champion_events))
     expected, base = float(path.challenger_total.sum()), float(path.champion_total.sum())
     ratio = mine / expected * base / theirs if expected and theirs else None
+    waits = 0.0 if at >= rate else path.hours_to(rate - at, ratio, hours)
+    within = None
+    if tolerance is not None:
+        within = _hours_within(compared, tolerance, path.dispersion, bad_calls, hours)
     return Excluded(
         log_e=at,
         needed=rate,
         bound=_bound(path, rate) if mine + theirs else None,
         ratio=ratio,
-        tolerated=tolerance is not None and _is_within(compared, tolerance, path.dispersion, bad_calls),
-        hours=0.0 if at >= rate else path.hours_to(rate - at, ratio, hours),
+        tolerated=within == 0,
+        hours=min((each for each in (waits, within) if each is not None), default=None),
         dispersion=path.dispersion,
         events=mine + theirs,
     )
@@ -277,8 +281,10 @@ def _bound(path: _Path, needed: float) -> float | None:
     return exp(sign * high)
 
 
-def _is_within(compared: Comparison, tolerance: float, dispersion: float, bad_calls: float | None) -> bool:
-    """Whether it is excluded that the challenger's rate is `tolerance` or more."""
+def _hours_within(
+    compared: Comparison, tolerance: float, dispersion: float, bad_calls: float | None, hours: float
+) -> float | None:
+    """Until it is excluded that the challenger's rate is `tolerance` or more; 0 where it is already."""
     arm = compared.challenger
     events = float(np.sum(arm.events)) if bad_calls is None else bad_calls
     good = max(float(np.sum(arm.total)) - events, 0.0)
@@ -286,5 +292,9 @@ def _is_within(compared: Comparison, tolerance: float, dispersion: float, bad_ca
         (events * log(part) + good * (log1p(-part * tolerance) - log1p(-tolerance))) / dispersion
         for part in WITHIN.tolist()
     ]
-    log_e = float(np.logaddexp.reduce(parts)) - log(len(parts))
-    return log_e >= log(1 / (ALPHA * FOR_TOLERANCE))
+    needed = log(1 / (ALPHA * FOR_TOLERANCE)) + log(len(parts))
+    if float(np.logaddexp.reduce(parts)) >= needed:
+        return 0.0
+    best = max(parts)  # of the three the one that grows fastest; at least as long as with all
+    an_hour = best / hours if hours else 0.0
+    return (needed - best) / an_hour if an_hour * LONGEST_HOURS > needed else None

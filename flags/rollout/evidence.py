@@ -121,7 +121,8 @@ class _Stage:
         events = _with(every, label, name)
         later = replace(self, began=self.began + self.rules.lag, spans=self._spans_after(self.rules.lag))
         if not later.spans:
-            return Evidence(name, margin, why=f"outcomes count from {self.rules.lag} after the beginning on")
+            why = f"outcomes count from {short(self.rules.lag)} after the beginning on, in whole spans of"
+            return Evidence(name, margin, why=f"{why} {short(self.step)}, and there is none yet")
         only = _or_none(label, name)
         found = later._read([total, events], only)
         plain = later._plain(found, total, events, margin)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import log
+from math import ceil, floor, log
 
 import numpy as np
 import pytest
 
-from common.noninferior import ArmCounts, Comparison, dispersions, excluded, log_e_path, offsets
+from common.noninferior import ArmCounts, Comparison, Excluded, dispersions, excluded, log_e_path, offsets
 
 SPANS, BUCKETS, SHOWN = 48, 100, 25
 Make = Callable[..., Comparison]
@@ -83,6 +83,23 @@ def test_the_evidence_is_that_of_the_guardrails_with_the_models_turned_around() 
     ]
     assert excluded(one, 1).log_e == pytest.approx(log(sum(by_hand)))
     assert log_e_path(one)[-1] == pytest.approx(log(sum(by_hand)))
+
+
+def test_how_long_it_takes_until_nobody_failed_often_enough() -> None:
+    """A challenger without a bad call waits for more calls, not for a person."""
+
+    def after(hours: int, bad: int = 0) -> Excluded:
+        calls = np.full((hours, 1), 500)
+        events = np.full((hours, 1), bad)
+        both = ArmCounts(calls, np.zeros((hours, 1))), ArmCounts(calls, events)
+        return excluded(Comparison(*both, 1.2), hours, tolerance=0.001)
+
+    first = after(1)
+    assert not first.tolerated
+    assert first.hours is not None
+    assert after(1 + ceil(first.hours)).tolerated
+    assert not after(floor(0.8 * first.hours)).tolerated
+    assert after(1, bad=1).hours is None  # two of a thousand
 
 
 def test_who_has_hardly_any_bad_calls_is_tolerated(make: Make) -> None:
