@@ -17,7 +17,7 @@ from tests.integration.conftest import FLAG, Service
 from tests.integration.rollout_scene import Scene, scene_of, wait_until
 
 RATE, USERS = 60.0, 1200
-# Margins of 25% in place of 5%, so that it takes seconds and not hours. No call of a busy machine is slow.
+# Margins of 25 to 30% in place of 5%, so that it takes seconds and not hours. No call of a busy machine is slow.
 PLAN = """
 must_judge: []
 begin: by_itself
@@ -25,7 +25,7 @@ promote: by_hand
 stages:
   - share: 40
     no_worse:
-      {errors: 1.2, p99: 1.5, outcomes: {bought: 0.75}, lag: 5s, span: 10s, floor: 2s, tolerated_errors: 0.02,
+      {errors: 1.2, p99: 1.5, outcomes: {bought: 0.7}, lag: 5s, span: 10s, floor: 2s, tolerated_errors: 0.02,
        tolerated_slow: 0.02}
   - share: 50
     no_worse: {outcomes: {bought: 0.97, kept: 0.75}, lag: 5s, span: 10s}
@@ -56,7 +56,6 @@ def scene(stack: Stack, admin: UnleashAdmin, service: Service, tmp_path: Path) -
     """The plan and both jobs under way, with users."""
     with scene_of(stack, admin, tmp_path, speed=1, plan=PLAN) as scene, Buyers(service), scene.jobs():
         yield scene
-        print(scene.log("rollout"))
 
 
 @pytest.mark.timeout(240)
@@ -70,7 +69,11 @@ def test_equal_models_go_on_and_a_loss_waits_for_a_person(scene: Scene) -> None:
 
     wait_until(lambda: share() == 40, 30, "the first stage")
     seconds = wait_until(lambda: share() == 50, 60, "evidence on errors, p99 and `bought`")
-    print(f"no worse by 25% after {seconds:.0f} s")
+    print(f"no worse after {seconds:.0f} s")
+    for metric in ("errors", "p99"):  # of the first span, which has too few calls
+        assert re.search(
+            rf"no worse: {metric} \([^()]*; enough in \d+s if it stays so\)", scene.log("rollout")
+        )
 
     wait_until(lambda: "measured" in evidence()["kept"]["sentence"], 40, "what the second stage has counted")
     bought, kept = evidence()["bought"], evidence()["kept"]
