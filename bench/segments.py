@@ -50,20 +50,16 @@ ROLLOUTS, HARMED = 200, 100
 DAY: Final = timedelta(days=1)
 
 
-def judges() -> dict[str, Callable[[Traffic], int | None]]:
-    """By segment: the first step at which the guardrail `errors` of that segment is breached."""
+def judge() -> Callable[[Traffic], int | None]:
+    """The first step at which the guardrail `errors` of a segment is breached: the same for each of them."""
     policy = load_policy()
     (errors,) = (one for one in policy.guardrails if one.name == "errors")
     assert isinstance(errors, CounterRatio)  # noqa: S101 - of the default file
     named = Segments(by="country", values=tuple(PARTS), share_of_alpha=SEGMENTS)
-    late = policy.late_start and policy.late_start.in_steps(policy.step)
-    return {
-        one.segment.value: lambda traffic, one=one: one.first_breach(
-            failed_users(traffic), one.needed(policy.alpha), late
-        )
-        for one in errors.model_copy(update={"segments": named}).each()
-        if one.segment
-    }
+    segment = errors.model_copy(update={"segments": named}).each()[-1]
+    needed, late = segment.needed(policy.alpha), policy.late_start
+    begins = late.in_steps(policy.step) if late else None
+    return lambda traffic: segment.first_breach(failed_users(traffic), needed, begins)
 
 
 def countries(dice: Dice, together: Together) -> dict[str, tuple[Together, Users]]:
@@ -106,11 +102,11 @@ def played(dice: Dice, of: tuple[Together, Users], stage: PlayedStage, errors: f
 
 def breached(world: str, number: int) -> str | None:
     """Where a segment of equal models is breached in the whole plan."""
-    dice, judged = np.random.default_rng([32, number]), judges()
+    dice, judged = np.random.default_rng([32, number]), judge()
     people = countries(dice, WORLDS[world])
     for stage in RUNBOOK_PLAN:
         for name, of in people.items():
-            if judged[name](played(dice, of, stage, ERRORS)) is not None:
+            if judged(played(dice, of, stage, ERRORS)) is not None:
                 return f"{name} at {stage.share:.0%}"
     return None
 
@@ -119,11 +115,11 @@ def found_after(world: str, share: float, times: float, number: int) -> float:
     """Minutes until the smallest segment is breached that has so many times the errors; else infinite."""
     dice, name = np.random.default_rng([33, number]), next(iter(PARTS))
     of = countries(dice, WORLDS[world])[name]
-    step = judges()[name](played(dice, of, PlayedStage(share, DAY), times * ERRORS))
+    step = judge()(played(dice, of, PlayedStage(share, DAY), times * ERRORS))
     return np.inf if step is None else (step + 1) * STEP_MINUTES
 
 
-def together() -> Iterator[str]:
+def users() -> Iterator[str]:
     """What the worlds come to, line by line."""
     with ProcessPoolExecutor(2) as pool:
         for world in TOGETHER:
@@ -179,7 +175,7 @@ def main() -> None:
             for _ in range(days)
         )
         print(f"{number} segments of equal models: {wrong} of {days} days")
-    for told in together():
+    for told in users():
         print(told, flush=True)
 
 
