@@ -79,7 +79,7 @@ bench: ## The service beside bare Flask and beside itself without shadow, as rat
 	@$(RUN) install
 	@$(VENV)/python -m bench $(ARGS)
 
-bench-decisions: ## Whether the guardrails decide rightly on traffic that hangs together; half an hour (ARGS="--json FILE")
+bench-decisions: ## Whether the guardrails decide rightly on traffic that hangs together; a quarter of an hour (ARGS="--json FILE")
 	@$(RUN) install --python-only
 	@$(VENV)/python -m bench.decisions $(ARGS)
 

@@ -25,8 +25,8 @@ promote: by_hand
 stages:
   - share: 40
     no_worse:
-      {errors: 1.2, p99: 1.5, outcomes: {bought: 0.7}, lag: 5s, span: 10s, floor: 2s, tolerated_errors: 0.02,
-       tolerated_slow: 0.02}
+      {errors: 1.2, p99: 1.5, outcomes: {bought: 0.7}, lag: 5s, span: 10s, floor: 2s, tolerated_errors: 0.025,
+       tolerated_slow: 0.025}
   - share: 50
     no_worse: {outcomes: {bought: 0.97, kept: 0.75}, lag: 5s, span: 10s}
   - share: 100
