@@ -75,7 +75,7 @@ class _Options(TypedDict):
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same figures.")
 @json_option
 def main(**options: Unpack[_Options]) -> None:
-    """False rollbacks in each world, minutes to doubled errors, and what is promoted. A quarter of an hour, 2 cores.
+    """False rollbacks in each world, minutes to doubled errors, and what is promoted. 15 minutes, 2 cores.
 
     Exit codes: 0 measured, whatever the figures.
     """

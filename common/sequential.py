@@ -16,7 +16,7 @@ docs/decisions/0018-sequential-guardrails.md says why these and with which numbe
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import log
+from math import log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ AROUND_TWO = _around_two()
 USERS_BLOCK = 240
 """Steps of users that are worked out together, as BLOCK of common.e_process."""
 
+MANY_GROUPS = 50
+"""Over fewer groups of users than these their dispersion is raised by its own standard error."""
+
 BURSTS_MAY = 10.0
 """Where bad calls come in bursts, alpha may be so many times as large. At this price regressions are found as
 fast as by calls alone, and bursts that roll back equal models on up to 90% of days do so on some 10%."""
@@ -75,7 +78,8 @@ class Buckets:
     def dispersions(self, begin: int = 0, least: float = 1.0) -> Values:
         """Pearson's dispersion of bad calls over the buckets, from span `begin` until after each later one.
 
-        sum (bad_k - calls_k p)^2 / (calls_k p (1 - p)) / (K - 1), and `least` at the least.
+        sum (bad_k - calls_k p)^2 / (calls_k p (1 - p)) / (K - 1), and `least` at the least. Over few groups
+        that is a rough estimate, and raised by its standard error.
 
         Returns:
             (spans - begin + 1,), the first of them before any count.
@@ -89,6 +93,8 @@ class Buckets:
         there = variance > 0
         squares = np.divide((bad - calls * rate) ** 2, variance, out=np.zeros_like(variance), where=there)
         found = squares.sum(axis=1) / np.maximum(there.sum(axis=1) - 1, 1)
+        if (groups := calls.shape[1]) < MANY_GROUPS:
+            found = found * (1 + sqrt(2 / max(groups - 1, 1)))
         return np.concatenate(([least], np.maximum(found, least)))
 
 

@@ -1,7 +1,7 @@
 """The statistics, held to published numbers, to their guarantee and to slower ways of writing them down."""
 
 from dataclasses import replace
-from math import log
+from math import log, sqrt
 
 import numpy as np
 import pytest
@@ -244,10 +244,15 @@ def test_whole_numbers_do(dice: np.random.Generator) -> None:
 def test_the_dispersion_of_buckets_is_pearsons() -> None:
     calls, bad = np.full((2, 4), 100.0), np.array([[1.0, 1, 1, 1], [7, 1, 1, 7]])
     # After both spans: 20 of 800, so 5 of 200 are expected in each bucket, and 8, 2, 2, 8 found.
-    expected = 4 * 9 / (200 * 0.025 * 0.975) / 3
-    assert Buckets(40, calls, bad).dispersions() == pytest.approx([1, 1, expected])
+    whole = 4 * 9 / (200 * 0.025 * 0.975)
+    many = Buckets(40, np.tile(calls, 15), np.tile(bad, 15))
+    assert many.dispersions() == pytest.approx([1, 1, 15 * whole / 59])
+    rough = 1 + sqrt(2 / 3)  # four groups do not tell it well
+    assert Buckets(40, calls, bad).dispersions() == pytest.approx([1, 1, rough * whole / 3])
     # The second span by itself: 16 of 400; 4 of 100 are expected.
-    assert Buckets(40, calls, bad).dispersions(1) == pytest.approx([1, 4 * 9 / (100 * 0.04 * 0.96) / 3])
+    assert Buckets(40, calls, bad).dispersions(1) == pytest.approx(
+        [1, rough * 4 * 9 / (100 * 0.04 * 0.96) / 3]
+    )
     assert Buckets(40, calls, bad).dispersions(least=5) == pytest.approx([5, 5, 5])
     nothing = np.zeros((3, 4))
     assert Buckets(40, nothing, nothing).dispersions() == pytest.approx([1, 1, 1, 1])
