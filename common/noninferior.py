@@ -78,6 +78,7 @@ class Excluded:
         hours: until the evidence is enough, if all goes on as until now; None where it would never be.
         dispersion: of the counts within buckets.
         events: of both models together.
+        calls: of the challenger.
     """
 
     log_e: float
@@ -88,6 +89,7 @@ class Excluded:
     hours: float | None
     dispersion: float
     events: float
+    calls: float
 
     @property
     def holds(self) -> bool:
@@ -125,6 +127,7 @@ def excluded(
         hours=min((each for each in (waits, within) if each is not None), default=None),
         dispersion=path.dispersion,
         events=mine + theirs,
+        calls=float(np.sum(compared.challenger.total)),
     )
 
 

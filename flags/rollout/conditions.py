@@ -116,7 +116,7 @@ def _no_worse(position: RolloutPosition, seen: Situation) -> Iterator[Condition]
         told = one.sentence()
         if answers and not one.holds:
             told = f"{told}; {answers}"
-        elif (one.found or one.ended) and not one.holds and one.until(seen.now) is None:
+        elif one.takes_a_person:
             told = f"{told}: {_word_for(position)}"
         holds = one.holds or answers is not None
         yield Condition(f"{NO_WORSE}: {one.name}", holds, told, None if holds else one.until(seen.now))

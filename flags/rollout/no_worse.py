@@ -37,6 +37,14 @@ class Evidence:
         """Whether a loss of more than the margin is excluded, or it is not asked for."""
         return not self.asked or (self.found is not None and self.found.holds)
 
+    @property
+    def takes_a_person(self) -> bool:
+        """Whether it will never hold if all goes on as until now; without calls that is not known."""
+        if self.holds:
+            return False
+        found = self.found
+        return self.ended is not None or (found is not None and found.hours is None and found.calls > 0)
+
     def until(self, now: datetime) -> datetime | None:
         """When it will hold if all goes on as until now; None where that cannot be told, or never."""
         hours = self.found.hours if self.found else None
@@ -72,6 +80,8 @@ class Evidence:
     def _how_long(self, found: Excluded) -> str:
         if self.ended:
             return "the stage is over, so it takes a person, or that stage again"
+        if not self.takes_a_person and found.hours is None:
+            return "it waits for calls"
         if found.hours is None:
             return "if it stays so it will never be enough: it takes a person"
         return f"enough in {short(timedelta(hours=found.hours))} if it stays so"

@@ -70,14 +70,10 @@ def test_equal_models_go_on_and_a_loss_waits_for_a_person(scene: Scene) -> None:
     wait_until(lambda: share() == 40, 30, "the first stage")
     seconds = wait_until(lambda: share() == 50, 60, "evidence on errors, p99 and `bought`")
     print(f"no worse after {seconds:.0f} s")
-    waited = {
-        metric: re.search(rf"no worse: {metric} \((?!it is counted)[^()]*", scene.log("rollout"))
-        for metric in ("errors", "p99")
-    }
-    print(waited)
-    assert all(waited.values()), "they were asked for, and the first span has too few calls"
-    assert waited["errors"]
-    assert "enough in" in waited["errors"][0]
+    waited = scene.log("rollout")
+    for metric in ("errors", "p99"):  # asked for: the first span has too few calls
+        assert re.search(rf"no worse: {metric} \((?!it is counted)", waited), metric
+    assert not re.search(r"no worse: errors \([^()]*never be enough", waited), "it takes calls, and no person"
 
     wait_until(lambda: "measured" in evidence()["kept"]["sentence"], 40, "what the second stage has counted")
     bought, kept = evidence()["bought"], evidence()["kept"]

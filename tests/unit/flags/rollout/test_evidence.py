@@ -178,6 +178,17 @@ def test_a_stage_that_has_just_begun_waits() -> None:
     assert not young["bought"].holds  # outcomes come after the call
 
 
+def test_a_stage_without_a_call_waits_for_calls_and_for_nobody() -> None:
+    service = Service()
+    calls = dict.fromkeys(CALLS, 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.unit.flags.rollout.test_evidence.CALLS", calls)
+        errors = read(service)["errors"]
+    assert (errors.holds, errors.takes_a_person) == (False, False)
+    assert errors.sentence().endswith("; it waits for calls")
+    assert read(Service(errors=1.3))["errors"].takes_a_person
+
+
 def test_a_stage_that_is_over_says_so() -> None:
     assert read(Service(errors=1.3), over=True)["errors"].sentence().endswith("or that stage again")
 

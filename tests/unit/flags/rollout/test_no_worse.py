@@ -37,7 +37,7 @@ PLAN = RolloutPlan.model_validate(
         ],
     }
 )
-ENOUGH = Excluded(9.0, 3.0, 1.07, 1.01, False, 0.0, 1.3, 5000)
+ENOUGH = Excluded(9.0, 3.0, 1.07, 1.01, False, 0.0, 1.3, 5000, 100_000)
 NOT_YET = replace(ENOUGH, log_e=1.0, bound=1.31, hours=5.5)
 NEVER = replace(NOT_YET, ratio=1.25, hours=None)
 BOUGHT = Evidence("bought", 0.95, replace(ENOUGH, bound=0.97, ratio=0.995))
