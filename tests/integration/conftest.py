@@ -107,7 +107,7 @@ class Service:
         return answers
 
     def all_say(self, user: str, model: str, **context: Any) -> bool:
-        """Whether every worker assigns `model` to `user`; after the first that does not, no other is asked."""
+        """Whether every worker assigns `model` to `user`; the first that does not is reason enough."""
         if self.predict(user, **context)["assigned"] != model:
             return False
         return all(answer["assigned"] == model for answer in self.by_worker(user, **context).values())
