@@ -85,7 +85,7 @@ MAKE: Final = (
         "1",
         "of `make test`: 0 leaves out the tests in the Unleash UI, which need Chromium",
     ),
-    Row("STACKS", "number", "2", "of `make test`: how many tests with servers run at once, each on its own"),
+    Row("STACKS", "number", "3", "of `make test`: how many tests with servers run at once, each on its own"),
     Row("ARGS", "text", "", "more options for `demo`, `drill` and `bench`"),
 )
 ANALYSIS: Final = (Row("CANARIO_ANALYSIS_LOG", "path or address", "", "the prediction log"),)
