@@ -71,29 +71,44 @@ class Service:
     url: str
 
     def predict(self, user: str, **context: Any) -> dict[str, Any]:
-        """The answer for `user`, with the `worker` that gave it. Each call has a connection of its own.
-
-        Without `requests`, which takes as long to ask as the service to answer.
-        """
-        return self._post("/predict", {"user_id": user, "features": ROW, "context": context}, 200)
+        """The answer for `user`, with the `worker` that gave it. Each call has a connection of its own."""
+        with self._connected() as connection:
+            return self._asked(connection, user, context)
 
     def tell(self, request_id: str, outcome: str) -> None:
         """What came of an answer."""
-        self._post("/feedback", {"request_id": request_id, "outcome": outcome}, 202)
+        with self._connected() as connection:
+            self._post(connection, "/feedback", {"request_id": request_id, "outcome": outcome}, 202)
 
-    def _post(self, path: str, body: dict[str, Any], status: int) -> dict[str, Any]:
-        with closing(HTTPConnection(self.url.removeprefix("http://"), timeout=5)) as connection:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            told = response.read()
+    def predict_all(self, users: list[str], **context: Any) -> list[dict[str, Any]]:
+        """The answers for `users`, in their order; over many connections, so that every worker gets some."""
+        connections = min(16, len(users))
+
+        def some(first: int) -> list[dict[str, Any]]:
+            with self._connected() as connection:
+                return [self._asked(connection, user, context) for user in users[first::connections]]
+
+        answers: list[dict[str, Any]] = [{}] * len(users)
+        with ThreadPoolExecutor(16) as pool:
+            for first, found in enumerate(pool.map(some, range(connections))):
+                answers[first::connections] = found
+        return answers
+
+    def _connected(self) -> "closing[HTTPConnection]":
+        """Without `requests`, which takes as long to ask as the service to answer."""
+        return closing(HTTPConnection(self.url.removeprefix("http://"), timeout=5))
+
+    def _asked(self, connection: HTTPConnection, user: str, context: dict[str, Any]) -> dict[str, Any]:
+        return self._post(connection, "/predict", {"user_id": user, "features": ROW, "context": context}, 200)
+
+    @staticmethod
+    def _post(connection: HTTPConnection, path: str, body: dict[str, Any], status: int) -> dict[str, Any]:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        told = response.read()
         assert response.status == status, f"{response.status} {told!r}"
         answer: dict[str, Any] = json.loads(told)
         return answer | {"worker": response.headers["Canario-Worker"]}
-
-    def predict_all(self, users: list[str], **context: Any) -> list[dict[str, Any]]:
-        """The answers for `users`, in their order, many at a time so that every worker gets some."""
-        with ThreadPoolExecutor(16) as pool:
-            return list(pool.map(lambda user: self.predict(user, **context), users))
 
     def by_worker(self, user: str, workers: int = 2, **context: Any) -> dict[str, dict[str, Any]]:
         """An answer of each worker for `user`."""
