@@ -4,6 +4,8 @@ import gc
 
 import pytest
 
+gc.disable()  # while tests are collected, which makes hardly any rubbish
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
@@ -11,6 +13,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -218,11 +218,11 @@ def flipped(samples: Sequence[Sample]) -> dict[str, list[str]]:
 
 
 def wait_until(condition: Any, seconds: float, what: str) -> float:
-    """As `wait_for`, looking twice a second: each look is a program that starts."""
+    """As `wait_for`, looking once a second: each look is a program that starts."""
     begun = time.monotonic()
 
     def slowly() -> bool:
-        time.sleep(0.45)
+        time.sleep(0.95)
         return bool(condition())
 
     wait_for(slowly, seconds, what)
