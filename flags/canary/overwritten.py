@@ -70,7 +70,10 @@ class Write:
         if self.answer is not None:
             known = [n for n in known if lines[-1].created_at - lines[n].created_at < MOMENT]
             if same := [n for n in known if after[n] == self.answer]:
-                return frozenset(same)
+                # An order of a moment ago may have led to the same, by another field.
+                return frozenset(n for n in same if n and self.fields.keys() & _changed(after, n, n - 1)) or (
+                    frozenset(same)
+                )
         fitting = [
             n
             for n in known

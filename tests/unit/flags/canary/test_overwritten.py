@@ -187,6 +187,23 @@ def test_only_lines_after_the_last_look_are_the_writes_own() -> None:
     assert lost(events, lease) is None, "what another program orders is not this one's fault"
 
 
+def test_an_order_that_led_to_the_same_state_by_another_field_is_not_the_writes_own() -> None:
+    """`set 0`, a constraint by hand, `set 100`, `exclude NO` and `include NO`, all within half a minute."""
+    denmark = {"contextName": "country", "operator": "NOT_IN", "values": ["DK"]}
+    both = {**denmark, "values": ["DK", "NO"]}
+    none, some = state(0, constraints=[denmark]), state(100, constraints=[denmark])
+    fewer = state(100, constraints=[both])
+    lines = log(
+        (CLI, state(100), state(0)),
+        (PERSON, state(0), none),
+        (CLI, none, some),
+        (CLI, some, fewer),
+        (CLI, fewer, some),
+    )
+    back = {member("constraints", denmark): True, member("constraints", both): None}
+    assert lost(lines, Write("s1", back, answer=fields(some))) is None
+
+
 def test_the_answer_says_which_lines_are_the_writes_own() -> None:
     first = Write("s1", WROTE, answer=fields(state(25)))
     twice = log((PERSON, state(), narrowed), (JOB, state(), state(25)), (CLI, state(), state(25)))
