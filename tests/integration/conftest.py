@@ -39,7 +39,8 @@ SEEN_WITHIN_SECONDS = 3.0  # in which every worker must follow a change in Unlea
 LONGEST = (
     *("example_fastapi", "whose", "exclude_by_job", "rollback", "balancer", "board_ui", "unleash_ui"),
     *("swapped_challenger", "lease", "runbook", "damaged_models", "native_histograms", "dashboard"),
-    *("assignment", "promote", "host_faults", "prediction_log", "service_faults", "shadow_metrics", "mesh"),
+    *("no_worse", "assignment", "promote", "host_faults", "prediction_log", "service_faults"),
+    *("shadow_metrics", "mesh"),
 )
 BOARD_TOKEN = "for the tests of this run alone"
 ROW = [float(value) for value in load_breast_cancer().data[0]]

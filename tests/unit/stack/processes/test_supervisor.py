@@ -85,7 +85,7 @@ def test_a_program_that_ends_again_and_again_is_given_up_with_its_last_words(
     supervisor: Supervisor, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stack.up._TRIES", 1)
-    program = python_program("doomed", "raise SystemExit('the reason')")
+    program = python_program("doomed", "raise SystemExit('the reason')", ready=lambda: False)
     supervisor.start([program], attached=True)
     supervisor.start_program("doomed")
     with pytest.raises(StackError) as caught:
