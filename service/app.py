@@ -3,11 +3,12 @@
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
+from flask.sessions import NullSession, SessionInterface
 from prometheus_client import CollectorRegistry
 from werkzeug.wsgi import ClosingIterator
 
@@ -33,6 +34,27 @@ INFERENCE = "/v2"
 _FULL = "canario.full"
 
 
+class NoSessions(SessionInterface):
+    """The service has no secret key, hence no sessions: each request gets the one that says so."""
+
+    def __init__(self) -> None:
+        self._none = NullSession()
+
+    def open_session(self, *_: Any, **__: Any) -> NullSession:
+        """Nobody's session."""
+        return self._none
+
+
+class Service(Flask):
+    """Flask without what no request here needs, and each would pay for."""
+
+    session_interface = NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: none is a coroutine."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """A service on `settings`, or on the environment. Call it in a worker, after the fork.
 
@@ -45,7 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load_settings(Settings)
     registry = CollectorRegistry()
     parts = assemble(settings, registry)
-    app = Flask("canario", static_folder=None)
+    app = Service("canario", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # Flask refuses what is as large as this
     app.json.sort_keys = False  # type: ignore[attr-defined] # clients read answers in the documented order
     app.extensions[EXTENSION] = parts
@@ -76,10 +98,11 @@ def close(app: Flask) -> None:
 
 
 def _name_request() -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.made_request_id = not given or not _WELL_FORMED_ID(given)
-    g.request_id = os.urandom(16).hex() if g.made_request_id else given
-    g.trace_id = trace_id(request.environ)
+    of_request, environ = g._get_current_object(), request.environ
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    made = of_request.made_request_id = not given or not _WELL_FORMED_ID(given)
+    of_request.request_id = os.urandom(16).hex() if made else given
+    of_request.trace_id = trace_id(environ) if "HTTP_TRACEPARENT" in environ else None
 
 
 def _name_answer(response: Response) -> Response:

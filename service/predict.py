@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Request, Response, g, request
 from pydantic import BaseModel, Field, RootModel
 from spectree import SpecTree
 
@@ -142,7 +142,10 @@ class Predictor:
         self._assigner, self._memory = parts.assigner, parts.memory
         self._metrics, self._users, self._log = parts.metrics, parts.users, parts.log
         self._segments = parts.segments
-        self._spans = parts.spans
+        spans = parts.spans
+        self._assign = spans.of_flag(parts.assigner.assign, parts.log.user_key)
+        self._champion = spans.of_model(Model.CHAMPION, _champion)
+        self._challenger = spans.of_model(Model.CHALLENGER, _challenger)
         self._with_features = parts.settings.log_features
 
     def predict(  # noqa: PLR0913, PLR0917 - what a request is
@@ -168,37 +171,26 @@ class Predictor:
             InvalidAnswerError: the champion has no finite answer.
             Exception: whatever else the champion raises; there is nobody to fall back on.
         """
-        assigner, metrics = self._assigner, self._metrics
-        with self._spans.flag() as tell:
-            assigned, why = found = assigner.assign(user_id, context)
-            tell(self._log.user_key(user_id), found)
-        metrics.assignments.labels(assigned, why).inc()
-        bucket = assigner.bucket(user_id, context)
-        told = Assigned(assigned, bucket)
+        assigned, why = self._assign(user_id, context)
+        self._metrics.assignments.labels(assigned, why).inc()
+        bucket = self._assigner.bucket(user_id, context)
+        told, made = Assigned(assigned, bucket), g.made_request_id
         count = partial(self._count, user_id, bucket, context)
-        ids = [self._memory.remember(each, g.made_request_id, user_id, told) for each in ids]
+        ids = [self._memory.remember(each, made, user_id, told) for each in ids]
         start = time.perf_counter()
         model, reason, answers = Model.CHAMPION, str(why), None
         form = lineup.models.interface
-        taken = form.of_champion(rows)
-        shown: Row | None = None
+        taken = shown = rows if form.is_one else form.of_champion(rows)
         if assigned is Model.CHALLENGER:
-            theirs = form.of_challenger(rows)
-            said: list[Answer] | Failure = Failure("no_challenger")
-            if lineup.challenger:
-                with self._spans.call(Model.CHALLENGER, lineup.models.metadata[Model.CHALLENGER]) as fail:
-                    said = (
-                        lineup.challenger.lack() if theirs is None else lineup.challenger.ask(theirs, until)
-                    )
-                    if isinstance(said, Failure):
-                        fail(said.reason)
-            if not isinstance(said, Failure):
-                model, answers, shown = Model.CHALLENGER, said, theirs
-                count(Model.CHALLENGER, bad=False)
-            else:
+            theirs = rows if form.is_one else form.of_challenger(rows)
+            said = self._challenger(lineup, theirs, until) if lineup.challenger else Failure("no_challenger")
+            if isinstance(said, Failure):
                 reason = f"fallback_{said.reason}"
                 if said.reason in CHALLENGER_FAILURES:  # otherwise it was not called
                     count(Model.CHALLENGER, bad=True)
+            elif theirs is not None:
+                model, answers, shown = Model.CHALLENGER, said, theirs
+                count(Model.CHALLENGER, bad=False)
         if answers is None:
             try:
                 answers, took = self._ask_champion(lineup, taken)
@@ -207,16 +199,16 @@ class Predictor:
                 raise
             count(Model.CHAMPION, bad=False)
             # A canary's user is not shadowed: the challenger has been asked already.
-            if assigned is Model.CHAMPION and lineup.shadow and assigner.shadowed(user_id, context):
+            if assigned is Model.CHAMPION and lineup.shadow and self._assigner.shadowed(user_id, context):
                 now, each = time.time(), took / len(answers)
                 samples = [
                     Sample(of, now, user_id, context, taken, answer, each)
                     for of, answer in zip(ids, answers, strict=True)
                 ]
-                self._offer(lineup.shadow, form.of_challenger(rows), samples)
+                self._offer(lineup.shadow, rows if form.is_one else form.of_challenger(rows), samples)
         seconds = round(time.perf_counter() - start, 6)
         predicted = Predicted(ids, model, assigned, reason, lineup.models.metadata[model], answers)
-        self._record(predicted, user_id, taken if shown is None else shown, context, seconds)
+        self._record(predicted, user_id, shown, context, seconds)
         return predicted
 
     def _count(
@@ -240,12 +232,13 @@ class Predictor:
     ) -> None:
         """Count the answers that reach a user, and log one record for each."""
         ids, model, assigned, reason, metadata, answers = predicted
+        user, trace = self._log.user_key(user_id), g.trace_id
         for at, answer in enumerate(answers):
             self._metrics.answered(model, answer)
             record: dict[str, Any] = {
                 "kind": "prediction",
                 "request_id": ids[at],
-                "user": self._log.user_key(user_id),
+                "user": user,
                 "context": context,
                 "assigned": assigned,
                 "model": model,
@@ -259,8 +252,8 @@ class Predictor:
             }
             if answer.more:
                 record["outputs"] = answer.by_name(metadata)
-            if g.trace_id:
-                record["trace_id"] = g.trace_id
+            if trace:
+                record["trace_id"] = trace
             if self._with_features:
                 record["features"] = rows[at].tolist()
             self._log.record(record)
@@ -270,8 +263,7 @@ class Predictor:
         self._metrics.calls.labels(Model.CHAMPION).inc()
         start = time.perf_counter()
         try:
-            with self._spans.call(Model.CHAMPION, lineup.models.metadata[Model.CHAMPION]):
-                answers = lineup.models.champion.answers(rows)
+            answers = self._champion(lineup, rows)
         except Exception as error:
             reason = (
                 "invalid" if isinstance(error, InvalidAnswerError) else getattr(error, "reason", "exception")
@@ -282,6 +274,16 @@ class Predictor:
         seconds = time.perf_counter() - start
         self._metrics.latency.labels(Model.CHAMPION).observe(seconds)
         return answers, seconds
+
+
+def _champion(lineup: Lineup, rows: Row) -> list[Answer]:
+    return lineup.models.champion.answers(rows)
+
+
+def _challenger(lineup: Lineup, rows: Row | None, until: float) -> list[Answer] | Failure:
+    if lineup.challenger is None:
+        return Failure("no_challenger")
+    return lineup.challenger.lack() if rows is None else lineup.challenger.ask(rows, until)
 
 
 def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
@@ -305,12 +307,14 @@ def blueprint(parts: Parts, spec: SpecTree) -> Blueprint:
         """
         lineup = reloader.lineup  # models may change meanwhile; a request keeps those that it began with
         form = lineup.models.interface
-        user_id, rows, context, is_one, top_k, rank = parse(request, schema_of(form, most), form.metadata)
-        ids = [g.request_id] if is_one else row_ids(len(rows))
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined] # each use of the proxy costs
+        user_id, rows, context, is_one, top_k, rank = parse(asked, schema_of(form, most), form.metadata)
+        request_id = g.request_id
+        ids = [request_id] if is_one else row_ids(len(rows))
         said = predictor.predict(lineup, user_id, rows, context, ids)
         if is_one:
-            g.request_id = said.ids[0]
-        body: dict[str, Any] = {"request_id": g.request_id} | said.who()
+            request_id = g.request_id = said.ids[0]
+        body: dict[str, Any] = {"request_id": request_id} | said.who()
         each = [told(answer, said.metadata, top_k) for answer in said.answers]
         if is_one:
             body |= each[0]

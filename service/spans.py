@@ -15,14 +15,17 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from flask import Flask, Response, g, has_request_context, request
 
 from common.names import Model
 from service.assignment.assignment import Assignment, Reason
-from service.models.artifact import Metadata
+from service.challenger.client import Failure
+
+if TYPE_CHECKING:
+    from service.models.lineup import Lineup
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +80,10 @@ class Flag(NamedTuple):
     provider: str
 
 
-Assigned = Callable[[str | None, Assignment], None]
-Failed = Callable[[str], None]
+Said = TypeVar("Said")
+Assign = Callable[[str, Mapping[str, Any]], Assignment]
+UserKey = Callable[[str], str | None]
+Ask = Callable[..., Said]  # a lineup, and whatever follows
 
 
 class Spans:
@@ -87,20 +92,16 @@ class Spans:
     def watch(self, app: Flask) -> None:
         """Make a span of each request to `app`, and let its trace be that of the request."""
 
-    def flag(self) -> AbstractContextManager[Assigned]:
-        """Around an evaluation of the flag; told the user's key in the log, if any, and what came of it."""
-        return _NO_FLAG
+    def of_flag(self, assign: Assign, _user_key: UserKey, /) -> Assign:
+        """`assign` with a span of each evaluation, which has the user's key in the log, if any."""
+        return assign
 
-    def call(self, _role: Model, _metadata: Metadata, /) -> AbstractContextManager[Failed]:
-        """Around a call of a model; told the reason where it has no answer."""
-        return _NO_CALL
+    def of_model(self, _role: Model, ask: Ask[Said], /) -> Ask[Said]:
+        """`ask` with a span of each call of the model, which has the reason where there is no answer."""
+        return ask
 
     def close(self) -> None:
         """Send what waits, in bounded time."""
-
-
-_NO_FLAG: Final = nullcontext[Assigned](lambda _user, _assignment: None)
-_NO_CALL: Final = nullcontext[Failed](lambda _reason: None)
 
 
 class OtelSpans(Spans):
@@ -149,52 +150,57 @@ class OtelSpans(Spans):
         if span := g.get("span"):
             span.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
-                span.set_attribute("error.type", str(response.status_code))
-                span.set_status(self._api.StatusCode.ERROR)
+                self._fail(span, str(response.status_code))
         return response
 
     def _end(self, _error: BaseException | None) -> None:
         if span := g.pop("span", None):
             span.end()
 
-    @contextmanager
-    def flag(self) -> Iterator[Assigned]:
-        """See `Spans.flag`."""
-        with self._child("feature_flag.evaluation") as span:
-            span.set_attribute("feature_flag.key", self._flag.key)
-            span.set_attribute("feature_flag.provider.name", self._flag.provider)
+    def of_flag(self, assign: Assign, user_key: UserKey, /) -> Assign:
+        """See `Spans.of_flag`."""
 
-            def assigned(user: str | None, assignment: Assignment) -> None:
-                reason, error = _WHY[assignment.reason]
-                span.set_attribute("feature_flag.result.variant", assignment.model.value)
+        def traced(user_id: str, context: Mapping[str, Any]) -> Assignment:
+            with self._child("feature_flag.evaluation") as span:
+                span.set_attribute("feature_flag.key", self._flag.key)
+                span.set_attribute("feature_flag.provider.name", self._flag.provider)
+                found = assign(user_id, context)
+                reason, error = _WHY[found.reason]
+                span.set_attribute("feature_flag.result.variant", found.model.value)
                 span.set_attribute("feature_flag.result.reason", reason)
-                if user is not None:
+                if (user := user_key(user_id)) is not None:
                     span.set_attribute("feature_flag.context.id", user)
                 if error:
-                    span.set_attribute("error.type", error)
-                    span.set_status(self._api.StatusCode.ERROR)
+                    self._fail(span, error)
+                return found
 
-            yield assigned
+        return traced
 
-    @contextmanager
-    def call(self, role: Model, metadata: Metadata, /) -> Iterator[Failed]:
-        """See `Spans.call`."""
-        with self._child(role.value) as span:
-            span.set_attribute("canario.model.name", metadata.name)
-            span.set_attribute("canario.model.version", metadata.version)
+    def of_model(self, role: Model, ask: Ask[Said], /) -> Ask[Said]:
+        """See `Spans.of_model`."""
 
-            def failed(reason: str) -> None:
-                span.set_attribute("error.type", reason)
-                span.set_status(self._api.StatusCode.ERROR)
+        def traced(lineup: "Lineup", *more: Any) -> Said:
+            metadata = lineup.models.metadata[role]
+            with self._child(role.value) as span:
+                span.set_attribute("canario.model.name", metadata.name)
+                span.set_attribute("canario.model.version", metadata.version)
+                before, g.trace_headers = g.get("trace_headers"), self._headers(span)
+                try:
+                    said = ask(lineup, *more)
+                except Exception as error:
+                    self._fail(span, type(error).__name__)
+                    raise
+                finally:
+                    g.trace_headers = before
+                if isinstance(said, Failure):
+                    self._fail(span, said.reason)
+                return said
 
-            before, g.trace_headers = g.get("trace_headers"), self._headers(span)
-            try:
-                yield failed
-            except Exception as error:
-                failed(type(error).__name__)
-                raise
-            finally:
-                g.trace_headers = before
+        return traced
+
+    def _fail(self, span: Any, error: str) -> None:
+        span.set_attribute("error.type", error)
+        span.set_status(self._api.StatusCode.ERROR)
 
     @contextmanager
     def _child(self, name: str) -> Iterator[Any]:

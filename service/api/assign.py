@@ -34,7 +34,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
 def chooser(parts: Parts, user_header: str, context_headers: Mapping[str, str]) -> Callable[[Headers], Model]:
     """From the headers of a request to the model; the champion where they name no user."""
-    assigner, metrics, spans, log = parts.assigner, parts.metrics, parts.spans, parts.log
+    metrics, assign = parts.metrics, parts.spans.of_flag(parts.assigner.assign, parts.log.user_key)
 
     def choose(headers: Headers) -> Model:
         user = _text(headers.get(user_header, ""))
@@ -44,9 +44,7 @@ def chooser(parts: Parts, user_header: str, context_headers: Mapping[str, str]) 
         context = {
             field: value for field, name in context_headers.items() if (value := _text(headers.get(name, "")))
         }
-        with spans.flag() as tell:
-            model, reason = found = assigner.assign(user, context)
-            tell(log.user_key(user), found)
+        model, reason = assign(user, context)
         metrics.proxy_assignments.labels(model, reason).inc()
         return model
 

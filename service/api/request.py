@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from service.api.predict_schema import RESERVED, ContextValue, Features, PredictRequest, Value
 from service.api.problems import Fault, RequestError, invalid, misfit
@@ -16,6 +16,7 @@ from service.models.interface import RequestForm, columns_of_champion
 from service.models.onnx_model import Row, array_of
 
 USER_HEADER = "Canario-User"
+JSON = "application/json"
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -202,7 +203,7 @@ def read_body(request: Request, model: type[Body]) -> Body:
         RequestError: 415 for another type or packing, 400 for no JSON, 422 with the fields that do not fit.
         RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
     """
-    if request.mimetype != "application/json":
+    if request.environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
         raise RequestError(
             415,
             "Unsupported Media Type",
@@ -222,13 +223,13 @@ def read_bytes(request: Request) -> bytes:
         RequestError: 415 for another packing, 400 where it is not what its headers say, 408 for none in time.
         RequestEntityTooLarge: from Flask, when the body is larger than the app's limit.
     """
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    limit = request.max_content_length or sys.maxsize
+    encoding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         detail = "Send the body as it is, or with Content-Encoding: gzip."
         raise RequestError(415, "Unsupported Media Type", detail, headers={"Accept-Encoding": "gzip"})
     try:
-        data = request.get_data(cache=False)
-        request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+        data = _whole(request, limit)
     except HTTPException:
         raise
     except TimeoutError as error:
@@ -236,10 +237,22 @@ def read_bytes(request: Request) -> bytes:
     except Exception as error:  # each web server has its own error for chunks that are none
         detail = "The body cannot be read: it is not sent as its headers say."
         raise RequestError(400, "Bad Request", detail) from error
-    limit = request.max_content_length or sys.maxsize
     if len(data) >= limit:
         raise RequestEntityTooLarge
     return _inflated(data, limit) if "gzip" in encoding else data
+
+
+def _whole(request: Request, limit: int) -> bytes:
+    """The body as it came; Werkzeug's own way to it costs four times as much where its length is told."""
+    length = request.environ.get("CONTENT_LENGTH", "")
+    if length.isdecimal() and int(length) < limit and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        data: bytes = request.environ["wsgi.input"].read(int(length))
+        if len(data) < int(length):
+            raise ClientDisconnected
+        return data
+    data = request.get_data(cache=False)
+    request.stream.read(1)  # Werkzeug cuts a chunked body at the limit, and tells only whoever reads on
+    return data
 
 
 def _inflated(data: bytes, limit: int) -> bytes:

@@ -53,14 +53,6 @@ def score_edges(champion: Metadata) -> list[float]:
     return list(champion.scores) or (list(USUAL_EDGES) if champion.classes else [])
 
 
-def score_of(answer: Answer) -> float | None:
-    """A value, the probability of the second of two classes, or of the chosen one of more; None: untold."""
-    if answer.class_name is None:
-        return float(answer.label)
-    probabilities = answer.probabilities or ()
-    return probabilities[1] if len(probabilities) == 2 else answer.probability
-
-
 class Counted(NamedTuple):
     """What a batch adds.
 

@@ -102,7 +102,7 @@ class Table:
             return True
 
     def _place(self, text: str) -> tuple[int, int]:
-        hashed = int.from_bytes(self._shared.digest(text, 8), "little")
+        hashed = int.from_bytes(self._shared.hash(text.encode(), digest_size=8).digest(), "little")
         return hashed & ~_VALUES, (hashed >> 2) & self._mask
 
 

@@ -43,7 +43,8 @@ class SeenUsers:
         Of several callers at once, one gets True.
         """
         words = self._shared.words
-        digest = self._shared.digest(f"{words[_ROUND]}\n{model}\n{user_id}", 16)
+        text = f"{words[_ROUND]}\n{model}\n{user_id}"
+        digest = self._shared.hash(text.encode(), digest_size=16).digest()
         begin = int.from_bytes(digest[:8], "little") % self._slots
         hashed = int.from_bytes(digest[8:14], "little") or 1
         word = (window % _WINDOWS) << _HASH_BITS | hashed
@@ -59,7 +60,8 @@ class SeenUsers:
 
     def forget(self, state: str) -> None:
         """Forget everybody, unless `state` is what they were forgotten for last, by whichever worker."""
-        words, told = self._shared.words, int.from_bytes(self._shared.digest(state, 8), "little")
+        words = self._shared.words
+        told = int.from_bytes(self._shared.hash(state.encode(), digest_size=8).digest(), "little")
         with self._shared.locked():
             if told != words[_STATE]:
                 words[_STATE] = told

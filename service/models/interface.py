@@ -41,6 +41,7 @@ class Interface:
     Attributes:
         champion: its metadata.
         metadata: of the rows of requests: the champion's, where both models take the same.
+        is_one: whether both take the rows of requests as they are.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Interface:
             fields: dict[str, Any] = {name: getattr(champion, name) for name in Metadata.model_fields}
             fields |= {"features": [*champion.features, *more], "ignored": ignored, "taken_by": taken_by}
             self.metadata = RequestForm.model_construct(**fields)
+        self.is_one = self.metadata is champion and self._places is None and not self._strict
 
     def knows(self, name: str) -> bool:
         """Whether a request may bring a feature of this name."""

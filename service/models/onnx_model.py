@@ -56,6 +56,14 @@ class Answer(NamedTuple):
     probabilities: list[float] | None = None
     more: tuple["Answer", ...] = ()
 
+    @property
+    def score(self) -> float | None:
+        """A value, or the probability of the second of two classes, else of the chosen one; None: untold."""
+        if self.class_name is None:
+            return float(self.label)
+        of_each = self.probabilities or ()
+        return of_each[1] if len(of_each) == 2 else self.probability
+
     def by_name(self, metadata: Metadata) -> dict[str, dict[str, Any]]:
         """Of several outputs, what is told of each."""
         return {

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 
 
@@ -15,10 +16,13 @@ class SharedWords:
 
     Args:
         name: of the file in memory, as it is seen in /proc.
+
+    Attributes:
+        hash: blake2b with a key of these processes, so that it is the same in all of them and no others.
     """
 
     def __init__(self, name: str, count: int) -> None:
-        self._key = os.urandom(16)
+        self.hash = partial(blake2b, key=os.urandom(16))
         # A file in memory, for the sake of its lock: the kernel frees that when a worker dies.
         self._file = os.memfd_create(name)
         weakref.finalize(self, os.close, self._file)
@@ -35,7 +39,3 @@ class SharedWords:
                 yield
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
-
-    def digest(self, text: str, size: int) -> bytes:
-        """A hash of `text`, the same in all of these processes and no others."""
-        return blake2b(text.encode(), key=self._key, digest_size=size).digest()

@@ -243,7 +243,7 @@ def test_http_errors_are_problems_too(client: FlaskClient, call: dict[str, Any],
 def test_a_bug_says_nothing_of_itself(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     client = start()
     parts = client.application.extensions["canario"]
-    monkeypatch.setattr(parts.assigner, "assign", lambda *_: 1 / 0)
+    monkeypatch.setattr(parts.memory, "remember", lambda *_: 1 / 0)
     response = client.post("/predict", json={"user_id": "u", "features": ROW})
     assert response.status_code == 500
     assert response.content_type == "application/problem+json"

@@ -142,7 +142,7 @@ def test_no_other_log_tells_of_users(
     client.post("/feedback", json={"user_id": "secret-ada", "outcome": "bought"})
     client.post("/feedback", json={"user_id": "secret-ada", "outcome": "secret outcome"})
     parts = client.application.extensions["canario"]
-    monkeypatch.setattr(parts.assigner, "assign", lambda *_: 1 / 0)
+    monkeypatch.setattr(parts.memory, "remember", lambda *_: 1 / 0)
     assert client.post("/predict", json=body).status_code == 500
     assert "unexpected error" in caplog.text
     assert "secret" not in caplog.text
