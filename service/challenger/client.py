@@ -5,13 +5,13 @@ After repeated failures a circuit breaker leaves it alone for a while, then trie
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from common.logs import ErrorLog
 from common.names import Model
-from service.challenger.breaker import Breaker
 from service.challenger.pool import NoReplyError
 from service.challenger.protocol import Outcome, Reply
 from service.metrics.service import HOST_REASONS, ServiceMetrics
@@ -19,6 +19,10 @@ from service.models.artifact import Metadata
 from service.models.onnx_model import Answer, InvalidAnswerError, Row, interpret_rows
 
 log = logging.getLogger(__name__)
+
+FAILURES = 5  # in a row, until the breaker opens
+FIRST_REST_SECONDS = 1.0
+LONGEST_REST_SECONDS = 30.0
 
 
 class Failure(NamedTuple):
@@ -53,6 +57,76 @@ class Worker(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+class Breaker:
+    """Leaves alone for a while what fails again and again.
+
+    Closed: calls go through. Open: they do not. Half open: one goes through and decides. Each time that one
+    fails the rest doubles, up to LONGEST_REST_SECONDS. Safe to use from several threads.
+
+    Args:
+        on_change: called with True when it opens and False when it closes.
+        clock: seconds; for tests.
+    """
+
+    def __init__(
+        self, on_change: Callable[[bool], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_change, self._clock = on_change, clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._rest = FIRST_REST_SECONDS
+        self._opened_until: float | None = None
+        self._trial = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are turned away (but for the one on trial)."""
+        return self._opened_until is not None
+
+    def admits(self) -> bool:
+        """Whether a call may go through now; whoever is admitted says afterwards what came of it."""
+        if self._opened_until is None:
+            return True
+        with self._lock:
+            if self._opened_until is None:
+                return True
+            if self._trial or self._clock() < self._opened_until:
+                return False
+            self._trial = True
+            return True
+
+    def not_asked(self) -> None:
+        """A call that was admitted never reached the model: that says nothing, and the next may try."""
+        if self._trial:
+            with self._lock:
+                self._trial = False
+
+    def succeeded(self) -> None:
+        """A call that was admitted brought an answer in time."""
+        if not self._failures and self._opened_until is None:
+            return
+        with self._lock:
+            was_open = self._opened_until is not None
+            self._failures, self._opened_until, self._trial = 0, None, False
+            self._rest = FIRST_REST_SECONDS
+        if was_open:
+            self._on_change(False)
+
+    def failed(self) -> None:
+        """A call that was admitted brought none."""
+        with self._lock:
+            self._failures += 1
+            was_open = self._opened_until is not None
+            if was_open and self._trial:
+                self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
+            elif was_open or self._failures < FAILURES:
+                return
+            self._trial = False
+            self._opened_until = self._clock() + self._rest
+        if not was_open:
+            self._on_change(True)
 
 
 class ChallengerClient:

@@ -3,7 +3,7 @@
 import logging
 
 from common.logs import ErrorLog
-from service.challenger.breaker import Breaker
+from service.challenger.client import Breaker
 from service.challenger.protocol import Outcome
 from service.models.artifact import Artifact
 from service.models.onnx_model import Answer, NoAnswerError, Row, interpret_rows

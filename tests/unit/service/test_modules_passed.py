@@ -11,7 +11,7 @@ from tests.unit.service.conftest import ROW, flag, rollout
 Start = Callable[..., FlaskClient]
 
 
-@pytest.mark.parametrize(("share", "model", "most"), [(0, "champion", 13), (100, "challenger", 17)])
+@pytest.mark.parametrize(("share", "model", "most"), [(0, "champion", 9), (100, "challenger", 12)])
 def test_a_request_passes_few_modules(start: Start, share: int, model: str, most: int) -> None:
     client = start(flag(rollout(share)))
     client.post("/predict", json={"user_id": "u", "features": ROW})  # what is made once is made

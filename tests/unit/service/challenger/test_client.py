@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.challenger.breaker import FAILURES, FIRST_REST_SECONDS, LONGEST_REST_SECONDS, Breaker
+from service.challenger.client import FAILURES, FIRST_REST_SECONDS, LONGEST_REST_SECONDS, Breaker
 
 
 class Clock:

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from common.names import Metric
-from service.challenger.breaker import FAILURES
+from service.challenger.client import FAILURES
 from tests.unit.service.conftest import ROW, flag, rollout
 from tests.unit.service.remote.endpoint import FakeEndpoint
 from tests.unit.service.series import sample

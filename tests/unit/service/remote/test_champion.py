@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from common.names import Metric, Model
-from service.challenger.breaker import FAILURES
+from service.challenger.client import FAILURES
 from service.remote.__main__ import main
 from tests.unit.service.conftest import ROW, flag, rollout
 from tests.unit.service.remote.endpoint import FakeEndpoint
